@@ -1,0 +1,164 @@
+#include "daemon/base/log.h"
+#include "daemon/base/clock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINE_TEXT_BYTES 1024 /* longer text is cut */
+#define LINES_PER_SECOND 10
+
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+static const int priorities[] = { 3, 4, 6, 7 }; /* syslog(3)'s, which sd-daemon(3) reads back */
+
+static _Atomic int max_level = LOG_LEVEL_INFO;
+
+static struct {
+	pthread_mutex_t lock;
+	struct {
+		uint64_t since_ms; /* start of the second being counted */
+		unsigned n_lines, n_left_out;
+	} level[LOG_LEVEL_DEBUG + 1];
+} limiter = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static pthread_once_t find_journal_once = PTHREAD_ONCE_INIT;
+static bool to_journal;
+
+/* systemd tells which device and inode the journal's end of stderr has (systemd.exec(5)). */
+static void find_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
+		return;
+	snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	to_journal = strcmp(stream, own) == 0;
+}
+
+void log_set_level(enum log_level level)
+{
+	atomic_store_explicit(&max_level, (int)level, memory_order_relaxed);
+}
+
+int log_level_from_text(const char *text, enum log_level *out)
+{
+	for (unsigned i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
+		if (strcmp(text, level_names[i]) == 0) {
+			*out = (enum log_level)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+size_t log_escape(char *out, size_t capacity, const char *text, size_t len)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+		bool plain = c >= 0x20 && c < 0x7f;
+
+		if (capacity - n <= (plain ? 1u : 4u)) /* room for the NUL besides */
+			break;
+		if (plain) {
+			out[n++] = (char)c;
+			continue;
+		}
+		out[n++] = '\\';
+		out[n++] = 'x';
+		out[n++] = hex[c >> 4];
+		out[n++] = hex[c & 15];
+	}
+	out[n] = '\0';
+	return n;
+}
+
+static void write_line(enum log_level level, const char *text)
+{
+	char line[64 + 4 * LINE_TEXT_BYTES], at[CLOCK_TEXT_BYTES];
+	size_t n;
+
+	pthread_once(&find_journal_once, find_journal);
+	if (to_journal)
+		n = (size_t)snprintf(line, sizeof(line), "<%d>", priorities[level]);
+	else
+		n = (size_t)snprintf(line, sizeof(line), "%s %s: ", clock_text(clock_now_ms(), at), level_names[level]);
+	n += log_escape(line + n, sizeof(line) - n - 1, text, strlen(text));
+	line[n++] = '\n';
+	/* One write, so that the lines of two threads do not mix. Nobody is left to be told of a failure. */
+	if (write(STDERR_FILENO, line, n) < 0)
+		return;
+}
+
+/* Is there room for another line of this level? Sets n_left_out to how many had none in the second that ended. */
+static bool admit(enum log_level level, unsigned n_left_out[static LOG_LEVEL_DEBUG + 1])
+{
+	uint64_t now_ms = clock_now_ms();
+	bool admitted = true;
+
+	pthread_mutex_lock(&limiter.lock);
+	for (int i = LOG_LEVEL_WARN; i <= LOG_LEVEL_DEBUG; i++) {
+		n_left_out[i] = 0;
+		if (now_ms - limiter.level[i].since_ms < 1000)
+			continue;
+		n_left_out[i] = limiter.level[i].n_left_out;
+		limiter.level[i].since_ms = now_ms;
+		limiter.level[i].n_lines = 0;
+		limiter.level[i].n_left_out = 0;
+	}
+	if (level > LOG_LEVEL_ERROR) {
+		admitted = limiter.level[level].n_lines < LINES_PER_SECOND;
+		if (admitted)
+			limiter.level[level].n_lines++;
+		else
+			limiter.level[level].n_left_out++;
+	}
+	pthread_mutex_unlock(&limiter.lock);
+	return admitted;
+}
+
+__attribute__((format(printf, 2, 0))) static void log_at(enum log_level level, const char *fmt, va_list args)
+{
+	unsigned n_left_out[LOG_LEVEL_DEBUG + 1];
+	char text[LINE_TEXT_BYTES];
+	bool admitted;
+
+	if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed))
+		return;
+	admitted = admit(level, n_left_out);
+	for (int i = LOG_LEVEL_WARN; i <= LOG_LEVEL_DEBUG; i++) {
+		if (n_left_out[i] == 0)
+			continue;
+		snprintf(text, sizeof(text), "log: %u lines of level %s left out", n_left_out[i], level_names[i]);
+		write_line((enum log_level)i, text);
+	}
+	if (!admitted || vsnprintf(text, sizeof(text), fmt, args) < 0)
+		return;
+	write_line(level, text);
+}
+
+#define LOG_FUNCTION(name, level)         \
+	void name(const char *fmt, ...)   \
+	{                                 \
+		va_list args;             \
+                                          \
+		va_start(args, fmt);      \
+		log_at(level, fmt, args); \
+		va_end(args);             \
+	}
+
+LOG_FUNCTION(log_error, LOG_LEVEL_ERROR)
+LOG_FUNCTION(log_warn, LOG_LEVEL_WARN)
+LOG_FUNCTION(log_info, LOG_LEVEL_INFO)
+LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG)

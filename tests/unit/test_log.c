@@ -1,0 +1,216 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+
+/* The time of these tests, in the place of daemon/base/clock.c. */
+static uint64_t now_ms = 5000;
+
+uint64_t clock_now_ms(void)
+{
+	return now_ms;
+}
+
+uint64_t clock_now_us(void)
+{
+	return now_ms * 1000;
+}
+
+uint64_t clock_wall_ms(void)
+{
+	return now_ms;
+}
+
+const char *clock_text(uint64_t at_ms, char out[static CLOCK_TEXT_BYTES])
+{
+	snprintf(out, CLOCK_TEXT_BYTES, "at-%ju", (uintmax_t)at_ms);
+	return out;
+}
+
+/* Runs `fn` in a process of its own, as the module looks at stderr once, and returns what it wrote there. */
+static const char *logged(void (*fn)(void), bool under_systemd)
+{
+	static char text[32768];
+	int status, fd = memfd_create("stderr", 0);
+	ssize_t len;
+	pid_t pid;
+
+	assert_true(fd >= 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct stat st;
+
+		unsetenv("JOURNAL_STREAM");
+		if (fstat(fd, &st) == 0 && under_systemd) {
+			snprintf(text, sizeof(text), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+			setenv("JOURNAL_STREAM", text, 1);
+		}
+		dup2(fd, STDERR_FILENO);
+		fn();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	len = pread(fd, text, sizeof(text) - 1, 0);
+	assert_true(len >= 0);
+	text[len] = '\0';
+	close(fd);
+	return text;
+}
+
+static unsigned count(const char *text, const char *part)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, part)); text++)
+		n++;
+	return n;
+}
+
+static void log_one_of_each(void)
+{
+	log_error("e %d", 1);
+	log_warn("w");
+	log_info("i");
+	log_debug("d");
+}
+
+static void lines_carry_time_and_level_and_debug_is_off(void **state)
+{
+	(void)state;
+	assert_string_equal(logged(log_one_of_each, false), "at-5000 error: e 1\nat-5000 warn: w\nat-5000 info: i\n");
+}
+
+static void the_journal_gets_priorities_instead(void **state)
+{
+	(void)state;
+	assert_string_equal(logged(log_one_of_each, true), "<3>e 1\n<4>w\n<6>i\n");
+}
+
+static void log_at_debug_level(void)
+{
+	log_set_level(LOG_LEVEL_DEBUG);
+	log_one_of_each();
+	log_set_level(LOG_LEVEL_ERROR);
+	log_one_of_each();
+}
+
+static void the_level_is_what_was_set(void **state)
+{
+	(void)state;
+	assert_string_equal(logged(log_at_debug_level, true), "<3>e 1\n<4>w\n<6>i\n<7>d\n<3>e 1\n");
+}
+
+static void log_hostile_name(void)
+{
+	log_info("peer %s: gone", "a\nwarn: b\x1b[2J\xc3\xa9\x7f");
+}
+
+static void a_hostile_name_stays_on_its_line(void **state)
+{
+	(void)state;
+	assert_string_equal(logged(log_hostile_name, true), "<6>peer a\\x0awarn: b\\x1b[2J\\xc3\\xa9\\x7f: gone\n");
+}
+
+static void log_long_text(void)
+{
+	char text[5000];
+
+	memset(text, '\t', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	log_info("%s", text);
+}
+
+static void long_text_is_cut_and_the_line_ends(void **state)
+{
+	const char *text;
+
+	(void)state;
+	text = logged(log_long_text, true);
+	assert_int_equal(count(text, "\n"), 1);
+	assert_int_equal(count(text, "\\x09"), 1023);
+}
+
+static void log_a_flood(void)
+{
+	for (int i = 0; i < 100; i++)
+		log_warn("flood %d", i);
+	for (int i = 0; i < 100; i++)
+		log_error("must act %d", i);
+	log_info("another level");
+	now_ms += 1000;
+	log_info("next second");
+}
+
+static void a_flood_is_cut_per_level_and_counted_but_errors_never(void **state)
+{
+	const char *text;
+
+	(void)state;
+	text = logged(log_a_flood, true);
+	assert_int_equal(count(text, "flood"), 10);
+	assert_int_equal(count(text, "must act"), 100);
+	assert_int_equal(count(text, "<6>another level\n"), 1);
+	assert_non_null(strstr(text, "<4>log: 90 lines of level warn left out\n<6>next second\n"));
+}
+
+static void level_names_are_exact(void **state)
+{
+	enum log_level level = LOG_LEVEL_ERROR;
+
+	(void)state;
+	assert_int_equal(log_level_from_text("debug", &level), 0);
+	assert_int_equal(level, LOG_LEVEL_DEBUG);
+	assert_int_equal(log_level_from_text("warn", &level), 0);
+	assert_int_equal(level, LOG_LEVEL_WARN);
+	assert_int_equal(log_level_from_text("Warn", &level), -EINVAL);
+	assert_int_equal(log_level_from_text("", &level), -EINVAL);
+	assert_int_equal(level, LOG_LEVEL_WARN);
+}
+
+static void an_escape_is_written_whole_or_not_at_all(void **state)
+{
+	char out[8];
+
+	(void)state;
+	memset(out, '?', sizeof(out));
+	assert_int_equal(log_escape(out, 6, "ab\n", 3), 2);
+	assert_string_equal(out, "ab");
+	assert_int_equal(out[3], '?');
+	assert_int_equal(log_escape(out, 7, "ab\n", 3), 6);
+	assert_string_equal(out, "ab\\x0a");
+	assert_int_equal(log_escape(out, 1, "ab", 2), 0);
+	assert_string_equal(out, "");
+	assert_int_equal(log_escape(out, 8, "\0", 1), 4);
+	assert_string_equal(out, "\\x00");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines_carry_time_and_level_and_debug_is_off),
+		cmocka_unit_test(the_journal_gets_priorities_instead),
+		cmocka_unit_test(the_level_is_what_was_set),
+		cmocka_unit_test(a_hostile_name_stays_on_its_line),
+		cmocka_unit_test(long_text_is_cut_and_the_line_ends),
+		cmocka_unit_test(a_flood_is_cut_per_level_and_counted_but_errors_never),
+		cmocka_unit_test(level_names_are_exact),
+		cmocka_unit_test(an_escape_is_written_whole_or_not_at_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
