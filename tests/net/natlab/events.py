@@ -1,0 +1,84 @@
+"""What happens to a lab while it runs"""
+import random
+import time
+
+from .rules import nat_rules
+from .sites import PUBLIC, Uplink
+from .tools import netns, nft, sh
+
+
+class Events:
+    def _box(self, name):
+        return self.sites.get(name) or self.cgns[name]
+
+    def rebind(self, name, addr=None):
+        """NAT reboot: forget every mapping; with addr, also change the public address."""
+        box, link, old = self._box(name), self.links[name], self.pub[name]
+        gw = link.ns
+        if addr and addr != old:
+            box.addr = addr
+            self.plan()
+            link = self.links[name]
+            up = [f"route del {old}/32 dev {link.up_if}"] + self._up_routes(link)
+            down = [f"address add {addr}/32 dev wan"] + self._down_routes(link) + \
+                [f"address del {old}/32 dev wan"]
+            sh("ip", "-netns", link.up_ns, "-batch", "-", input="\n".join(up) + "\n")
+            sh("ip", "-netns", gw, "-batch", "-", input="\n".join(down) + "\n")
+            nft(gw, nat_rules(box, addr, self.addr4.get(name + "1", "")))
+            self.save()
+        elif box.kind not in PUBLIC:
+            nft(gw, "flush map ip natlab eim\nflush set ip natlab perm\n")
+        with netns(gw):
+            sh("conntrack", "-F", check=False)
+
+    def set(self, name, **kw):
+        link = self.links[name]
+        if "delay" in kw or "jitter" in kw:
+            raise ValueError("delay is fixed when the lab is built")
+        for k, v in kw.items():
+            if not hasattr(Uplink("x"), k):
+                raise ValueError(f"not a link property: {k}")
+            setattr(link.opts, k, v)
+        self._shape(link, again=True)
+        self.save()
+
+    def cut(self, name):
+        self.set(name, cut=True)
+
+    def uncut(self, name):
+        self.set(name, cut=False)
+
+    def carrier(self, host, up):
+        ns = self.ns(host)
+        if not up:
+            sh("ip", "-netns", ns, "link", "set", "eth0", "down")
+        elif host in self.links:
+            link = self.links[host]
+            sh("ip", "-netns", ns, "-batch", "-", input="".join(c + "\n" for c in [
+                "link set eth0 up", *self._down_routes(link)]))
+        else:
+            sh("ip", "-netns", ns, "-batch", "-", input="".join(
+                c + "\n" for c in self._host_cmds(host, self.site_of(host))))
+
+    def roam(self, host, site):
+        """Move a LAN host into another site's LAN."""
+        if host in self.links or site not in self.lans:
+            raise ValueError("roaming is between sites which have a LAN")
+        ns, gw = self.ns(host), self.gw(site)
+        self.moved[host] = site
+        self.plan()
+        sh("ip", "-netns", ns, "link", "del", "eth0")
+        port = "r" + host
+        sh("ip", "link", "add", port, "netns", gw, "type", "veth", "peer", "name", "eth0", "netns", ns)
+        sh("ip", "-netns", gw, "link", "set", port, "master", "lan", "up")
+        sh("ip", "-netns", ns, "-batch", "-", input="".join(
+            c + "\n" for c in self._host_cmds(host, site)))
+        self.save()
+
+    def noise(self, host, pps, seconds):
+        """Fresh UDP flows from a host, so that its NAT hands out ports."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with self.udp(host) as s:
+                s.sendto(b"noise", (self.ip("coord2"), random.randrange(10000, 60000)))
+            time.sleep(1 / pps)
