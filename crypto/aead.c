@@ -1,0 +1,172 @@
+#include "crypto/aead.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "crypto/aead_impl.h"
+#include "crypto/replay.h"
+
+/* The state of a key has pages of its own, so that locking it and keeping it out of core dumps neither fails on
+ * alignment nor, when the key ends, unlocks a neighbour's. Implies the 64 bytes that implementations ask for. */
+#define STATE_PAGE_BYTES 4096
+
+/* Fastest first within a suite. */
+static const struct aead_impl *const impls[] = {
+	&aead_sodium_aes_256_gcm,
+	&aead_sodium_chacha20_poly1305,
+};
+
+static const char *const suite_names[AEAD_SUITE_COUNT] = {
+	[AEAD_CHACHA20_POLY1305] = "chacha20-poly1305",
+	[AEAD_AES_256_GCM] = "aes-256-gcm",
+};
+
+/* With hardware GCM is the faster one, and without it is not offered at all. */
+static const enum aead_suite preference[] = { AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305 };
+
+const char *aead_suite_name(enum aead_suite suite)
+{
+	if ((unsigned int)suite >= AEAD_SUITE_COUNT || !suite_names[suite])
+		return "none";
+	return suite_names[suite];
+}
+
+int aead_suite_from_name(const char *name)
+{
+	for (int suite = 0; suite < AEAD_SUITE_COUNT; suite++)
+		if (suite_names[suite] && strcmp(name, suite_names[suite]) == 0)
+			return suite;
+	return -EINVAL;
+}
+
+const struct aead_impl *aead_impl_of(enum aead_suite suite)
+{
+	for (size_t i = 0; i < sizeof(impls) / sizeof(impls[0]); i++)
+		if (impls[i]->suite == suite && impls[i]->is_available())
+			return impls[i];
+	return NULL;
+}
+
+const struct aead_impl *aead_impl_at(size_t i)
+{
+	for (size_t k = 0; k < sizeof(impls) / sizeof(impls[0]); k++)
+		if (impls[k]->is_available() && i-- == 0)
+			return impls[k];
+	return NULL;
+}
+
+uint16_t aead_offer(void)
+{
+	unsigned int offer = 0;
+
+	for (size_t i = 0; i < sizeof(preference) / sizeof(preference[0]); i++)
+		if (aead_impl_of(preference[i]))
+			offer |= 1U << preference[i];
+	return (uint16_t)offer;
+}
+
+enum aead_suite aead_choose(uint16_t ours, uint16_t theirs)
+{
+	unsigned int both = (unsigned int)ours & theirs;
+
+	for (size_t i = 0; i < sizeof(preference) / sizeof(preference[0]); i++)
+		if (both & (1U << preference[i]))
+			return preference[i];
+	return AEAD_NONE;
+}
+
+uint64_t aead_rekey_after(enum aead_suite suite)
+{
+	switch (suite) {
+	case AEAD_CHACHA20_POLY1305:
+		return UINT64_C(1) << 60; /* WireGuard's REKEY_AFTER_MESSAGES */
+	case AEAD_AES_256_GCM:
+		return (UINT64_C(1) << 34) / (2048 / 16);
+	case AEAD_NONE:
+		break;
+	}
+	return 0;
+}
+
+uint64_t aead_reject_after(enum aead_suite suite)
+{
+	switch (suite) {
+	case AEAD_CHACHA20_POLY1305:
+		return REPLAY_COUNTER_LIMIT; /* the receiver takes no more */
+	case AEAD_AES_256_GCM:
+		return UINT64_C(1) << 28; /* RFC 9001 appendix B.1.1, packets of at most 2^11 bytes */
+	case AEAD_NONE:
+		break;
+	}
+	return 0;
+}
+
+static size_t state_size(const struct aead_impl *impl)
+{
+	return (impl->state_bytes + STATE_PAGE_BYTES - 1) / STATE_PAGE_BYTES * STATE_PAGE_BYTES;
+}
+
+int aead_key_init_with(struct aead_key *key, const struct aead_impl *impl, const uint8_t secret[static 32])
+{
+	void *state = aligned_alloc(STATE_PAGE_BYTES, state_size(impl));
+
+	if (!state)
+		return -ENOMEM;
+	/* Also MADV_DONTDUMP. Best effort: RLIMIT_MEMLOCK may be small, and a key in swap still beats no session. */
+	(void)sodium_mlock(state, state_size(impl));
+	impl->expand(state, secret);
+	key->impl = impl;
+	key->state = state;
+	return 0;
+}
+
+int aead_key_init(struct aead_key *key, enum aead_suite suite, const uint8_t secret[static 32])
+{
+	const struct aead_impl *impl = aead_impl_of(suite);
+
+	if (!impl)
+		return -ENOTSUP;
+	return aead_key_init_with(key, impl, secret);
+}
+
+void aead_key_wipe(struct aead_key *key)
+{
+	if (key->state) {
+		sodium_memzero(key->state, key->impl->state_bytes);
+		(void)sodium_munlock(key->state, state_size(key->impl)); /* fails where locking failed */
+		free(key->state);
+	}
+	*key = (struct aead_key){ 0 };
+}
+
+static void nonce_of(uint8_t nonce[12], enum aead_suite suite, uint64_t counter)
+{
+	memset(nonce, 0, 4);
+	for (unsigned int i = 0; i < 8; i++) {
+		unsigned int shift = suite == AEAD_AES_256_GCM ? 56 - 8 * i : 8 * i;
+
+		nonce[4 + i] = (uint8_t)(counter >> shift);
+	}
+}
+
+void aead_seal(const struct aead_key *key, uint8_t *out, const uint8_t *in, size_t len, const uint8_t *ad,
+	       size_t ad_len, uint64_t counter)
+{
+	uint8_t nonce[12];
+
+	nonce_of(nonce, key->impl->suite, counter);
+	key->impl->seal(key->state, out, in, len, ad, ad_len, nonce);
+}
+
+int aead_open(const struct aead_key *key, uint8_t *out, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len,
+	      uint64_t counter)
+{
+	uint8_t nonce[12];
+
+	nonce_of(nonce, key->impl->suite, counter);
+	return key->impl->open(key->state, out, in, len, ad, ad_len, nonce);
+}

@@ -1,0 +1,11 @@
+/* crypto/aead_impl.h - the implementations that aead.c chooses from; for this directory only */
+#ifndef CRYPTO_AEAD_IMPL_H
+#define CRYPTO_AEAD_IMPL_H
+
+#include "crypto/aead.h"
+
+/* aead_sodium.c */
+extern const struct aead_impl aead_sodium_chacha20_poly1305;
+extern const struct aead_impl aead_sodium_aes_256_gcm;
+
+#endif
