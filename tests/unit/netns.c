@@ -1,0 +1,29 @@
+#include "tests/unit/netns.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void netns_enter(void)
+{
+	struct ifreq ifr = { .ifr_name = "lo" };
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0) {
+		fprintf(stderr, "no network namespace: %s\n", strerror(errno));
+		exit(77);
+	}
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ifr.ifr_flags = IFF_UP;
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0) {
+		fprintf(stderr, "lo does not come up: %s\n", strerror(errno));
+		exit(1);
+	}
+	close(fd);
+}

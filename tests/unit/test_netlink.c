@@ -1,0 +1,289 @@
+/* Against the kernel, in a namespace of its own, on TUN devices made here. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/unit/netns.h"
+#include "tun/netlink.h"
+#include "tun/tun.h"
+
+#define ADDRESSES 64
+
+static const uint8_t v4[4] = { 10, 77, 0, 2 };
+static const uint8_t v6[16] = { 0xfd, 0x77, [15] = 2 };
+
+static int device(void **state)
+{
+	struct tun *tun = calloc(1, sizeof(*tun));
+	int ret;
+
+	if (!tun)
+		return -1;
+	ret = tun_open(tun, "test%d", 1, 0);
+	if (ret == -ENOENT || ret == -ENODEV)
+		exit(77);
+	*state = tun;
+	return ret;
+}
+
+static int device_gone(void **state)
+{
+	tun_close(*state);
+	free(*state);
+	return 0;
+}
+
+static int ifindex_of(void **state)
+{
+	return ((const struct tun *)*state)->ifindex;
+}
+
+/* The entry of the link with this address, or NULL. */
+static const struct netlink_address *find(struct netlink_address *list, int ifindex, const uint8_t *addr, size_t len)
+{
+	int n = netlink_addresses(list, ADDRESSES);
+
+	assert_true(n >= 0 && n <= ADDRESSES);
+	for (int i = 0; i < n; i++)
+		if (list[i].ifindex == ifindex && list[i].len == len && memcmp(list[i].addr, addr, len) == 0)
+			return &list[i];
+	return NULL;
+}
+
+static void link_comes_up_with_its_mtu(void **state)
+{
+	assert_int_equal(netlink_link_mtu(ifindex_of(state)), 1500);
+	assert_int_equal(netlink_link_up(ifindex_of(state), 1380), 0);
+	assert_int_equal(netlink_link_mtu(ifindex_of(state)), 1380);
+	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
+	assert_int_equal(netlink_link_mtu(ifindex_of(state)), 1380);
+}
+
+static void errors_are_the_kernels(void **state)
+{
+	(void)state;
+	assert_int_equal(netlink_link_mtu(99999), -ENODEV);
+	assert_int_equal(netlink_link_up(99999, 0), -ENODEV);
+	assert_int_equal(netlink_addr_add(99999, v4, 4, 16), -ENODEV);
+	assert_int_equal(netlink_route_add(99999, v4, 4, 16), -ENODEV);
+	assert_int_equal(netlink_addr_add(1, v4, 5, 16), -EINVAL);
+	assert_int_equal(netlink_addr_add(1, v4, 4, 33), -EINVAL);
+	assert_int_equal(netlink_route_add(1, v6, 16, 129), -EINVAL);
+}
+
+static void address_is_added_once_and_removed_once(void **state)
+{
+	struct netlink_address list[ADDRESSES];
+	const struct netlink_address *found;
+	int ifindex = ifindex_of(state);
+
+	assert_int_equal(netlink_link_up(ifindex, 0), 0);
+	assert_null(find(list, ifindex, v4, 4));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(netlink_addr_add(ifindex, v4, 4, 16), 0);
+		assert_int_equal(netlink_addr_add(ifindex, v6, 16, 64), 0);
+	}
+	found = find(list, ifindex, v4, 4);
+	assert_non_null(found);
+	assert_int_equal(found->prefix_bits, 16);
+	assert_true(found->is_up);
+	assert_true(found->is_point_to_point);
+	assert_false(found->is_deprecated);
+	assert_string_equal(found->name, ((const struct tun *)*state)->name);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(netlink_addr_del(ifindex, v4, 4, 16), 0);
+		assert_int_equal(netlink_addr_del(ifindex, v6, 16, 64), 0);
+	}
+	assert_null(find(list, ifindex, v4, 4));
+	assert_null(find(list, ifindex, v6, 16));
+}
+
+static void ipv6_address_is_usable_at_once(void **state)
+{
+	struct netlink_address list[ADDRESSES];
+	const struct netlink_address *found;
+
+	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
+	assert_int_equal(netlink_addr_add(ifindex_of(state), v6, 16, 64), 0);
+	found = find(list, ifindex_of(state), v6, 16);
+	assert_non_null(found);
+	assert_false(found->is_tentative);
+	assert_int_equal(found->prefix_bits, 64);
+}
+
+static void link_that_is_down_is_told(void **state)
+{
+	struct netlink_address list[ADDRESSES];
+	const struct netlink_address *found;
+
+	assert_int_equal(netlink_addr_add(ifindex_of(state), v4, 4, 16), 0);
+	found = find(list, ifindex_of(state), v4, 4);
+	assert_non_null(found);
+	assert_false(found->is_up);
+}
+
+static void addresses_beyond_the_array_are_counted(void **state)
+{
+	struct netlink_address one[1];
+	uint8_t addr[4] = { 10, 78, 0, 0 };
+	int before;
+
+	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
+	before = netlink_addresses(NULL, 0);
+	assert_true(before >= 1); /* lo's */
+	for (uint8_t i = 1; i <= 100; i++) {
+		addr[3] = i;
+		assert_int_equal(netlink_addr_add(ifindex_of(state), addr, 4, 24), 0);
+	}
+	assert_int_equal(netlink_addresses(one, 1), before + 100);
+}
+
+/* Where the kernel would send to. */
+static bool goes_out_by(const uint8_t *dst, const uint8_t *src)
+{
+	struct sockaddr_storage ss = { 0 };
+	uint8_t *p = (uint8_t *)&ss;
+	socklen_t len = sizeof(ss);
+	int ret, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	ss.ss_family = AF_INET;
+	p[3] = 9; /* sin_port */
+	memcpy(p + 4, dst, 4);
+	ret = connect(fd, (struct sockaddr *)&ss, 16);
+	if (ret == 0)
+		ret = getsockname(fd, (struct sockaddr *)&ss, &len);
+	close(fd);
+	return ret == 0 && memcmp(p + 4, src, 4) == 0;
+}
+
+static void route_leads_into_the_link_until_removed(void **state)
+{
+	static const uint8_t net[4] = { 192, 0, 2, 77 }, inside[4] = { 192, 0, 2, 200 };
+	static const uint8_t net6[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 7 };
+	int ifindex = ifindex_of(state);
+
+	assert_int_equal(netlink_link_up(ifindex, 0), 0);
+	assert_int_equal(netlink_addr_add(ifindex, v4, 4, 32), 0);
+	assert_false(goes_out_by(inside, v4));
+	for (int i = 0; i < 2; i++) { /* host bits are not minded, nor is a second time */
+		assert_int_equal(netlink_route_add(ifindex, net, 4, 24), 0);
+		assert_int_equal(netlink_route_add(ifindex, net6, 16, 32), 0);
+	}
+	assert_true(goes_out_by(inside, v4));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(netlink_route_del(ifindex, net, 4, 24), 0);
+		assert_int_equal(netlink_route_del(ifindex, net6, 16, 32), 0);
+	}
+	assert_false(goes_out_by(inside, v4));
+}
+
+static void default_route_can_be_added(void **state)
+{
+	static const uint8_t any[16], inside[4] = { 198, 51, 100, 1 };
+
+	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
+	assert_int_equal(netlink_addr_add(ifindex_of(state), v4, 4, 32), 0);
+	assert_int_equal(netlink_route_add(ifindex_of(state), any, 4, 0), 0);
+	assert_int_equal(netlink_route_add(ifindex_of(state), any, 4, 0), 0);
+	assert_int_equal(netlink_route_add(ifindex_of(state), any, 16, 0), 0);
+	assert_true(goes_out_by(inside, v4));
+}
+
+static void connected_route_counts_as_there_and_survives_removal(void **state)
+{
+	static const uint8_t inside[4] = { 10, 77, 9, 9 };
+
+	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
+	assert_int_equal(netlink_addr_add(ifindex_of(state), v4, 4, 16), 0);
+	netlink_route_add(ifindex_of(state), v4, 4, 16);
+	assert_int_equal(netlink_route_del(ifindex_of(state), v4, 4, 16), 0);
+	assert_true(goes_out_by(inside, v4));
+}
+
+static void another_links_route_is_not_taken_over(void **state)
+{
+	static const uint8_t net[4] = { 192, 0, 2, 0 };
+	struct tun other;
+
+	assert_int_equal(tun_open(&other, "other%d", 1, 0), 0);
+	assert_int_equal(netlink_link_up(other.ifindex, 0), 0);
+	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
+	assert_int_equal(netlink_route_add(other.ifindex, net, 4, 24), 0);
+	assert_int_equal(netlink_route_add(ifindex_of(state), net, 4, 24), -EEXIST);
+	tun_close(&other);
+	assert_int_equal(netlink_route_add(ifindex_of(state), net, 4, 24), 0);
+}
+
+static void watch_tells_others_changes_from_our_own(void **state)
+{
+	int ifindex = ifindex_of(state), fd = netlink_watch_open();
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct tun other;
+
+	assert_true(fd >= 0);
+	assert_false(netlink_watch_drain(fd, ifindex));
+	assert_int_equal(netlink_link_up(ifindex, 0), 0);
+	assert_int_equal(netlink_addr_add(ifindex, v4, 4, 16), 0);
+	assert_int_equal(poll(&p, 1, 1000), 1);
+	assert_false(netlink_watch_drain(fd, ifindex));
+	assert_int_equal(poll(&p, 1, 0), 0);
+
+	assert_int_equal(tun_open(&other, "other%d", 1, 0), 0);
+	assert_int_equal(poll(&p, 1, 1000), 1);
+	assert_true(netlink_watch_drain(fd, ifindex));
+	assert_int_equal(netlink_link_up(other.ifindex, 0), 0);
+	assert_true(netlink_watch_drain(fd, ifindex));
+	assert_int_equal(netlink_addr_add(other.ifindex, v6, 16, 64), 0);
+	assert_true(netlink_watch_drain(fd, ifindex));
+	assert_int_equal(netlink_route_add(other.ifindex, v4, 4, 24), 0);
+	assert_true(netlink_watch_drain(fd, ifindex));
+	tun_close(&other);
+	assert_true(netlink_watch_drain(fd, ifindex));
+	close(fd);
+}
+
+static void watch_that_overflowed_counts_as_changed(void **state)
+{
+	int fd = netlink_watch_open(), bytes = 1;
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
+	for (int i = 0; i < 50; i++) {
+		assert_int_equal(netlink_addr_add(ifindex_of(state), v4, 4, 16), 0);
+		assert_int_equal(netlink_addr_del(ifindex_of(state), v4, 4, 16), 0);
+	}
+	assert_true(netlink_watch_drain(fd, ifindex_of(state))); /* though all of it was our own */
+	assert_false(netlink_watch_drain(fd, ifindex_of(state)));
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(link_comes_up_with_its_mtu, device, device_gone),
+		cmocka_unit_test(errors_are_the_kernels),
+		cmocka_unit_test_setup_teardown(address_is_added_once_and_removed_once, device, device_gone),
+		cmocka_unit_test_setup_teardown(ipv6_address_is_usable_at_once, device, device_gone),
+		cmocka_unit_test_setup_teardown(link_that_is_down_is_told, device, device_gone),
+		cmocka_unit_test_setup_teardown(addresses_beyond_the_array_are_counted, device, device_gone),
+		cmocka_unit_test_setup_teardown(route_leads_into_the_link_until_removed, device, device_gone),
+		cmocka_unit_test_setup_teardown(default_route_can_be_added, device, device_gone),
+		cmocka_unit_test_setup_teardown(connected_route_counts_as_there_and_survives_removal, device,
+						device_gone),
+		cmocka_unit_test_setup_teardown(another_links_route_is_not_taken_over, device, device_gone),
+		cmocka_unit_test_setup_teardown(watch_tells_others_changes_from_our_own, device, device_gone),
+		cmocka_unit_test_setup_teardown(watch_that_overflowed_counts_as_changed, device, device_gone),
+	};
+
+	netns_enter();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
