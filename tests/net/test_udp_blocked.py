@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+# ctest: timeout=90
+"""Where UDP is dropped, on one side or on both, traffic passes within 5 s through TCP to the coordinator.
+
+    coord  tcp 27700, 443
+      |
+    inet ---- [only TCP and ICMP get out] ---- a1
+        `---- [masquerade, or the same] ------ b1
+"""
+from harness import Mesh, Site, check, main
+
+
+def through_tcp(kind_a, kind_b):
+    with Mesh([Site("a", kind_a), Site("b", kind_b)]) as mesh:
+        mesh.start("coord", "a1")
+        mesh.wait_registered("a1")
+        check(mesh.ping("a1", "b1", 0.3) is None, "an answer from a peer that does not run")
+        mesh.start("b1")
+        mesh.wait_registered("a1", "b1")
+        check(mesh.ping("a1", "b1", 5) is not None, "no ping answered within 5 s")
+        path = mesh.path("a1", "b1")
+        check(path["kind"] == "relay" and path["transport"] == "tcp", f"the path of the blocked side is {path}")
+        with mesh.transfer("b1", "a1", mbit=5) as transfer:
+            while transfer.got < 500_000 and not transfer.error:
+                check(transfer.longest_stall() < 5, "a transfer through TCP stalled")
+            transfer.finish()
+
+
+def blocked_on_one_side():
+    through_tcp("udpblocked", "port")
+
+
+def blocked_on_both_sides():
+    through_tcp("udpblocked", "udpblocked")
+
+
+def only_port_443_gets_out():
+    through_tcp("tcp443", "port")
+
+
+main(blocked_on_one_side, blocked_on_both_sides, only_port_443_gets_out)
