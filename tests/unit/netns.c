@@ -27,3 +27,16 @@ void netns_enter(void)
 	}
 	close(fd);
 }
+
+void netns_set(const char *setting, const char *value)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/sys/%s", setting);
+	file = fopen(path, "we");
+	if (!file || fputs(value, file) < 0 || fclose(file) != 0) {
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+		exit(77);
+	}
+}

@@ -6,5 +6,7 @@
 #define TESTS_UNIT_NETNS_H
 
 void netns_enter(void);
+/* Writes one of the namespace's settings under /proc/sys; exits 77 where that is not allowed. */
+void netns_set(const char *setting, const char *value);
 
 #endif
