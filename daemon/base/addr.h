@@ -45,7 +45,7 @@ bool ip_is_sendable(const struct ip *ip);
 
 /* `len` is 4 or 16 (else *out is none). A mapped IPv6 address becomes IPv4. */
 void ip_from_bytes(struct ip *out, const uint8_t *bytes, size_t len);
-int ip_from_text(struct ip *out, const char *text); /* -EINVAL */
+int ip_from_text(struct ip *out, const char *text);                            /* -EINVAL */
 const char *ip_to_text(const struct ip *ip, char out[static ADDR_TEXT_BYTES]); /* returns out */
 
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);

@@ -11,9 +11,14 @@
 
 #include <stddef.h>
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
 
-void log_set_level(enum log_level level); /* LOG_LEVEL_INFO at start */
+void log_set_level(enum log_level level);                       /* LOG_LEVEL_INFO at start */
 int log_level_from_text(const char *text, enum log_level *out); /* -EINVAL */
 
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,71 @@
+#include "daemon/wire/candidates.h"
+
+#define KNOWN_FLAGS (NAT_UDP4_OK | NAT_UDP6_OK | NAT_UDP_BLOCKED | NAT_TESTED)
+
+static enum candidate_kind kind_of(uint8_t byte)
+{
+	switch (byte) {
+	case CANDIDATE_HOST:
+	case CANDIDATE_REFLEXIVE:
+	case CANDIDATE_MAPPED:
+	case CANDIDATE_CONFIGURED:
+		return (enum candidate_kind)byte;
+	default: /* peer-reflexive too: nobody may claim that we saw its probe */
+		return CANDIDATE_OTHER;
+	}
+}
+
+void wire_candidates_write(struct writer *w, const struct candidates *c)
+{
+	if (c->n > WIRE_CANDIDATES_MAX) {
+		w->failed = true;
+		return;
+	}
+	writer_u8(w, c->nat.mapping);
+	writer_u8(w, c->nat.filtering);
+	writer_u8(w, c->nat.flags);
+	writer_u8(w, (uint8_t)c->n);
+	for (unsigned i = 0; i < c->n; i++) {
+		const struct endpoint *ep = &c->v[i].endpoint;
+
+		if (ep->ip.len != 4 && ep->ip.len != 16)
+			w->failed = true;
+		writer_u8(w, (uint8_t)c->v[i].kind);
+		writer_u8(w, ep->ip.len);
+		writer_be16(w, ep->port);
+		writer_put(w, ep->ip.b, ep->ip.len);
+	}
+}
+
+void wire_candidates_read(struct reader *r, struct candidates *out)
+{
+	struct candidates c = { 0 };
+	uint8_t n;
+
+	c.nat.mapping = reader_u8(r);
+	if (c.nat.mapping > NAT_MAPPING_ENDPOINT_DEPENDENT)
+		c.nat.mapping = NAT_MAPPING_UNKNOWN;
+	c.nat.filtering = reader_u8(r);
+	if (c.nat.filtering > NAT_FILTERING_ADDRESS_AND_PORT_DEPENDENT)
+		c.nat.filtering = NAT_FILTERING_UNKNOWN;
+	c.nat.flags = reader_u8(r) & KNOWN_FLAGS;
+	n = reader_u8(r);
+	if (n > WIRE_CANDIDATES_MAX)
+		r->failed = true;
+	for (unsigned i = 0; i < n && reader_ok(r); i++) {
+		struct candidate cand = { .kind = kind_of(reader_u8(r)) };
+		uint8_t len = reader_u8(r);
+		const uint8_t *bytes;
+
+		cand.endpoint.port = reader_be16(r);
+		if (len != 4 && len != 16)
+			r->failed = true;
+		bytes = reader_take(r, len);
+		if (!bytes)
+			break;
+		ip_from_bytes(&cand.endpoint.ip, bytes, len);
+		if (cand.endpoint.port != 0 && ip_is_sendable(&cand.endpoint.ip))
+			c.v[c.n++] = cand;
+	}
+	*out = c;
+}

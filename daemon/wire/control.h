@@ -1,0 +1,178 @@
+/* daemon/wire/control.h - messages between a peer and its coordinator inside the control connection
+ *
+ * Each message is one sealed frame; its first byte is the type. Unknown types are skipped. Texts are one length byte and
+ * that many bytes. A member record is: 4 id, 32 public key, 1 flags (bit 0 MEMBER_ONLINE), text name, 1 count of overlay
+ * addresses, then each: 1 length (4, 16), address.
+ *
+ *   type                    from  body after the type byte
+ *   CONTROL_REGISTER        peer  1 version, 1 flags, 8 boot id, 4 index (of the peer, for bind and relay datagrams),
+ *                                 text name as the node's file has it
+ *   CONTROL_REGISTERED      coord 4 member id, 4 index (of the coordinator), 1 flags (REGISTERED_RELAY), 2 UDP port,
+ *                                 2 alternate UDP port or 0, 8 relay rate bit/s, text name, text network,
+ *                                 1 count, then each overlay address: 1 length, address, 1 prefix bits
+ *   CONTROL_REFUSED         coord 1 reason (enum refused_reason), text for the log
+ *   CONTROL_CANDIDATES      peer  candidates.h: kept, and told to whom this peer is introduced
+ *   CONTROL_LOOKUP          peer  4 token, 1 by (enum lookup_by), value: address (1 length, bytes), name text, 32 key or 4 id
+ *   CONTROL_FOUND           coord 4 token, 1 found, member record if found
+ *   CONTROL_CONNECT         peer  4 member id: introduce us
+ *   CONTROL_INTRODUCE       coord 1 flags (INTRODUCE_ASKED: you asked for it), 2 start in ms, member record, candidates.h
+ *   CONTROL_LIST            peer  8 version known, 4 from id (0: from the start): the whole directory, in pages
+ *   CONTROL_MEMBERS         coord 8 version, 4 next id (0: last page; UINT32_MAX: unchanged), 1 count, records
+ *   CONTROL_PING            both  8 token
+ *   CONTROL_PONG            both  8 token
+ *   CONTROL_RELAY           both  4 member id (peer: the receiver; coordinator: the sender), the datagram
+ *   CONTROL_PEER_EVENT      coord 4 member id, 1 event (enum peer_event): of a member this one was introduced to */
+#ifndef DAEMON_WIRE_CONTROL_H
+#define DAEMON_WIRE_CONTROL_H
+
+#include "daemon/wire/candidates.h"
+#include "daemon/wire/frame.h"
+
+enum wire_control_type {
+	CONTROL_REGISTER = 1,
+	CONTROL_REGISTERED = 2,
+	CONTROL_REFUSED = 3,
+	CONTROL_CANDIDATES = 4,
+	CONTROL_LOOKUP = 5,
+	CONTROL_FOUND = 6,
+	CONTROL_CONNECT = 7,
+	CONTROL_INTRODUCE = 8,
+	CONTROL_LIST = 9,
+	CONTROL_MEMBERS = 10,
+	CONTROL_PING = 11,
+	CONTROL_PONG = 12,
+	CONTROL_RELAY = 13,
+	CONTROL_PEER_EVENT = 14,
+};
+
+#define MEMBER_ONLINE 0x01
+#define REGISTERED_RELAY 0x01
+#define INTRODUCE_ASKED 0x01
+#define CONTROL_LIST_UNCHANGED UINT32_MAX
+
+enum refused_reason {
+	REFUSED_VERSION = 1,
+	REFUSED_REPLACED = 2,
+	REFUSED_REMOVED = 3,
+	REFUSED_NO_ADDRESS = 4
+};
+enum lookup_by {
+	LOOKUP_ADDRESS = 1,
+	LOOKUP_NAME = 2,
+	LOOKUP_KEY = 3,
+	LOOKUP_ID = 4
+};
+enum peer_event {
+	PEER_RESTARTED = 1, /* registered anew under another boot id: its sessions are gone */
+	PEER_OFFLINE = 2,
+	PEER_ONLINE = 3,
+	PEER_REMOVED = 4, /* no longer a member: end its sessions */
+};
+
+/* A control message (before sealing) is at most this long. */
+#define WIRE_CONTROL_MAX_BYTES (WIRE_FRAME_MAX_BYTES - 16)
+/* The longest datagram that fits a CONTROL_RELAY. */
+#define WIRE_CONTROL_RELAY_MAX_BYTES (WIRE_CONTROL_MAX_BYTES - 5)
+
+struct wire_member {
+	uint32_t id;
+	uint8_t key[32];
+	uint8_t flags;
+	char name[WIRE_NAME_MAX_BYTES + 1]; /* validated: [a-z0-9-.]+ */
+	unsigned n_addrs;
+	struct ip addrs[WIRE_ADDRS_MAX];
+};
+struct wire_register {
+	uint8_t version, flags;
+	uint64_t boot_id;
+	uint32_t index;
+	char name[WIRE_NAME_MAX_BYTES + 1];
+};
+struct wire_registered {
+	uint32_t member, index;
+	uint8_t flags;
+	uint16_t udp_port, alternate_port;
+	uint64_t relay_rate;
+	char name[WIRE_NAME_MAX_BYTES + 1], network[WIRE_NAME_MAX_BYTES + 1];
+	unsigned n_addrs;
+	struct prefix addrs[WIRE_ADDRS_MAX]; /* own overlay address with its network's prefix length */
+};
+struct wire_refused {
+	uint8_t reason;
+	char text[128]; /* as received: escape before printing (log.h does) */
+};
+struct wire_lookup {
+	uint32_t token;
+	enum lookup_by by;
+	struct ip address;
+	char name[WIRE_NAME_MAX_BYTES + 1];
+	uint8_t key[32];
+	uint32_t id;
+};
+struct wire_found {
+	uint32_t token;
+	bool found;
+	struct wire_member member;
+};
+struct wire_introduce {
+	uint8_t flags;
+	uint16_t start_in_ms;
+	struct wire_member member;
+	struct candidates candidates;
+};
+struct wire_list {
+	uint64_t version;
+	uint32_t from;
+};
+#define WIRE_MEMBERS_PER_PAGE 23 /* longest records still fit a message; asserted in control.c */
+struct wire_members {
+	uint64_t version;
+	uint32_t next;
+	unsigned n;
+	struct wire_member v[WIRE_MEMBERS_PER_PAGE];
+};
+struct wire_peer_event {
+	uint32_t member;
+	enum peer_event event;
+};
+
+/* The type byte, or -EBADMSG for an empty message. */
+int wire_control_type_of(const uint8_t *data, size_t len);
+
+/* Encoders write the whole message with its type byte and return its length, or -ENOSPC, or -EINVAL for what no decoder
+ * would take (a bad name, a count too high). Decoders take the whole message; -EBADMSG when
+ * malformed (trailing bytes included). Both check names: wire_name_is_valid (empty allowed in REGISTER). */
+int wire_register_encode(uint8_t *out, size_t capacity, const struct wire_register *m);
+int wire_register_decode(struct wire_register *out, const uint8_t *data, size_t len);
+int wire_registered_encode(uint8_t *out, size_t capacity, const struct wire_registered *m);
+int wire_registered_decode(struct wire_registered *out, const uint8_t *data, size_t len);
+int wire_refused_encode(uint8_t *out, size_t capacity, const struct wire_refused *m);
+int wire_refused_decode(struct wire_refused *out, const uint8_t *data, size_t len);
+int wire_control_candidates_encode(uint8_t *out, size_t capacity, const struct candidates *m);
+int wire_control_candidates_decode(struct candidates *out, const uint8_t *data, size_t len);
+int wire_lookup_encode(uint8_t *out, size_t capacity, const struct wire_lookup *m);
+int wire_lookup_decode(struct wire_lookup *out, const uint8_t *data, size_t len);
+int wire_found_encode(uint8_t *out, size_t capacity, const struct wire_found *m);
+int wire_found_decode(struct wire_found *out, const uint8_t *data, size_t len);
+int wire_connect_encode(uint8_t *out, size_t capacity, uint32_t member);
+int wire_connect_decode(uint32_t *member, const uint8_t *data, size_t len);
+int wire_introduce_encode(uint8_t *out, size_t capacity, const struct wire_introduce *m);
+int wire_introduce_decode(struct wire_introduce *out, const uint8_t *data, size_t len);
+int wire_list_encode(uint8_t *out, size_t capacity, const struct wire_list *m);
+int wire_list_decode(struct wire_list *out, const uint8_t *data, size_t len);
+int wire_members_encode(uint8_t *out, size_t capacity, const struct wire_members *m);
+int wire_members_decode(struct wire_members *out, const uint8_t *data, size_t len);
+/* `type` is CONTROL_PING or CONTROL_PONG. */
+int wire_ping_encode(uint8_t *out, size_t capacity, enum wire_control_type type, uint64_t token);
+int wire_ping_decode(uint64_t *token, const uint8_t *data, size_t len);
+/* Writes the 5 bytes that stand before the datagram. */
+int wire_control_relay_encode(uint8_t *out, size_t capacity, uint32_t member);
+int wire_control_relay_decode(uint32_t *member, const uint8_t **payload, size_t *payload_len, const uint8_t *data,
+			      size_t len);
+int wire_peer_event_encode(uint8_t *out, size_t capacity, const struct wire_peer_event *m);
+int wire_peer_event_decode(struct wire_peer_event *out, const uint8_t *data, size_t len);
+
+/* 1..63 of [a-z0-9-.], not beginning or ending with '-' or '.'. */
+bool wire_name_is_valid(const char *name);
+
+#endif

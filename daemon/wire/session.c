@@ -1,0 +1,101 @@
+#include "daemon/wire/session.h"
+#include "daemon/wire/endpoint.h"
+
+#include <errno.h>
+
+#define SESSION_CLOSE_BYTES 4
+
+static_assert(WIRE_PROBE_BYTES == 4 + WIRE_PROBE_ID_BYTES + WIRE_ENDPOINT_BYTES, "a probe is its table");
+
+int wire_session_type_of(const uint8_t *data, size_t len)
+{
+	struct reader r = reader_of(data, len);
+	uint8_t type = reader_u8(&r);
+
+	switch (type) {
+	case SESSION_PROBE:
+	case SESSION_CANDIDATES:
+		return type;
+	case SESSION_CLOSE:
+		return len == SESSION_CLOSE_BYTES ? type : -EBADMSG;
+	default:
+		return -EBADMSG;
+	}
+}
+
+int wire_probe_encode(uint8_t *out, size_t capacity, const struct wire_probe *p)
+{
+	struct writer w = writer_of(out, capacity);
+
+	writer_u8(&w, SESSION_PROBE);
+	writer_u8(&w, p->is_reply ? SESSION_PROBE_REPLY : 0);
+	writer_be16(&w, p->is_reply ? p->size : 0);
+	writer_put(&w, p->id, sizeof(p->id));
+	if (p->is_reply) {
+		wire_endpoint_write(&w, &p->observed);
+	} else {
+		writer_zero(&w, WIRE_ENDPOINT_BYTES);
+		if (p->size > WIRE_PROBE_BYTES)
+			writer_zero(&w, p->size - WIRE_PROBE_BYTES);
+	}
+	return writer_finish(&w);
+}
+
+int wire_probe_decode(struct wire_probe *out, const uint8_t *data, size_t len)
+{
+	struct reader r = reader_of(data, len);
+	struct wire_probe p = { 0 };
+
+	if (reader_u8(&r) != SESSION_PROBE)
+		return -EBADMSG;
+	p.is_reply = reader_u8(&r) & SESSION_PROBE_REPLY;
+	p.size = reader_be16(&r);
+	reader_copy(&r, p.id, sizeof(p.id));
+	wire_endpoint_read(&r, &p.observed);
+	if (p.is_reply) {
+		if (!reader_at_end(&r))
+			return -EBADMSG;
+	} else {
+		if (!reader_ok(&r) || len > UINT16_MAX || p.size != 0 || !ip_is_none(&p.observed.ip))
+			return -EBADMSG;
+		p.size = (uint16_t)len;
+	}
+	*out = p;
+	return 0;
+}
+
+int wire_session_candidates_encode(uint8_t *out, size_t capacity, const struct wire_session_candidates *c)
+{
+	struct writer w = writer_of(out, capacity);
+
+	writer_u8(&w, SESSION_CANDIDATES);
+	writer_u8(&w, c->want_reply ? SESSION_WANT_REPLY : 0);
+	writer_zero(&w, 2);
+	wire_candidates_write(&w, &c->candidates);
+	return writer_finish(&w);
+}
+
+int wire_session_candidates_decode(struct wire_session_candidates *out, const uint8_t *data, size_t len)
+{
+	struct reader r = reader_of(data, len);
+	struct wire_session_candidates c = { 0 };
+
+	if (reader_u8(&r) != SESSION_CANDIDATES)
+		return -EBADMSG;
+	c.want_reply = reader_u8(&r) & SESSION_WANT_REPLY;
+	reader_skip(&r, 2);
+	wire_candidates_read(&r, &c.candidates);
+	if (!reader_at_end(&r))
+		return -EBADMSG;
+	*out = c;
+	return 0;
+}
+
+int wire_session_close_encode(uint8_t *out, size_t capacity)
+{
+	struct writer w = writer_of(out, capacity);
+
+	writer_u8(&w, SESSION_CLOSE);
+	writer_zero(&w, SESSION_CLOSE_BYTES - 1);
+	return writer_finish(&w);
+}

@@ -1,0 +1,43 @@
+/* daemon/wire/stun.h - STUN Binding (RFC 8489), enough to serve stock clients and to ask stock servers
+ *
+ * No credentials and no TURN. Unknown comprehension-required attributes in a request are answered with 420 as section
+ * 6.3.1 says; FINGERPRINT is checked when present. */
+#ifndef DAEMON_WIRE_STUN_H
+#define DAEMON_WIRE_STUN_H
+
+#include "daemon/base/addr.h"
+
+#define STUN_ID_BYTES 12
+#define STUN_REPLY_MAX_BYTES 64
+#define STUN_UNKNOWN_MAX 8
+
+enum stun_class {
+	STUN_REQUEST,
+	STUN_RESPONSE,
+	STUN_ERROR
+};
+
+struct stun_message {
+	enum stun_class class;
+	uint8_t id[STUN_ID_BYTES];
+	struct endpoint mapped; /* of a response: XOR-MAPPED-ADDRESS, else MAPPED-ADDRESS */
+	unsigned n_unknown;     /* comprehension-required attributes not understood */
+	uint16_t unknown[STUN_UNKNOWN_MAX];
+};
+
+/* True if the first byte can only be STUN's. */
+static inline bool stun_is(const uint8_t *data, size_t len)
+{
+	return len > 0 && data[0] < 4;
+}
+
+/* -EBADMSG: not a well-formed Binding message; nothing is to be answered. So is a response without a usable address
+ * (ip_is_sendable, port not 0) or with a comprehension-required attribute not understood. */
+int stun_decode(struct stun_message *out, const uint8_t *data, size_t len);
+/* The answer to a decoded request that came from `from`: success with XOR-MAPPED-ADDRESS, or 420. Returns its length. */
+int stun_reply_encode(uint8_t out[static STUN_REPLY_MAX_BYTES], const struct stun_message *request,
+		      const struct endpoint *from);
+/* A bare Binding request of 20 bytes. Returns its length. */
+int stun_request_encode(uint8_t out[static 20], const uint8_t id[static STUN_ID_BYTES]);
+
+#endif

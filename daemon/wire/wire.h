@@ -1,0 +1,59 @@
+/* daemon/wire/wire.h - what is common to all datagrams: types, sizes, the sealed header
+ *
+ * The first byte tells the kind. STUN keeps 0..3 (RFC 7983); warren's types lie in 0x50..0x5f, which RFC 7983
+ * leaves free. Integers are big-endian.
+ *
+ * Sealed header: data, session, bind; 16 bytes, authenticated as associated data:
+ *   offset size field
+ *        0    1 type      WIRE_DATA, WIRE_SESSION or WIRE_BIND
+ *        1    1 flags     bit 0 WIRE_FLAG_LZ4 (data only); others sent 0 and, being authenticated, kept
+ *        2    2 reserved  sent 0, ignored
+ *        4    4 index     the receiver's index of the session
+ *        8    8 counter   of the sender, from 0, never repeated under one key
+ *       16      sealed body and its 16-byte tag */
+#ifndef DAEMON_WIRE_WIRE_H
+#define DAEMON_WIRE_WIRE_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum wire_type {
+	WIRE_INIT = 0x50,     /* handshake.h */
+	WIRE_RESPONSE = 0x51, /* handshake.h */
+	WIRE_COOKIE = 0x52,   /* handshake.h */
+	WIRE_DATA = 0x53,     /* one inner packet, or nothing (a keepalive) */
+	WIRE_SESSION = 0x54,  /* session.h: what two peers tell each other inside a session */
+	WIRE_BIND = 0x55,     /* bind.h: peer and coordinator over UDP */
+	WIRE_RELAY = 0x56,    /* relay.h: a datagram on its way through the coordinator */
+};
+
+#define WIRE_VERSION 1
+#define WIRE_FLAG_LZ4 0x01
+
+#define WIRE_SEALED_HEADER_BYTES 16
+#define WIRE_TAG_BYTES 16
+#define WIRE_SEALED_OVERHEAD_BYTES (WIRE_SEALED_HEADER_BYTES + WIRE_TAG_BYTES)
+
+/* Crosses any IPv6 link whole: 1280 (RFC 8200 section 5) less 40 for IPv6 and 8 for UDP. */
+#define WIRE_SAFE_DATAGRAM_BYTES (1280 - 40 - 8)
+/* The longest datagram read or sent in one piece. */
+#define WIRE_DATAGRAM_MAX_BYTES 65535
+
+#define WIRE_NAME_MAX_BYTES 63 /* a node's name: [a-z0-9-.] */
+#define WIRE_CANDIDATES_MAX 16
+#define WIRE_ADDRS_MAX 4 /* overlay addresses of one member */
+
+struct wire_sealed {
+	uint8_t type;
+	uint8_t flags;
+	uint32_t index;
+	uint64_t counter;
+};
+
+/* Writes the 16 header bytes. */
+void wire_sealed_encode(uint8_t out[static WIRE_SEALED_HEADER_BYTES], const struct wire_sealed *h);
+/* Needs at least header and tag. -EBADMSG for another type or a short datagram. */
+int wire_sealed_decode(struct wire_sealed *out, const uint8_t *data, size_t len);
+
+#endif
