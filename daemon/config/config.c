@@ -1,0 +1,362 @@
+#include "daemon/config/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/aead.h"
+#include "crypto/keyfile.h"
+#include "crypto/mac.h"
+#include "daemon/config/config_check.h"
+#include "daemon/config/config_keys.h"
+#include "daemon/config/config_source.h"
+
+static const char *role_name(enum config_role role)
+{
+	return role == CONFIG_PEER ? "peer" : "coordinator";
+}
+
+static const struct config_text *text_of(cfg_t *section, const char *key, unsigned i)
+{
+	cfg_opt_t *opt = cfg_getopt(section, key);
+
+	return i < cfg_opt_size(opt) ? opt->values[i]->ptr : NULL;
+}
+
+const struct config_text *config_check_text(cfg_t *section, const char *key)
+{
+	return text_of(section, key, 0);
+}
+
+/* "listen.port", "port in member "alice"" */
+static const char *full_name(const struct config_key *k, const cfg_t *section, char out[static 160])
+{
+	char quoted[CONFIG_QUOTE_BYTES];
+
+	if (section->title)
+		snprintf(out, 160, "%s of %s %s", k->name, k->section, config_quote(section->title, quoted));
+	else
+		snprintf(out, 160, "%s%s%s", k->section, k->section[0] ? "." : "", k->name);
+	return out;
+}
+
+static int apply_value(const struct config_load *l, const struct config_key *k, cfg_t *section, void *base, unsigned i)
+{
+	const struct config_text *t = text_of(section, k->name, i);
+	char name[160], quoted[CONFIG_QUOTE_BYTES];
+	const char *words;
+
+	full_name(k, section, name);
+	if (!(k->roles & 1u << l->c->role))
+		return config_fail(l->error, t->file, t->line, "%s is for a %s, and this file's role is %s", name,
+				   role_name(l->c->role == CONFIG_PEER ? CONFIG_COORDINATOR : CONFIG_PEER),
+				   role_name(l->c->role));
+	words = k->set(k, (char *)base + k->offset, t->text, i);
+	if (!words)
+		return 0;
+	if (k->is_secret || t->text[0] == '\0')
+		return config_fail(l->error, t->file, t->line, "%s %s", name, t->text[0] ? words : "is empty");
+	return config_fail(l->error, t->file, t->line, "%s: %s %s", name, config_quote(t->text, quoted), words);
+}
+
+static int apply_section(const struct config_load *l, const char *name, cfg_t *section, void *base)
+{
+	for (size_t i = 0; config_key_at(i); i++) {
+		const struct config_key *k = config_key_at(i);
+
+		if (strcmp(k->section, name) != 0)
+			continue;
+		for (unsigned j = 0; text_of(section, k->name, j); j++)
+			if (apply_value(l, k, section, base, j) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+/* The role comes first: what else may be there depends on it, wherever it stands in the file. */
+static int apply_role(const struct config_load *l)
+{
+	const struct config_key *k = config_key_find("", "role");
+
+	if (!text_of(l->root, "role", 0))
+		return config_fail(l->error, l->c->path, 1,
+				   "role is missing: \"role = peer\" or \"role = coordinator\"");
+	/* Both words are allowed in both roles, so that the value is judged before anybody's role is. */
+	return apply_value(l, k, l->root, l->c, 0);
+}
+
+static int apply_coordinator(const struct config_load *l, cfg_t *section)
+{
+	struct config_coordinator *c = &l->c->coordinators[l->c->n_coordinators];
+	char quoted[CONFIG_QUOTE_BYTES];
+	const char *words = config_name_error(section->title);
+
+	if (words)
+		return config_fail(l->error, config_source_file(section), section->line, "coordinator: %s %s",
+				   config_quote(section->title, quoted), words);
+	if (l->c->n_coordinators == CONFIG_COORDINATORS_MAX)
+		return config_fail(l->error, config_source_file(section), section->line,
+				   "one coordinator too many: %d may be given", CONFIG_COORDINATORS_MAX);
+	memcpy(c->name, section->title, strlen(section->title));
+	l->c->n_coordinators++;
+	return apply_section(l, "coordinator", section, c);
+}
+
+static int apply_member(const struct config_load *l, cfg_t *section)
+{
+	struct config_member *m = &l->c->members[l->c->n_members++];
+	char quoted[CONFIG_QUOTE_BYTES];
+	const char *words = config_name_error(section->title);
+	const struct config_text *key = text_of(section, "public_key", 0);
+
+	if (words)
+		return config_fail(l->error, config_source_file(section), section->line, "member: %s %s",
+				   config_quote(section->title, quoted), words);
+	memcpy(m->name, section->title, strlen(section->title));
+	m->line = key ? key->line : section->line;
+	return apply_section(l, "member", section, m);
+}
+
+/* Where a section begins for a reader: its first entry, or its end. */
+static void section_place(cfg_t *section, const struct config_section *s, const char **file, int *line)
+{
+	*file = config_source_file(section);
+	*line = section->line;
+	for (size_t i = 0; config_key_at(i); i++) {
+		const struct config_text *t;
+
+		if (strcmp(config_key_at(i)->section, s->name) != 0)
+			continue;
+		t = text_of(section, config_key_at(i)->name, 0);
+		if (t && t->line < *line) {
+			*file = t->file;
+			*line = t->line;
+		}
+	}
+}
+
+static int apply_sections(const struct config_load *l, const struct config_section *s)
+{
+	unsigned n = cfg_size(l->root, s->name);
+
+	if (strcmp(s->name, "member") == 0 && n > 0) {
+		l->c->members = calloc(n, sizeof(*l->c->members));
+		if (!l->c->members)
+			return config_fail(l->error, l->c->path, 0, "out of memory");
+	}
+	for (unsigned i = 0; i < n; i++) {
+		cfg_t *section = cfg_getnsec(l->root, s->name, i);
+		const char *file;
+		int ret, line;
+
+		if (!(s->roles & 1u << l->c->role)) {
+			section_place(section, s, &file, &line);
+			return config_fail(l->error, file, line, "%s is for a %s, and this file's role is %s", s->name,
+					   role_name(l->c->role == CONFIG_PEER ? CONFIG_COORDINATOR : CONFIG_PEER),
+					   role_name(l->c->role));
+		}
+		if (strcmp(s->name, "coordinator") == 0)
+			ret = apply_coordinator(l, section);
+		else if (strcmp(s->name, "member") == 0)
+			ret = apply_member(l, section);
+		else
+			ret = apply_section(l, s->name, section, l->c);
+		if (ret < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void set_defaults(struct config *c)
+{
+	c->offload = true;
+	c->ciphers = 1u << AEAD_CHACHA20_POLY1305 | 1u << AEAD_AES_256_GCM;
+	memcpy(c->tun.name, "warren0", sizeof("warren0"));
+	if (c->role == CONFIG_PEER)
+		return;
+	c->listen.port = 27700;
+	c->listen.alternate_port = 27701;
+	c->listen.stun = true;
+	c->relay.enabled = true;
+	c->relay.rate_per_peer = 20000000;
+	c->relay.rate_total = 100000000;
+	c->relay.packets_per_peer = 5000;
+}
+
+/* fd00::/8 with 40 bits that two networks are unlikely to share (RFC 4193), then subnet 0. */
+static void set_prefix6(struct config *c)
+{
+	uint8_t hash[32], bytes[16] = { 0xfd };
+
+	hash_bytes(hash, c->network.name, strlen(c->network.name));
+	memcpy(bytes + 1, hash, 5);
+	ip_from_bytes(&c->network.prefix6.ip, bytes, sizeof(bytes));
+	c->network.prefix6.bits = 64;
+}
+
+/* A copy of `text` in *out unless something is there already. */
+static int default_text(char **out, const char *text)
+{
+	if (*out)
+		return 0;
+	*out = strdup(text);
+	return *out ? 0 : -1;
+}
+
+/* "/etc/warren/home.conf" is "home". */
+static int default_paths(struct config *c)
+{
+	const char *slash = strrchr(c->path, '/'), *base = slash ? slash + 1 : c->path;
+	size_t len = strlen(base);
+	char text[4096 + 64];
+
+	if (len > 5 && strcmp(base + len - 5, ".conf") == 0)
+		len -= 5;
+	if (len > 255)
+		len = 255;
+	snprintf(text, sizeof(text), "/var/lib/warren/%.*s", (int)len, base);
+	if (default_text(&c->state_dir, text) < 0)
+		return -1;
+	snprintf(text, sizeof(text), "/run/warren/%.*s.sock", (int)len, base);
+	if (default_text(&c->control_socket, text) < 0)
+		return -1;
+	snprintf(text, sizeof(text), "%.4095s/private.key", c->state_dir);
+	if (default_text(&c->private_key_file, text) < 0)
+		return -1;
+	return default_text(&c->log_level, "info");
+}
+
+static char *place_of(cfg_t *root, const char *key)
+{
+	const struct config_text *t = text_of(root, key, 0);
+	char *out = NULL;
+
+	if (t && asprintf(&out, "%s:%d", t->file, t->line) < 0)
+		return NULL;
+	return out;
+}
+
+static int finish(const struct config_load *l)
+{
+	struct config *c = l->c;
+	const struct config_text *prefix6 = NULL;
+
+	for (unsigned i = 0; i < cfg_size(l->root, "network"); i++) {
+		const struct config_text *t = text_of(cfg_getnsec(l->root, "network", i), "prefix6", 0);
+
+		prefix6 = t ? t : prefix6;
+	}
+	if (c->role == CONFIG_COORDINATOR && (!prefix6 || strcmp(prefix6->text, "auto") == 0))
+		set_prefix6(c);
+	if (c->role == CONFIG_COORDINATOR && c->listen.n_tcp_ports == 0)
+		c->listen.tcp_ports[c->listen.n_tcp_ports++] = c->listen.port;
+	/* "::" is both families, as a dual-stack socket has it: no address in particular. */
+	if (c->listen.address.len == 16 && ip_is_unspecified(&c->listen.address))
+		c->listen.address = (struct ip){ 0 };
+	if (default_paths(c) < 0)
+		return config_fail(l->error, c->path, 0, "out of memory");
+	c->private_key_at = place_of(l->root, "private_key_file");
+	c->psk_at = place_of(l->root, "psk_file");
+	return 0;
+}
+
+struct config *config_load(const char *path, char error[static CONFIG_ERROR_BYTES])
+{
+	struct config *c = calloc(1, sizeof(*c));
+	struct config_source source;
+	struct config_load l = { .c = c, .error = error };
+	int ret = config_source_open(&source, path, error);
+
+	l.root = source.root;
+	if (ret == 0 && c)
+		c->path = strdup(path);
+	if (ret == 0 && (!c || !c->path))
+		ret = config_fail(error, path, 0, "out of memory");
+	if (ret == 0)
+		ret = apply_role(&l);
+	if (ret == 0) {
+		set_defaults(c);
+		ret = apply_section(&l, "", l.root, c);
+	}
+	for (size_t i = 0; ret == 0 && config_section_at(i); i++)
+		ret = apply_sections(&l, config_section_at(i));
+	if (ret == 0)
+		ret = finish(&l);
+	if (ret == 0)
+		ret = config_check(&l);
+	config_source_close(&source);
+	if (ret == 0)
+		return c;
+	config_free(c);
+	return NULL;
+}
+
+void config_free(struct config *c)
+{
+	if (!c)
+		return;
+	free(c->path);
+	free(c->private_key_file);
+	free(c->psk_file);
+	free(c->private_key_at);
+	free(c->psk_at);
+	free(c->control_socket);
+	free(c->state_dir);
+	free(c->log_level);
+	free(c->members);
+	free(c);
+}
+
+/* ---------------------------------------------------------------- key files */
+
+static int key_error(const struct config *c, const char *at, const char *what, const char *path, int err, char *error)
+{
+	char by_default[CONFIG_ERROR_BYTES / 2];
+
+	snprintf(by_default, sizeof(by_default), "%s:1", c->path);
+	snprintf(error, CONFIG_ERROR_BYTES, "%.200s: %s %.150s: %s", at ? at : by_default, what, path,
+		 keyfile_error(err));
+	return -1;
+}
+
+/* systemd's LoadCredential= goes before the file. */
+static int read_secret(const struct config *c, struct seckey *secret, char *error)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	char path[4096];
+	int n, ret = -ENOENT;
+
+	if (dir && dir[0] != '\0') {
+		n = snprintf(path, sizeof(path), "%s/warren.key", dir);
+		if (n > 0 && (size_t)n < sizeof(path))
+			ret = keyfile_read(secret, path);
+		if (ret != -ENOENT)
+			return ret < 0 ? key_error(c, NULL, "private key", path, ret, error) : 0;
+	}
+	ret = keyfile_read(secret, c->private_key_file);
+	return ret < 0 ? key_error(c, c->private_key_at, "private key", c->private_key_file, ret, error) : 0;
+}
+
+int config_read_keys(const struct config *c, struct seckey *secret, struct psk *psk,
+		     char error[static CONFIG_ERROR_BYTES])
+{
+	struct seckey own = { 0 };
+	struct psk shared = { 0 };
+	int ret;
+
+	error[0] = '\0';
+	ret = read_secret(c, &own, error);
+	if (ret == 0 && c->psk_file) {
+		ret = keyfile_read_psk(&shared, c->psk_file);
+		if (ret < 0)
+			ret = key_error(c, c->psk_at, "pre-shared key", c->psk_file, ret, error);
+	}
+	if (ret == 0 && secret)
+		*secret = own;
+	if (ret == 0 && psk)
+		*psk = shared;
+	key_wipe(&own, sizeof(own));
+	key_wipe(&shared, sizeof(shared));
+	return ret;
+}

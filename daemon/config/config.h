@@ -1,0 +1,86 @@
+/* daemon/config/config.h - the configuration file (libconfuse) -> const struct config
+ *
+ * config_load parses NAME.conf and then NAME.conf.d/ *.conf by name, checks everything that can be checked without a
+ * network, and reads no key file (config_check_keys does, for `--check` and start). Errors name file and line and, for an
+ * unknown key, the nearest known one; they never quote a secret. The struct is const once loaded.
+ * Thread: loop.  Manual: warren.conf(5). */
+#ifndef DAEMON_CONFIG_CONFIG_H
+#define DAEMON_CONFIG_CONFIG_H
+
+#include "crypto/key.h"
+#include "daemon/base/addr.h"
+#include "daemon/wire/wire.h"
+
+#define CONFIG_COORDINATORS_MAX 4
+#define CONFIG_TCP_PORTS_MAX 8
+#define CONFIG_ERROR_BYTES 512
+#define CONFIG_WORKERS_MAX 8
+
+enum config_role { CONFIG_PEER, CONFIG_COORDINATOR };
+
+struct config_coordinator { /* a peer's: coordinator "c1" { endpoint = "host:port"  public_key = "..." } */
+	char name[WIRE_NAME_MAX_BYTES + 1];
+	char host[256]; /* name or numeric address, no brackets */
+	uint16_t port;
+	struct pubkey key;
+};
+
+struct config_member { /* a coordinator's: member "alice" { public_key = "..."  address = ".."  address6 = ".." } */
+	char name[WIRE_NAME_MAX_BYTES + 1];
+	struct pubkey key;
+	struct ip address, address6; /* none: allocated and remembered */
+	int line;
+};
+
+struct config {
+	enum config_role role;
+	char name[WIRE_NAME_MAX_BYTES + 1];
+	char *path; /* of the file, as given */
+	char *private_key_file, *psk_file /* NULL: none */, *control_socket, *state_dir;
+	char *private_key_at, *psk_at; /* "FILE:LINE" that named them, for config_read_keys(); NULL: by default */
+	unsigned workers;  /* 0: one per core */
+	bool offload;      /* offload = auto|off */
+	uint16_t ciphers;  /* bits 1 << enum aead_suite; all by default */
+	char *log_level;   /* "info" by default */
+	struct {
+		struct ip address;       /* none: any */
+		uint16_t port;           /* peer: 0 draws one and keeps it; coordinator: 27700 */
+		uint16_t alternate_port; /* coordinator: 27701; 0: none */
+		char bind_interface[16];
+		unsigned n_tcp_ports;    /* coordinator: { port } by default */
+		uint16_t tcp_ports[CONFIG_TCP_PORTS_MAX];
+		bool stun;               /* coordinator: answer stock STUN clients; true by default */
+	} listen;
+	struct {
+		char name[16]; /* "warren0" */
+		unsigned mtu;  /* 0: automatic */
+	} tun;
+	unsigned n_coordinators; /* peer */
+	struct config_coordinator coordinators[CONFIG_COORDINATORS_MAX];
+	struct { /* coordinator */
+		char name[WIRE_NAME_MAX_BYTES + 1];
+		struct prefix prefix;  /* IPv4, none if the overlay has only IPv6 */
+		struct prefix prefix6; /* "auto" (default): fd00::/8 with 40 bits of a hash of the name, /64; "none" */
+	} network;
+	struct { /* coordinator */
+		bool enabled;
+		uint64_t rate_per_peer;  /* bit/s, 20 Mbit by default */
+		uint64_t rate_total;     /* bit/s of the network, 100 Mbit by default */
+		uint32_t packets_per_peer; /* a second, 5000 by default */
+	} relay;
+	unsigned n_members;
+	struct config_member *members;
+};
+
+/* NULL on error, with one line in `error` ("FILE:LINE: words"). */
+struct config *config_load(const char *path, char error[static CONFIG_ERROR_BYTES]);
+void config_free(struct config *c);
+/* Reads the key files named; wipes what it read unless asked to hand it over (either may be NULL). Honours
+ * $CREDENTIALS_DIRECTORY/warren.key before private_key_file. 0, or -1 with a line in `error`. */
+int config_read_keys(const struct config *c, struct seckey *secret, struct psk *psk,
+		     char error[static CONFIG_ERROR_BYTES]);
+/* Compares for a reload. Writes the names of changed keys, comma-separated, that need a restart ("" if none) into
+ * `restart`, and of those that a reload applies into `reload`. */
+void config_diff(const struct config *old, const struct config *new, char *reload, char *restart, size_t capacity);
+
+#endif
