@@ -1,0 +1,61 @@
+/* daemon/net/udp.h - UDP sockets that share one port, and batches of datagrams
+ *
+ * A struct udp is one socket: dual-stack (IPv6 with mapped IPv4) where IPv6 exists, else IPv4; or bound to one address.
+ * N of them bound with SO_REUSEPORT share the node's port, one a worker. Batches are the interface of the data path: what
+ * the kernel can take or give in one call (UDP_SEGMENT, UDP_GRO, recvmmsg, sendmmsg) is decided behind it, so a caller
+ * only ever sees "a run of datagrams to one endpoint, all but the last of segment_bytes".
+ * ICMP errors the kernel reports on sending (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH ...) are hints: they are counted
+ * and never stop a batch. Every datagram goes with DF set, and the kernel keeps no path MTU: EMSGSIZE means the outgoing
+ * link's MTU.
+ * Thread: a socket's receive side belongs to one thread; sending is allowed from any. */
+#ifndef DAEMON_NET_UDP_H
+#define DAEMON_NET_UDP_H
+
+#include "daemon/base/addr.h"
+
+#define UDP_BATCH_MAX 64
+
+struct udp {
+	int fd;                /* -1: none */
+	bool is_v6;            /* an AF_INET6 socket: IPv4 goes mapped */
+	bool has_local;        /* struct udp_run's local is filled on receipt and obeyed on sending (IP_PKTINFO) */
+	bool has_gso, has_gro; /* has_gso goes off when the way out turns out not to have it */
+};
+
+struct udp_options {
+	struct ip address;          /* none or "::": any, both families; "0.0.0.0": IPv4 only */
+	uint16_t port;              /* 0: the kernel draws one */
+	bool reuse_port;            /* several sockets are to share the port */
+	bool want_gso, want_gro;    /* probed; the fields of struct udp say what is there */
+	bool want_local;            /* a host with several addresses answers from the one it was asked at */
+	const char *bind_interface; /* NULL or "": none */
+	int buffer_bytes;           /* socket buffers, 0: the default */
+};
+
+/* A received or to-be-sent run of datagrams in one buffer. */
+struct udp_run {
+	struct endpoint peer;
+	struct ip local;      /* with has_local: our address the run came to / is to leave from; none: any */
+	uint8_t *data;        /* send: borrowed; receive: the caller's buffer */
+	size_t capacity;      /* receive: of data */
+	size_t len;           /* of all datagrams together */
+	size_t segment_bytes; /* of each but the last; == len: a single datagram */
+};
+
+int udp_open(struct udp *udp, const struct udp_options *options);
+void udp_close(struct udp *udp);
+int udp_port(const struct udp *udp); /* the bound port, or negative errno */
+
+/* Fills up to n runs; returns how many, 0 when there is nothing now. Datagrams cut short by the buffer are left out;
+ * the run they came in then changes places, `data` and all, with a later one. */
+int udp_recv(struct udp *udp, struct udp_run *runs, unsigned n);
+/* Sends runs in order. Returns how many runs went out whole or were refused for good; less than n when the socket
+ * would block (the caller drops or retries; the first datagrams of that run may be gone already). *n_errors, if not
+ * NULL, is raised by refused runs; *last_error gets the last errno among them (EMSGSIZE matters to path MTU). */
+int udp_send(struct udp *udp, const struct udp_run *runs, unsigned n, unsigned *n_errors, int *last_error);
+/* One datagram, from any thread. 0 or negative errno. */
+int udp_send_one(const struct udp *udp, const struct endpoint *to, const void *data, size_t len);
+/* The port's local address towards `to`, by a connected probe socket (no packet is sent). */
+int udp_local_address(const struct endpoint *to, struct ip *out);
+
+#endif
