@@ -9,24 +9,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define COUNTERS(X)                                                                                                  \
-	X(rx_datagrams)                                                                                              \
-	X(tx_datagrams) X(rx_bytes) X(tx_bytes) /* underlay, all kinds */                                            \
-		X(tun_rx_packets) X(tun_tx_packets) X(tun_rx_bytes) X(tun_tx_bytes) X(relay_tx_datagrams)            \
-			X(relay_rx_datagrams) X(relay_tx_bytes) X(relay_rx_bytes) /* peer: via a relay */            \
-		X(relay_forwarded_datagrams) X(relay_forwarded_bytes)             /* coordinator */                  \
-		X(handshakes_initiated) X(handshakes_completed) X(handshakes_answered) X(cookies_sent)               \
-			X(stun_answered) X(binds_answered) X(registrations) X(drop_short) X(drop_type)               \
-				X(drop_unknown_index) X(drop_auth) X(drop_replay) X(drop_expired)                    \
-					X(drop_source) /* inner source address is not the sending peer's */          \
-		X(drop_inner)                          /* inner packet malformed */                                  \
-		X(drop_no_peer)                        /* overlay address nobody has */                              \
-		X(drop_no_path) X(drop_queue_full) X(drop_tun_error) X(drop_send_error) X(drop_too_big)              \
-			X(drop_multicast) X(handshake_bad_mac) X(handshake_unknown_key) X(handshake_bad_auth)        \
-				X(handshake_replayed) X(handshake_rate_limited) X(handshake_malformed)               \
-					X(stun_rate_limited) X(bind_bad) X(control_bad_frame) X(control_unknown_key) \
-						X(relay_not_allowed) X(relay_no_receiver) X(relay_over_rate)         \
-							X(relay_bad_source)
+/* clang-format off */
+#define COUNTERS(X)                                                                                             \
+	X(rx_datagrams) X(tx_datagrams) X(rx_bytes) X(tx_bytes) /* underlay, all kinds */                       \
+	X(tun_rx_packets) X(tun_tx_packets) X(tun_rx_bytes) X(tun_tx_bytes)                                     \
+	X(relay_tx_datagrams) X(relay_rx_datagrams) X(relay_tx_bytes) X(relay_rx_bytes) /* peer: via a relay */ \
+	X(relay_forwarded_datagrams) X(relay_forwarded_bytes) /* coordinator */                                 \
+	X(handshakes_initiated) X(handshakes_completed) X(handshakes_answered)                                  \
+	X(cookies_sent) X(stun_answered) X(binds_answered) X(registrations)                                     \
+	X(drop_short) X(drop_type) X(drop_unknown_index) X(drop_auth) X(drop_replay) X(drop_expired)            \
+	X(drop_source)      /* inner source address is not the sending peer's */                                \
+	X(drop_inner)       /* inner packet malformed */                                                        \
+	X(drop_no_peer)     /* overlay address nobody has */                                                    \
+	X(drop_no_path) X(drop_queue_full) X(drop_tun_error) X(drop_send_error) X(drop_too_big)                 \
+	X(drop_multicast)                                                                                       \
+	X(handshake_bad_mac) X(handshake_unknown_key) X(handshake_bad_auth) X(handshake_replayed)               \
+	X(handshake_rate_limited) X(handshake_malformed)                                                        \
+	X(stun_rate_limited) X(bind_bad) X(control_bad_frame) X(control_unknown_key) X(control_rate_limited)    \
+	X(relay_not_allowed) X(relay_no_receiver) X(relay_over_rate) X(relay_bad_source)
+/* clang-format on */
 
 enum counter {
 #define COUNTER_ENUM(name) COUNTER_##name,
