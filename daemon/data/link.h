@@ -1,0 +1,59 @@
+/* daemon/data/link.h - this node's tie to one coordinator
+ *
+ * Joins the decisions of peer/registrar.h and peer/binding.h to the network: resolves the coordinator's name, races its addresses and
+ * ports (the configured one, then 443, CONNECT_STAGGER_MS apart: the first that connects wins), carries frames, and holds the keys of the
+ * UDP side while registered.
+ * Thread: loop. */
+#ifndef DAEMON_DATA_LINK_H
+#define DAEMON_DATA_LINK_H
+
+#include <uv.h>
+
+#include "daemon/config/config.h"
+#include "daemon/peer/binding.h"
+#include "daemon/peer/indices.h"
+#include "daemon/peer/registrar.h"
+#include "daemon/relay/link.h"
+
+struct link;
+
+struct link_env {
+	void (*registered)(void *arg, struct link *l, const struct wire_registered *r);
+	void (*lost)(void *arg, struct link *l);
+	void (*message)(void *arg, struct link *l, int type, const uint8_t *data, size_t len);
+	void (*changed)(void *arg, struct link *l); /* reflexive endpoints, bound, blocked */
+	void (*due)(void *arg, uint64_t at_ms);     /* link_tick wants to be called then */
+	int (*send_udp)(void *arg, const struct endpoint *to, const uint8_t *data, size_t len);
+};
+
+struct link *link_new(const struct link_env *env, void *arg, uv_loop_t *loop, unsigned number,
+		      const struct config_coordinator *config, const struct identity *identity, const char *own_name,
+		      const char *bind_interface, uint64_t boot_id, struct indices *indices, uint64_t now_ms);
+void link_free(struct link *l);
+
+void link_tick(struct link *l, uint64_t now_ms);
+uint64_t link_next_ms(const struct link *l);
+/* Our addresses or routes changed: a connection whose local address is no longer the one to use is made anew. */
+void link_network_changed(struct link *l, uint64_t now_ms);
+/* A bind datagram for one of our link indices, and where it came from. Altered in place. 0 or why it was dropped. */
+int link_on_bind(struct link *l, const struct endpoint *from, uint8_t *data, size_t len, uint64_t now_ms);
+/* A path fell silent: is our reflexive endpoint still what it was? */
+void link_refresh(struct link *l, uint64_t now_ms);
+
+int link_send(struct link *l, const uint8_t *message, size_t len);
+/* A datagram for a member over the control connection; dropped when that is slow. */
+int link_send_relayed(struct link *l, uint32_t member, const uint8_t *datagram, size_t len);
+
+unsigned link_number(const struct link *l);
+const struct config_coordinator *link_config(const struct link *l);
+bool link_is_registered(const struct link *l);
+bool link_has_relay(const struct link *l); /* registered, and the coordinator relays */
+/* The UDP side; NULL unless registered. The relay can be used over UDP when link_is_bound. */
+struct relay_link *link_udp(const struct link *l);
+bool link_is_bound(const struct link *l);
+const struct endpoint *link_udp_endpoint(const struct link *l); /* of the coordinator's relay port */
+const struct registrar *link_registrar(const struct link *l);
+const struct binding *link_binding(const struct link *l);
+const struct wire_registered *link_registration(const struct link *l); /* the last one */
+
+#endif

@@ -1,0 +1,689 @@
+#include "daemon/data/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "daemon/data/inner_ip.h"
+#include "daemon/data/node_private.h"
+#include "tun/netlink.h"
+
+/* Each worker's box: two of these; only touched pages count. */
+#define MAILBOX_BYTES (256 * 1024)
+/* Where a port is drawn: registered ports and those the kernel gives to others (32768 and up) are left out. */
+#define PORT_DRAW_FIRST 10000
+#define PORT_DRAW_LAST 32767
+#define PORT_DRAWS 16
+/* Old tables wait for readers that are in the middle of a batch: microseconds. */
+#define RECLAIM_AFTER_MS 50
+
+uint64_t node_wall_ms(struct node *n)
+{
+	uint64_t now = clock_wall_ms();
+
+	return now > n->state.wall_floor_ms ? now : n->state.wall_floor_ms;
+}
+
+static void save_state(struct node *n)
+{
+	int ret = state_write(&n->state, n->config->state_dir);
+
+	if (ret < 0)
+		log_warn("state %s: cannot be written: %s", n->config->state_dir, strerror(-ret));
+}
+
+/* ---------------------------------------------------------------- sending by the loop */
+
+bool node_lane_enter(struct node *n)
+{
+	return lane_enter(&n->lane, clock_now_ms());
+}
+
+int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8_t *datagram, size_t len)
+{
+	struct counters *c = node_counters(n);
+	struct link *l = to->kind != PATH_UDP && to->coordinator < n->n_links ? n->links[to->coordinator] : NULL;
+	int ret = -ENETUNREACH;
+
+	if (to->kind != PATH_UDP) {
+		if (!l || !link_is_registered(l) || member == 0)
+			return -ENETUNREACH;
+		counters_inc(c, COUNTER_relay_tx_datagrams);
+		counters_add(c, COUNTER_relay_tx_bytes, len);
+	}
+	if (to->kind == PATH_UDP) {
+		ret = udp_send_one(&n->udp[0], &to->endpoint, datagram, len);
+	} else if (to->kind == PATH_RELAY_TCP) {
+		return link_send_relayed(l, member, datagram, len);
+	} else if (to->kind == PATH_RELAY_UDP && link_udp(l)) {
+		datagram -= WIRE_RELAY_HEADER_BYTES;
+		relay_link_wrap(link_udp(l), datagram, member, len);
+		len += WIRE_RELAY_HEADER_BYTES;
+		ret = udp_send_one(&n->udp[0], link_udp_endpoint(l), datagram, len);
+	}
+	if (ret == 0) {
+		counters_inc(c, COUNTER_tx_datagrams);
+		counters_add(c, COUNTER_tx_bytes, len);
+	} else {
+		counters_inc(c, COUNTER_drop_send_error);
+	}
+	return ret;
+}
+
+/* ---------------------------------------------------------------- overlay addresses */
+
+const struct ip *node_own_address(const struct node *n, uint8_t ip_len)
+{
+	for (unsigned i = 0; i < n->state.n_addrs; i++)
+		if (n->state.addrs[i].ip.len == ip_len)
+			return &n->state.addrs[i].ip;
+	return NULL;
+}
+
+bool node_is_overlay(const struct node *n, const struct ip *ip)
+{
+	for (unsigned i = 0; i < n->state.n_addrs; i++)
+		if (prefix_contains(&n->state.addrs[i], ip))
+			return true;
+	return false;
+}
+
+static bool has_prefix(const struct prefix *v, unsigned n, const struct prefix *p)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (ip_equal(&v[i].ip, &p->ip) && v[i].bits == p->bits)
+			return true;
+	return false;
+}
+
+static void put_address(struct node *n, const struct prefix *p)
+{
+	int ret = netlink_addr_add(n->tun.ifindex, p->ip.b, p->ip.len, p->bits);
+	char text[ADDR_TEXT_BYTES];
+
+	if (ret < 0)
+		log_error("interface %s: cannot set address %s: %s", n->tun.name, prefix_to_text(p, text),
+			  strerror(-ret));
+}
+
+void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n_addrs)
+{
+	bool is_changed = n_addrs != n->state.n_addrs;
+	struct state old = n->state;
+	char text[ADDR_TEXT_BYTES];
+
+	for (unsigned i = 0; i < n_addrs; i++)
+		is_changed |= !has_prefix(old.addrs, old.n_addrs, &addrs[i]);
+	if (!is_changed)
+		return;
+	for (unsigned i = 0; i < old.n_addrs; i++)
+		if (!has_prefix(addrs, n_addrs, &old.addrs[i]))
+			netlink_addr_del(n->tun.ifindex, old.addrs[i].ip.b, old.addrs[i].ip.len, old.addrs[i].bits);
+	n->state.n_addrs = n_addrs;
+	memcpy(n->state.addrs, addrs, n_addrs * sizeof(*addrs));
+	for (unsigned i = 0; i < n_addrs; i++) {
+		put_address(n, &addrs[i]);
+		log_info("interface %s: address %s", n->tun.name, prefix_to_text(&addrs[i], text));
+	}
+	save_state(n);
+	n->is_table_stale = true;
+	n->are_candidates_stale = true;
+}
+
+/* ---------------------------------------------------------------- the published table */
+
+static void route_to(struct node *n, struct table_route *r, const struct peer *p, const struct path_addr *to)
+{
+	struct table_path *path = &r->paths[r->n_paths];
+
+	if (to->kind == PATH_NONE)
+		return;
+	*path = (struct table_path){ .addr = *to };
+	if (to->kind != PATH_UDP) {
+		const struct link *l = n->links[to->coordinator];
+
+		path->member = p->member[to->coordinator];
+		if (!link_is_registered(l) || path->member == 0)
+			return;
+		if (to->kind == PATH_RELAY_UDP) {
+			path->link = link_udp(l);
+			path->addr.endpoint = *link_udp_endpoint(l);
+			if (!path->link)
+				return;
+		}
+	}
+	r->n_paths++;
+}
+
+static void publish(struct node *n, uint64_t now_ms)
+{
+	struct table *t = table_new(n->peers.n, n->peers.n * 3 + n->n_links);
+	const struct path *extra;
+
+	n->is_table_stale = false;
+	if (!t) {
+		log_error("memory is short: the data path keeps what it knew");
+		return;
+	}
+	for (unsigned i = 0; i < n->state.n_addrs; i++)
+		t->own[t->n_own++] = n->state.addrs[i].ip;
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+		struct session *sessions[3] = { p->sessions.current, p->sessions.previous, p->sessions.next };
+		struct table_route r = { .peer = node_shared(p), .n_addrs = p->n_addrs };
+		const struct table_route *route;
+		struct path_addr to;
+
+		if (!p->shared)
+			continue; /* never in contact */
+		memcpy(r.addrs, p->addrs, sizeof(r.addrs));
+		r.session = sessions_sendable(&p->sessions, now_ms);
+		to = node_path_of(n, p);
+		route_to(n, &r, p, &to);
+		extra = path_set_extra(p->paths);
+		if (extra && r.n_paths)
+			route_to(n, &r, p, &extra->addr);
+		route = table_add_route(t, &r);
+		for (unsigned i = 0; i < 3; i++)
+			if (sessions[i])
+				table_add_session(t, sessions[i], route);
+	}
+	for (unsigned i = 0; i < n->n_links; i++)
+		if (link_udp(n->links[i]))
+			table_add_link(t, link_udp(n->links[i]), (uint8_t)i);
+	tables_publish_take(&n->tables, t);
+}
+
+/* ---------------------------------------------------------------- one turn of the loop */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Before the loop sleeps: all that this turn made possible. */
+static void node_settle(uv_prepare_t *prepare)
+{
+	struct node *n = prepare->data;
+	uint64_t now = clock_now_ms();
+
+	if (n->are_candidates_stale)
+		node_candidates_changed(n, now);
+	while (n->any_peer_changed) {
+		n->any_peer_changed = false;
+		for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+			if (p->is_changed) {
+				p->is_changed = false;
+				node_settle_peer(n, p, now);
+			}
+		n->is_table_stale = true;
+		/* Held packets go through the lane, which reads the table. */
+		publish(n, now);
+		for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+			if (p->held && !held_is_empty(p->held))
+				node_settle_peer(n, p, now);
+	}
+	if (n->is_table_stale)
+		publish(n, now);
+	if (tables_reclaim(&n->tables))
+		node_due(n, now + RECLAIM_AFTER_MS);
+	loop_timer_set(n->timer, n->due_ms);
+}
+
+static void on_timer(void *arg)
+{
+	struct node *n = arg;
+	uint64_t now = clock_now_ms(), due = UINT64_MAX;
+
+	n->due_ms = UINT64_MAX;
+	for (unsigned i = 0; i < n->n_links; i++) {
+		if (now >= link_next_ms(n->links[i]))
+			link_tick(n->links[i], now);
+		due = earlier(due, link_next_ms(n->links[i]));
+	}
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+		if (now >= p->due_ms)
+			node_tick_peer(n, p, now);
+		due = earlier(due, p->due_ms);
+	}
+	node_lookup_tick(n, now);
+	node_ping_tick(n, now);
+	node_waiters_tick(n, now, false);
+	due = earlier(due, node_lookup_next_ms(n));
+	due = earlier(due, node_ping_next_ms(n));
+	due = earlier(due, node_waiters_next_ms(n));
+	if (clock_wall_ms() + NODE_FLOOR_AHEAD_MS / 6 > n->state.wall_floor_ms) {
+		n->state.wall_floor_ms = clock_wall_ms() + NODE_FLOOR_AHEAD_MS;
+		save_state(n);
+	}
+	node_due(n, due);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+	struct node *n = wake->data;
+
+	for (unsigned i = 0; i < n->n_workers; i++)
+		mailbox_drain(n->boxes[i], node_mail, n);
+}
+
+/* The loop's own lane talks to the loop: no box in between. */
+static bool own_tell(void *arg, const struct mail *m)
+{
+	struct mail copy = *m;
+
+	node_mail(arg, &copy);
+	return true;
+}
+
+/* ---------------------------------------------------------------- our own network */
+
+static bool read_interfaces(struct node *n)
+{
+	struct ifaces now;
+	int ret = ifaces_read(&now, n->tun.ifindex, n->bind_interface, n->state.addrs, n->state.n_addrs);
+
+	if (ret < 0) {
+		log_warn("interfaces cannot be read: %s", strerror(-ret));
+		return false;
+	}
+	if (now.n == n->ifaces.n && memcmp(now.v, n->ifaces.v, now.n * sizeof(now.v[0])) == 0)
+		return false;
+	n->ifaces = now;
+	return true;
+}
+
+static void on_netlink(void *arg, int fd)
+{
+	struct node *n = arg;
+	uint64_t now = clock_now_ms();
+
+	if (!netlink_watch_drain(fd, n->tun.ifindex))
+		return;
+	/* Addresses may be the same and the route another: everything is checked again either way, which costs a few
+	 * datagrams; only a line in the log needs a difference. */
+	if (read_interfaces(n))
+		log_info("network changed: %u addresses", n->ifaces.n);
+	for (unsigned i = 0; i < n->n_links; i++)
+		link_network_changed(n->links[i], now);
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+		if (p->paths && p->sessions.current) {
+			path_set_network_changed(p->paths, now);
+			node_mark_peer(n, p);
+		}
+	n->are_candidates_stale = true;
+}
+
+/* ---------------------------------------------------------------- start and stop */
+
+static unsigned disabled_of(const struct config *config)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} names[] = {
+		{ "reuseport", NODE_NO_REUSEPORT },
+		{ "multiqueue", NODE_NO_MULTIQUEUE },
+		{ "gso", NODE_NO_GSO },
+		{ "gro", NODE_NO_GRO },
+		{ "vnet", NODE_NO_VNET },
+	};
+	const char *list = getenv("WARREN_DISABLE");
+	unsigned bits = config->offload ? 0 : NODE_NO_GSO | NODE_NO_GRO | NODE_NO_VNET;
+
+	while (list && *list) {
+		size_t len = strcspn(list, ",");
+
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			if (strlen(names[i].name) == len && strncmp(names[i].name, list, len) == 0)
+				bits |= names[i].bit;
+		list += len;
+		list += *list == ',';
+	}
+	return bits;
+}
+
+static int open_tun(struct node *n)
+{
+	unsigned cores = uv_available_parallelism(), queues = n->config->workers ? n->config->workers : cores,
+		 wanted = 0;
+	int ret;
+
+	if (queues > CONFIG_WORKERS_MAX)
+		queues = CONFIG_WORKERS_MAX;
+	/* Several sockets on one port, or several queues: without either there is one worker. */
+	if (n->disabled & (NODE_NO_MULTIQUEUE | NODE_NO_REUSEPORT))
+		queues = 1;
+	if (queues > 1)
+		wanted |= TUN_MULTI_QUEUE;
+	if (!(n->disabled & NODE_NO_VNET))
+		wanted |= TUN_VNET;
+	ret = tun_open(&n->tun, n->config->tun.name, queues, wanted);
+	if (ret < 0) {
+		log_error("interface %s: %s", n->config->tun.name, tun_error(ret));
+		return ret;
+	}
+	n->n_workers = n->tun.n_queues;
+	n->mtu = n->config->tun.mtu ? n->config->tun.mtu : NODE_MTU_DEFAULT;
+	ret = netlink_link_up(n->tun.ifindex, n->mtu);
+	if (ret < 0) {
+		log_error("interface %s: cannot be set up: %s", n->tun.name, strerror(-ret));
+		return ret;
+	}
+	for (unsigned i = 0; i < n->state.n_addrs; i++)
+		put_address(n, &n->state.addrs[i]);
+	return 0;
+}
+
+/* Without reuse_port first: so that a port another program has is noticed, not shared. */
+static int try_port(struct node *n, uint16_t port)
+{
+	struct udp_options o = { .address = n->config->listen.address,
+				 .port = port,
+				 .bind_interface = n->bind_interface,
+				 .buffer_bytes = 4 * 1024 * 1024 };
+	struct udp probe;
+	int ret = udp_open(&probe, &o), bound;
+
+	if (ret < 0)
+		return ret;
+	bound = udp_port(&probe);
+	udp_close(&probe);
+	if (bound < 0)
+		return bound;
+	o.port = (uint16_t)bound;
+	o.reuse_port = n->n_workers > 1;
+	for (unsigned i = 0; i < n->n_workers; i++) {
+		ret = udp_open(&n->udp[i], &o);
+		if (ret == 0)
+			continue;
+		if (i == 0)
+			return ret;
+		/* No SO_REUSEPORT: one socket, one worker. */
+		n->n_workers = 1;
+		break;
+	}
+	n->port = (uint16_t)bound;
+	return 0;
+}
+
+static int open_udp(struct node *n)
+{
+	uint16_t port = n->config->listen.port ? n->config->listen.port : n->state.port;
+	int ret = port ? try_port(n, port) : -EADDRINUSE;
+
+	if (ret < 0 && port && (n->config->listen.port || ret != -EADDRINUSE)) {
+		log_error("UDP port %u: %s", port, strerror(-ret));
+		return ret;
+	}
+	/* Drawn at random and kept: hosts behind one NAT must not all have the same port. */
+	for (int i = 0; ret == -EADDRINUSE && i < PORT_DRAWS; i++) {
+		port = (uint16_t)(PORT_DRAW_FIRST + randombytes_uniform(PORT_DRAW_LAST - PORT_DRAW_FIRST + 1));
+		ret = try_port(n, port);
+	}
+	if (ret < 0) {
+		log_error("UDP: no port can be bound: %s", strerror(-ret));
+		return ret;
+	}
+	if (!n->config->listen.port)
+		n->state.port = n->port;
+	return 0;
+}
+
+static void on_prepare_closed(uv_handle_t *handle)
+{
+	struct node *n = handle->data;
+
+	if (--n->n_open_handles == 0)
+		free(n);
+}
+
+static int start_workers(struct node *n)
+{
+	for (unsigned i = 0; i < n->n_workers; i++) {
+		struct lane lane = { .number = i,
+				     .queue = i,
+				     .tables = &n->tables,
+				     .udp = &n->udp[i],
+				     .tun = &n->tun,
+				     .counters = &n->counters[i] };
+		int ret;
+
+		n->boxes[i] = mailbox_new(MAILBOX_BYTES);
+		if (!n->boxes[i])
+			return -ENOMEM;
+		ret = worker_start(&n->workers[i], &lane, n->mtu, n->boxes[i], &n->wake);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static void read_state(struct node *n)
+{
+	int ret = state_read(&n->state, n->config->state_dir);
+
+	if (ret < 0 && ret != -ENOENT)
+		log_warn("state %s: cannot be read, starting without: %s", n->config->state_dir, strerror(-ret));
+	/* Timestamps only rise, over restarts and clocks that fell back; the floor is an hour ahead of what was used. */
+}
+
+#ifdef WARREN_TESTING
+static uint64_t test_ms(const char *name, uint64_t normal)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? strtoull(text, NULL, 10) : normal;
+}
+#endif
+
+static int open_link(struct node *n, unsigned i, const struct config_coordinator *c, uint64_t now_ms)
+{
+	n->links[i] = link_new(&node_link_env, n, n->loop, i, c, &n->identity, n->name, n->bind_interface, n->boot_id,
+			       n->indices, now_ms);
+	if (!n->links[i])
+		return -ENOMEM;
+	node_due(n, link_next_ms(n->links[i]));
+	return 0;
+}
+
+static int start_parts(struct node *n, const struct seckey *secret, const struct psk *psk)
+{
+	const struct config *config = n->config;
+	uint64_t now = clock_now_ms();
+	int ret;
+
+	ret = identity_init(&n->identity, secret, psk, config->ciphers & aead_offer(), 0);
+	if (ret < 0) {
+		log_error("no cipher in common with `ciphers` works on this machine");
+		return ret;
+	}
+	n->indices = indices_new();
+	n->responder =
+		n->indices ? responder_new(&node_responder_env, n, &n->identity, n->indices, node_counters(n)) : NULL;
+	if (!n->responder)
+		return -ENOMEM;
+	n->lane = (struct lane){ .number = CONFIG_WORKERS_MAX,
+				 .tables = &n->tables,
+				 .udp = &n->udp[0],
+				 .tun = &n->tun,
+				 .counters = node_counters(n),
+				 .tell = own_tell,
+				 .arg = n };
+	ret = lane_init(&n->lane, n->mtu);
+	if (ret < 0)
+		return ret;
+	ret = control_server_open(&n->control, n->loop, config->control_socket, node_commands, n);
+	if (ret < 0) {
+		log_error("control socket %s: %s", config->control_socket, strerror(-ret));
+		return ret;
+	}
+	n->netlink_fd = netlink_watch_open();
+	if (n->netlink_fd < 0)
+		return n->netlink_fd;
+	ret = loop_watch_open(&n->netlink_watch, n->loop, n->netlink_fd, on_netlink, n);
+	if (ret < 0)
+		return ret;
+	ret = loop_timer_open(&n->timer, n->loop, on_timer, n);
+	if (ret < 0)
+		return ret;
+	read_interfaces(n);
+	publish(n, now); /* before the first worker looks */
+	ret = start_workers(n);
+	if (ret < 0) {
+		log_error("workers cannot be started: %s", strerror(-ret));
+		return ret;
+	}
+	for (unsigned i = 0; i < config->n_coordinators; i++) {
+		ret = open_link(n, i, &config->coordinators[i], now);
+		if (ret < 0)
+			return ret;
+		n->n_links++;
+	}
+	return 0;
+}
+
+int node_start(struct node **out, uv_loop_t *loop, const struct config *config, const struct seckey *secret,
+	       const struct psk *psk)
+{
+	struct node *n = calloc(1, sizeof(*n));
+	int ret;
+
+	if (!n)
+		return -ENOMEM;
+	n->loop = loop;
+	n->config = config;
+	snprintf(n->name, sizeof(n->name), "%s", config->name);
+	snprintf(n->bind_interface, sizeof(n->bind_interface), "%s", config->listen.bind_interface);
+	n->started_ms = clock_now_ms();
+	n->loaded_ms = clock_wall_ms();
+	n->due_ms = UINT64_MAX;
+	n->netlink_fd = -1;
+	n->rekey_after_ms = SESSION_REKEY_AFTER_MS;
+	n->reject_after_ms = SESSION_REJECT_AFTER_MS;
+#ifdef WARREN_TESTING
+	n->rekey_after_ms = test_ms("WARREN_TEST_REKEY_MS", SESSION_REKEY_AFTER_MS);
+#endif
+	for (unsigned i = 0; i < CONFIG_WORKERS_MAX; i++)
+		n->udp[i].fd = -1;
+	randombytes_buf(&n->boot_id, sizeof(n->boot_id));
+	n->disabled = disabled_of(config);
+	tables_init(&n->tables);
+	uv_async_init(loop, &n->wake, on_wake);
+	uv_prepare_init(loop, &n->prepare);
+	n->wake.data = n->prepare.data = n;
+	n->n_open_handles = 2;
+	read_state(n);
+
+	ret = open_tun(n);
+	if (ret == 0)
+		ret = open_udp(n);
+	if (ret == 0)
+		ret = start_parts(n, secret, psk);
+	if (ret < 0) {
+		node_stop(n);
+		return ret;
+	}
+	n->state.wall_floor_ms = node_wall_ms(n) + NODE_FLOOR_AHEAD_MS;
+	save_state(n);
+	n->state.wall_floor_ms -= NODE_FLOOR_AHEAD_MS; /* the file's floor is ahead of what is used now */
+	uv_prepare_start(&n->prepare, node_settle);
+	log_info("peer %s: interface %s mtu %u, UDP port %u, %u workers", config->name, n->tun.name, n->mtu, n->port,
+		 n->n_workers);
+	*out = n;
+	return 0;
+}
+
+void node_stop(struct node *n)
+{
+	if (!n)
+		return;
+	if (n->lane.slots && n->control)
+		node_say_close(n);
+	for (unsigned i = 0; i < n->n_workers; i++)
+		worker_stop(n->workers[i]);
+	node_control_free(n);
+	control_server_close(n->control);
+	for (unsigned i = 0; i < n->n_links; i++)
+		link_free(n->links[i]);
+	n->n_links = 0;
+	while (n->peers.by_number)
+		node_remove_peer(n, n->peers.by_number);
+	node_lookup_free(n);
+	responder_free(n->responder);
+	lane_fini(&n->lane);
+	tables_fini(&n->tables);
+	indices_free(n->indices);
+	for (unsigned i = 0; i < CONFIG_WORKERS_MAX; i++) {
+		mailbox_free(n->boxes[i]);
+		udp_close(&n->udp[i]);
+	}
+	tun_close(&n->tun);
+	if (n->netlink_watch)
+		loop_watch_close(n->netlink_watch);
+	if (n->netlink_fd >= 0)
+		close(n->netlink_fd);
+	if (n->timer)
+		loop_timer_close(n->timer);
+	identity_fini(&n->identity);
+	uv_close((uv_handle_t *)&n->prepare, on_prepare_closed);
+	uv_close((uv_handle_t *)&n->wake, on_prepare_closed);
+}
+
+void node_on_reload(struct node *n, node_reload_fn *fn, void *arg)
+{
+	n->reload_fn = fn;
+	n->reload_arg = arg;
+}
+
+/* Peers forget what a coordinator that is no more told of them. */
+static void close_link(struct node *n, unsigned i)
+{
+	uint64_t now = clock_now_ms();
+
+	link_free(n->links[i]);
+	n->links[i] = NULL;
+	n->copies[i] = (struct directory_copy){ 0 };
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+		p->member[i] = 0;
+		p->is_online[i] = false;
+		node_relays_changed(n, p, now);
+	}
+}
+
+static bool is_same_coordinator(const struct config_coordinator *a, const struct config_coordinator *b)
+{
+	return strcmp(a->name, b->name) == 0 && strcmp(a->host, b->host) == 0 && a->port == b->port &&
+	       pubkey_equal(&a->key, &b->key);
+}
+
+int node_reload(struct node *n, const struct config *new_config, char *error, size_t n_error)
+{
+	unsigned had = n->n_links, has = new_config->n_coordinators;
+	uint64_t now = clock_now_ms();
+
+	for (unsigned i = 0; i < had || i < has; i++) {
+		bool is_kept = i < had && i < has &&
+			       is_same_coordinator(link_config(n->links[i]), &new_config->coordinators[i]);
+
+		if (is_kept)
+			continue;
+		if (i < had)
+			close_link(n, i);
+		if (i < has && open_link(n, i, &new_config->coordinators[i], now) < 0) {
+			n->n_links = i;
+			snprintf(error, n_error, "memory is short");
+			return -ENOMEM;
+		}
+		n->n_links = i < has ? i + 1 : has;
+	}
+	n->n_links = has;
+	n->config = new_config;
+	n->loaded_ms = clock_wall_ms();
+	n->is_table_stale = true;
+	return 0;
+}

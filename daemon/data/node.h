@@ -1,0 +1,29 @@
+/* daemon/data/node.h - the peer role: joins registration, sessions, paths, workers and the control socket
+ *
+ * Thread: loop. The config stays the caller's and must outlive the node, until node_reload took a newer one. */
+#ifndef DAEMON_DATA_NODE_H
+#define DAEMON_DATA_NODE_H
+
+#include <uv.h>
+
+#include "daemon/config/config.h"
+
+struct node;
+
+/* Opens everything and starts. Negative errno, after having logged what failed and why. */
+int node_start(struct node **out, uv_loop_t *loop, const struct config *config, const struct seckey *secret,
+	       const struct psk *psk);
+/* Where `control` commands ask for a reload; main reads the file again and calls node_reload. Returns what became of it. */
+struct node_reload_result {
+	bool ok;
+	char error[CONFIG_ERROR_BYTES];
+	char applied[512], restart[512]; /* key names, comma-separated */
+};
+typedef void node_reload_fn(void *arg, struct node_reload_result *result);
+void node_on_reload(struct node *n, node_reload_fn *fn, void *arg);
+/* Applies what can be applied while running. After 0 the node uses new_config and the old one may be freed. */
+int node_reload(struct node *n, const struct config *new_config, char *error, size_t n_error);
+/* Says good-bye to its peers, stops the workers, removes the TUN device. Handles close on the loop's next turns. */
+void node_stop(struct node *n);
+
+#endif

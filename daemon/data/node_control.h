@@ -1,0 +1,25 @@
+/* daemon/data/node_control.h - what the files that answer the control socket share
+ *
+ * Thread: loop. */
+#ifndef DAEMON_DATA_NODE_CONTROL_H
+#define DAEMON_DATA_NODE_CONTROL_H
+
+#include <jansson.h>
+
+#include "daemon/data/node_private.h"
+#include "daemon/path/why.h"
+
+/* The peer that args' "peer" names; else the request is failed with words, and NULL. */
+struct peer *node_peer_of(struct node *n, struct control_request *req, const json_t *args);
+/* {"kind","via","transport","local","remote","since"} of a way to a peer, or null. */
+json_t *node_json_path(struct node *n, const struct peer *p, const struct path_addr *addr);
+/* RFC 3339 of a clock_now_ms() instant, null for 0. */
+json_t *node_json_time(uint64_t at_ms);
+/* Microseconds as milliseconds, null for 0. */
+json_t *node_json_ms(uint32_t us);
+
+/* node_status.c, node_why.c */
+control_handler_fn node_cmd_status, node_cmd_netcheck, node_cmd_paths, node_cmd_why;
+enum why_cause node_judge(struct node *n, const struct peer *p);
+
+#endif

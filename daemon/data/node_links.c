@@ -1,0 +1,373 @@
+/* What coordinators tell: who we are, who others are, whom we shall meet; and what we tell them: where we can be reached. */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/data/node_private.h"
+
+/* ---------------------------------------------------------------- our candidates */
+
+static void add_candidate(struct candidates *c, enum candidate_kind kind, const struct endpoint *endpoint)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (endpoint_equal(&c->v[i].endpoint, endpoint))
+			return;
+	if (c->n < WIRE_CANDIDATES_MAX)
+		c->v[c->n++] = (struct candidate){ .kind = kind, .endpoint = *endpoint };
+}
+
+static void add_reflexive(struct node *n, struct candidates *c)
+{
+	for (unsigned i = 0; i < n->n_links; i++) {
+		struct endpoint seen[4];
+		unsigned n_seen = binding_reflexive(link_binding(n->links[i]), seen, 4);
+
+		for (unsigned j = 0; j < n_seen; j++)
+			if (!node_is_overlay(n, &seen[j].ip))
+				add_candidate(c, CANDIDATE_REFLEXIVE, &seen[j]);
+	}
+}
+
+static void judge_nat(struct node *n, struct candidates *c)
+{
+	bool any_tested = false, any_ok = false, any_registered = false;
+
+	for (unsigned i = 0; i < n->n_links; i++) {
+		const struct binding *b = link_binding(n->links[i]);
+		struct endpoint seen[4];
+		unsigned n_seen = binding_reflexive(b, seen, 4);
+
+		any_registered |= link_is_registered(n->links[i]);
+		any_tested |= binding_is_tested(b);
+		if (binding_family_ok(b, 4))
+			c->nat.flags |= NAT_UDP4_OK;
+		if (binding_family_ok(b, 16))
+			c->nat.flags |= NAT_UDP6_OK;
+		if (binding_mapping(b) != NAT_MAPPING_UNKNOWN)
+			c->nat.mapping = (uint8_t)binding_mapping(b);
+		for (unsigned j = 0; j < n_seen; j++)
+			if (seen[j].ip.len == 4 && ifaces_has(&n->ifaces, &seen[j].ip))
+				c->nat.mapping = NAT_MAPPING_NONE;
+	}
+	any_ok = c->nat.flags & (NAT_UDP4_OK | NAT_UDP6_OK);
+	if (any_tested)
+		c->nat.flags |= NAT_TESTED;
+	if (any_registered && any_tested && !any_ok)
+		c->nat.flags |= NAT_UDP_BLOCKED;
+}
+
+static bool is_same(const struct candidates *a, const struct candidates *b)
+{
+	if (a->n != b->n || memcmp(&a->nat, &b->nat, sizeof(a->nat)) != 0)
+		return false;
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->v[i].kind != b->v[i].kind || !endpoint_equal(&a->v[i].endpoint, &b->v[i].endpoint))
+			return false;
+	return true;
+}
+
+static void tell_coordinator(struct node *n, struct link *l)
+{
+	uint8_t message[WIRE_CANDIDATES_MAX_BYTES + 8];
+	int len = wire_control_candidates_encode(message, sizeof(message), &n->here);
+
+	if (len > 0)
+		link_send(l, message, (size_t)len);
+}
+
+void node_candidates_changed(struct node *n, uint64_t now_ms)
+{
+	struct candidates c = { 0 };
+
+	n->are_candidates_stale = false;
+	for (unsigned i = 0; i < n->ifaces.n; i++) {
+		struct endpoint endpoint = { .ip = n->ifaces.v[i].ip, .port = n->port };
+
+		if (!ip_is_link_local(&endpoint.ip) && !node_is_overlay(n, &endpoint.ip))
+			add_candidate(&c, CANDIDATE_HOST, &endpoint);
+	}
+	add_reflexive(n, &c);
+	judge_nat(n, &c);
+	if (is_same(&c, &n->here))
+		return;
+	n->here = c;
+	for (unsigned i = 0; i < n->n_links; i++)
+		if (link_is_registered(n->links[i]))
+			tell_coordinator(n, n->links[i]);
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+		if (p->paths && p->settled_index && node_is_in_contact(p, now_ms))
+			node_send_candidates(n, p, false);
+}
+
+/* ---------------------------------------------------------------- registration */
+
+static void refresh_relays(struct node *n)
+{
+	uint64_t now = clock_now_ms();
+
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+		node_relays_changed(n, p, now);
+	n->is_table_stale = true;
+	n->are_candidates_stale = true;
+}
+
+static void on_registered(void *arg, struct link *l, const struct wire_registered *r)
+{
+	struct node *n = arg;
+	uint64_t now = clock_now_ms();
+
+	log_info("coordinator %s: registered as %s in network %s", link_config(l)->name, r->name, r->network);
+	if (strcmp(r->name, n->name) != 0)
+		log_warn("coordinator %s: calls us %s, our file %s", link_config(l)->name, r->name, n->name);
+	node_apply_addresses(n, r->addrs, r->n_addrs);
+	refresh_relays(n);
+	tell_coordinator(n, l);
+	/* Whom we are talking to, or want to: the coordinator, perhaps restarted, shall know, so that it tells each of the other. */
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+		if (p->paths && node_is_in_contact(p, now)) {
+			uint8_t message[16];
+			int len = wire_connect_encode(message, sizeof(message), p->member[link_number(l)]);
+
+			if (p->member[link_number(l)] && len > 0)
+				link_send(l, message, (size_t)len);
+			if (!held_is_empty(p->held))
+				node_want_peer(n, p);
+		}
+	node_due(n, now); /* look-ups that waited for a coordinator */
+}
+
+static void on_lost(void *arg, struct link *l)
+{
+	struct node *n = arg;
+
+	log_warn("coordinator %s: lost: %s", link_config(l)->name, registrar_error(link_registrar(l)));
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+		p->is_online[link_number(l)] = false;
+	n->copies[link_number(l)].is_fetching = false;
+	refresh_relays(n);
+}
+
+static void on_changed(void *arg, struct link *l)
+{
+	(void)l;
+	refresh_relays(arg);
+}
+
+/* ---------------------------------------------------------------- others */
+
+static void on_introduce(struct node *n, struct link *l, const struct wire_introduce *m)
+{
+	uint64_t now = clock_now_ms();
+	struct peer *p = node_put_peer(n, link_number(l), &m->member);
+
+	if (!p || node_set_up_peer(n, p) < 0)
+		return;
+	log_debug("peer %s: introduced by %s, %u candidates", p->name, link_config(l)->name, m->candidates.n);
+	node_take_candidates(n, p, &m->candidates);
+	/* With a relay the asker's initiation comes that way. Without one both must send to open their NATs. */
+	if (!(m->flags & INTRODUCE_ASKED) && !link_has_relay(l) && !sessions_sendable(&p->sessions, now))
+		sessions_want(&p->sessions, now);
+	node_mark_peer(n, p);
+}
+
+static void on_peer_event(struct node *n, struct link *l, const struct wire_peer_event *e)
+{
+	struct peer *p = peers_by_member(&n->peers, link_number(l), e->member);
+	uint64_t now = clock_now_ms();
+
+	if (!p)
+		return;
+	switch (e->event) {
+	case PEER_RESTARTED:
+		p->is_online[link_number(l)] = true;
+		if (p->paths && (p->sessions.current || node_is_in_contact(p, now))) {
+			log_info("peer %s: restarted", p->name);
+			sessions_renew(&p->sessions, now);
+			path_set_start(p->paths, now);
+		}
+		break;
+	case PEER_ONLINE:
+		p->is_online[link_number(l)] = true;
+		if (p->paths && node_is_in_contact(p, now) && !sessions_sendable(&p->sessions, now))
+			node_want_peer(n, p);
+		break;
+	case PEER_OFFLINE:
+		p->is_online[link_number(l)] = false;
+		if (p->paths && !sessions_sendable(&p->sessions, now) && node_is_known_offline(n, p))
+			node_unreachable(n, p->held);
+		break;
+	case PEER_REMOVED:
+		log_info("peer %s: no member of the network any more", p->name);
+		node_remove_peer(n, p);
+		return;
+	}
+	if (p->paths)
+		node_mark_peer(n, p);
+}
+
+/* ---------------------------------------------------------------- the directory */
+
+static int fetch_page(struct link *l, uint64_t version, uint32_t from)
+{
+	struct wire_list list = { .version = version, .from = from };
+	uint8_t message[32];
+	int len = wire_list_encode(message, sizeof(message), &list);
+
+	return len < 0 ? len : link_send(l, message, (size_t)len);
+}
+
+int node_fetch_directory(struct node *n)
+{
+	int asked = 0;
+
+	for (unsigned i = 0; i < n->n_links; i++) {
+		struct directory_copy *copy = &n->copies[i];
+
+		if (!link_is_registered(n->links[i]))
+			continue;
+		if (!copy->is_fetching) {
+			copy->mark++;
+			if (fetch_page(n->links[i], copy->version, 0) < 0)
+				continue;
+			copy->is_fetching = true;
+		}
+		asked++;
+	}
+	return asked;
+}
+
+/* Whoever was not in a whole listing is no member there any more. */
+static void sweep(struct node *n, unsigned coordinator, uint64_t mark)
+{
+	struct peer *p, *tmp;
+
+	HASH_ITER(by_number, n->peers.by_number, p, tmp) {
+		bool is_anywhere = false;
+
+		if (p->listed[coordinator] != mark) {
+			p->member[coordinator] = 0;
+			p->is_online[coordinator] = false;
+		}
+		for (unsigned i = 0; i < CONFIG_COORDINATORS_MAX; i++)
+			is_anywhere |= p->member[i] != 0;
+		if (!is_anywhere)
+			node_remove_peer(n, p);
+	}
+}
+
+static void on_members(struct node *n, struct link *l, const struct wire_members *m)
+{
+	struct directory_copy *copy = &n->copies[link_number(l)];
+	bool is_fresh = true;
+
+	if (!copy->is_fetching)
+		return;
+	if (m->next == CONTROL_LIST_UNCHANGED) {
+		copy->is_fetching = false;
+	} else {
+		for (unsigned i = 0; i < m->n; i++) {
+			struct peer *p = node_put_peer(n, link_number(l), &m->v[i]);
+
+			if (p)
+				p->listed[link_number(l)] = copy->mark;
+		}
+		if (m->next) {
+			fetch_page(l, 0, m->next);
+		} else {
+			copy->is_fetching = false;
+			copy->version = m->version;
+			sweep(n, link_number(l), copy->mark);
+		}
+	}
+	for (unsigned i = 0; i < n->n_links; i++)
+		is_fresh &= !n->copies[i].is_fetching;
+	if (is_fresh)
+		node_waiters_tick(n, clock_now_ms(), true);
+}
+
+/* ---------------------------------------------------------------- dispatch */
+
+static void on_relayed(struct node *n, struct link *l, const uint8_t *data, size_t len)
+{
+	struct path_addr from = { .kind = PATH_RELAY_TCP, .coordinator = (uint8_t)link_number(l) };
+	uint8_t buffer[TUN_VNET_BYTES + WIRE_CONTROL_RELAY_MAX_BYTES];
+	const uint8_t *payload;
+	size_t payload_len;
+	uint32_t member;
+
+	if (wire_control_relay_decode(&member, &payload, &payload_len, data, len) < 0) {
+		counters_inc(node_counters(n), COUNTER_control_bad_frame);
+		return;
+	}
+	memcpy(buffer + TUN_VNET_BYTES, payload, payload_len);
+	if (!node_lane_enter(n))
+		return;
+	lane_receive(&n->lane, &from, member, buffer + TUN_VNET_BYTES, payload_len);
+	lane_leave(&n->lane);
+}
+
+static void on_message(void *arg, struct link *l, int type, const uint8_t *data, size_t len)
+{
+	struct node *n = arg;
+	union {
+		struct wire_found found;
+		struct wire_introduce introduce;
+		struct wire_members members;
+		struct wire_peer_event event;
+	} m;
+	int ret = 0;
+
+	switch (type) {
+	case CONTROL_RELAY:
+		on_relayed(n, l, data, len);
+		break;
+	case CONTROL_FOUND:
+		ret = wire_found_decode(&m.found, data, len);
+		if (ret == 0)
+			node_lookup_answered(n, l, &m.found);
+		break;
+	case CONTROL_INTRODUCE:
+		ret = wire_introduce_decode(&m.introduce, data, len);
+		if (ret == 0)
+			on_introduce(n, l, &m.introduce);
+		break;
+	case CONTROL_MEMBERS:
+		ret = wire_members_decode(&m.members, data, len);
+		if (ret == 0)
+			on_members(n, l, &m.members);
+		break;
+	case CONTROL_PEER_EVENT:
+		ret = wire_peer_event_decode(&m.event, data, len);
+		if (ret == 0)
+			on_peer_event(n, l, &m.event);
+		break;
+	default:
+		break; /* of a later version */
+	}
+	if (ret < 0)
+		counters_inc(node_counters(n), COUNTER_control_bad_frame);
+}
+
+static void on_due(void *arg, uint64_t at_ms)
+{
+	node_due(arg, at_ms);
+}
+
+static int send_udp(void *arg, const struct endpoint *to, const uint8_t *data, size_t len)
+{
+	struct node *n = arg;
+	int ret = udp_send_one(&n->udp[0], to, data, len);
+
+	counters_inc(node_counters(n), ret == 0 ? COUNTER_tx_datagrams : COUNTER_drop_send_error);
+	if (ret == 0)
+		counters_add(node_counters(n), COUNTER_tx_bytes, len);
+	return ret;
+}
+
+const struct link_env node_link_env = {
+	.registered = on_registered,
+	.lost = on_lost,
+	.message = on_message,
+	.changed = on_changed,
+	.due = on_due,
+	.send_udp = send_udp,
+};

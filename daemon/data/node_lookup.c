@@ -1,0 +1,227 @@
+/* Inner packets the workers had no route for: whose address is it, is there a session, and if not, what is the sender told. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/data/inner_ip.h"
+#include "daemon/data/node_private.h"
+
+static void tell_unreachable(void *arg, const uint8_t *packet, size_t len)
+{
+	struct node *n = arg;
+	uint8_t buffer[TUN_VNET_BYTES + INNER_IP_ERROR_MAX_BYTES];
+	const struct ip *from;
+	struct inner_ip ip;
+	size_t icmp;
+
+	counters_inc(node_counters(n), COUNTER_drop_no_peer);
+	if (inner_ip_parse(&ip, packet, len) < 0)
+		return;
+	from = node_own_address(n, ip.dst.len);
+	if (!from)
+		return;
+	icmp = inner_ip_unreachable(buffer + TUN_VNET_BYTES, INNER_IP_ERROR_MAX_BYTES, packet, len, from);
+	if (icmp)
+		lane_write_tun(&n->lane, buffer + TUN_VNET_BYTES, icmp);
+}
+
+void node_unreachable(struct node *n, struct held *held)
+{
+	if (!held)
+		return;
+	held_drain(held, tell_unreachable, n);
+}
+
+static bool any_registered(const struct node *n)
+{
+	for (unsigned i = 0; i < n->n_links; i++)
+		if (link_is_registered(n->links[i]))
+			return true;
+	return false;
+}
+
+/* ---------------------------------------------------------------- look-ups */
+
+static struct lookup *find_lookup(struct node *n, const struct ip *ip)
+{
+	struct lookup *l;
+
+	DL_FOREACH(n->lookups, l)
+		if (ip_equal(&l->ip, ip))
+			return l;
+	return NULL;
+}
+
+static void remove_lookup(struct node *n, struct lookup *l)
+{
+	DL_DELETE(n->lookups, l);
+	n->n_lookups--;
+	held_free(l->held);
+	free(l);
+}
+
+static unsigned ask(struct node *n, struct wire_lookup *question)
+{
+	uint8_t message[128];
+	unsigned asked = 0;
+	int len;
+
+	question->token = ++n->last_token;
+	len = wire_lookup_encode(message, sizeof(message), question);
+	for (unsigned i = 0; i < n->n_links && len > 0; i++)
+		if (link_is_registered(n->links[i]) && link_send(n->links[i], message, (size_t)len) == 0)
+			asked |= 1u << i;
+	return asked;
+}
+
+static void ask_lookup(struct node *n, struct lookup *l)
+{
+	struct wire_lookup question = { .by = LOOKUP_ADDRESS, .address = l->ip };
+
+	l->waiting = ask(n, &question);
+	l->token = question.token;
+}
+
+void node_ask_key(struct node *n, const struct pubkey *key)
+{
+	struct wire_lookup question = { .by = LOOKUP_KEY };
+	uint64_t now = clock_now_ms();
+
+	if (now - n->key_lookups_ms >= 1000) {
+		n->key_lookups_ms = now;
+		n->n_key_lookups = 0;
+	}
+	if (n->n_key_lookups++ >= NODE_KEY_LOOKUPS_PER_S)
+		return;
+	memcpy(question.key, key->b, sizeof(question.key));
+	ask(n, &question);
+}
+
+static void start_lookup(struct node *n, const struct ip *ip, const uint8_t *packet, size_t len)
+{
+	struct lookup *l;
+
+	if (n->n_lookups >= NODE_LOOKUPS_MAX) {
+		counters_inc(node_counters(n), COUNTER_drop_queue_full);
+		return;
+	}
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return;
+	l->ip = *ip;
+	l->held = held_new();
+	l->until_ms = clock_now_ms() + NODE_LOOKUP_MS;
+	DL_APPEND(n->lookups, l);
+	n->n_lookups++;
+	if (!l->held || held_add(l->held, packet, len) < 0) {
+		remove_lookup(n, l);
+		return;
+	}
+	ask_lookup(n, l);
+	node_due(n, l->until_ms);
+}
+
+static void give_up(struct node *n, struct lookup *l, uint64_t now_ms)
+{
+	node_unreachable(n, l->held);
+	l->is_absent = true;
+	l->until_ms = now_ms + NODE_ABSENT_MS;
+	node_due(n, l->until_ms);
+}
+
+static void hold_for_peer(void *arg, const uint8_t *packet, size_t len)
+{
+	struct peer *p = arg;
+	struct node *n = p->owner;
+	int gone = held_add(p->held, packet, len);
+
+	if (gone < 0)
+		gone = 1; /* this one */
+	counters_add(node_counters(n), COUNTER_drop_queue_full, (uint64_t)gone);
+}
+
+void node_lookup_answered(struct node *n, struct link *link, const struct wire_found *found)
+{
+	struct peer *p = found->found ? node_put_peer(n, link_number(link), &found->member) : NULL;
+	struct lookup *l, *tmp;
+
+	DL_FOREACH_SAFE(n->lookups, l, tmp) {
+		if (l->token != found->token || l->is_absent)
+			continue;
+		if (p) {
+			node_want_peer(n, p);
+			if (p->paths)
+				held_drain(l->held, hold_for_peer, p);
+			remove_lookup(n, l);
+			continue;
+		}
+		l->waiting &= ~(1u << link_number(link));
+		if (!l->waiting)
+			give_up(n, l, clock_now_ms());
+	}
+}
+
+void node_lookup_tick(struct node *n, uint64_t now_ms)
+{
+	struct lookup *l, *tmp;
+
+	DL_FOREACH_SAFE(n->lookups, l, tmp) {
+		if (!l->is_absent && !l->waiting && any_registered(n))
+			ask_lookup(n, l); /* it came before we were registered */
+		if (now_ms < l->until_ms)
+			continue;
+		if (l->is_absent)
+			remove_lookup(n, l);
+		else
+			give_up(n, l, now_ms);
+	}
+}
+
+uint64_t node_lookup_next_ms(const struct node *n)
+{
+	const struct lookup *l;
+	uint64_t next = UINT64_MAX;
+
+	DL_FOREACH(n->lookups, l)
+		if (l->until_ms < next)
+			next = l->until_ms;
+	return next;
+}
+
+void node_lookup_free(struct node *n)
+{
+	while (n->lookups)
+		remove_lookup(n, n->lookups);
+}
+
+/* ---------------------------------------------------------------- packets */
+
+void node_packet(struct node *n, const uint8_t *packet, size_t len)
+{
+	struct inner_ip ip;
+	struct lookup *l;
+	struct peer *p;
+
+	if (inner_ip_parse(&ip, packet, len) < 0)
+		return;
+	if (!node_is_overlay(n, &ip.dst)) {
+		tell_unreachable(n, packet, len);
+		return;
+	}
+	p = peers_by_addr(&n->peers, &ip.dst);
+	if (!p) {
+		l = find_lookup(n, &ip.dst);
+		if (!l)
+			start_lookup(n, &ip.dst, packet, len);
+		else if (l->is_absent)
+			tell_unreachable(n, packet, len);
+		else
+			held_add(l->held, packet, len);
+		return;
+	}
+	node_want_peer(n, p);
+	if (!p->paths)
+		return;
+	hold_for_peer(p, packet, len);
+	if (!sessions_sendable(&p->sessions, clock_now_ms()) && node_is_known_offline(n, p))
+		node_unreachable(n, p->held);
+}

@@ -1,0 +1,725 @@
+/* A peer's life: set up when first wanted or heard of; wanted -> session (handshake through the relay and whatever else may carry
+ * it) -> probing -> best path; left alone when it is silent; forgotten only when its coordinators say it is no member. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/data/inner_ip.h"
+#include "daemon/data/node_private.h"
+
+/* A path proven within this needs no company when an initiation is sent over it. */
+#define PATH_FRESH_MS 3000
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t load_ms(const _Atomic uint64_t *at)
+{
+	return atomic_load_explicit(at, memory_order_relaxed);
+}
+
+bool node_is_in_contact(const struct peer *p, uint64_t now_ms)
+{
+	const struct traffic *t = &node_shared(p)->traffic;
+	uint64_t last = later(p->wanted_ms, later(load_ms(&t->last_data_sent_ms), load_ms(&t->last_data_received_ms)));
+
+	return last && now_ms - last < NODE_CONTACT_MS;
+}
+
+bool node_is_known_offline(const struct node *n, const struct peer *p)
+{
+	bool is_known = false;
+
+	for (unsigned i = 0; i < n->n_links; i++) {
+		if (!link_is_registered(n->links[i]) || !p->member[i])
+			continue;
+		if (p->is_online[i])
+			return false;
+		is_known = true;
+	}
+	return is_known;
+}
+
+void node_mark_peer(struct node *n, struct peer *p)
+{
+	p->is_changed = true;
+	n->any_peer_changed = true;
+}
+
+/* ---------------------------------------------------------------- ways */
+
+static bool can_relay(const struct node *n, const struct peer *p, unsigned i, enum path_kind kind)
+{
+	return p->member[i] && link_has_relay(n->links[i]) && (kind == PATH_RELAY_TCP || link_is_bound(n->links[i]));
+}
+
+/* The relay a first packet takes: over UDP where that works, else over TCP. */
+static struct path_addr default_path(const struct node *n, const struct peer *p)
+{
+	static const enum path_kind kinds[] = { PATH_RELAY_UDP, PATH_RELAY_TCP };
+
+	for (size_t k = 0; k < 2; k++)
+		for (unsigned i = 0; i < n->n_links; i++)
+			if (can_relay(n, p, i, kinds[k]))
+				return (struct path_addr){ .kind = kinds[k], .coordinator = (uint8_t)i };
+	return (struct path_addr){ .kind = PATH_NONE };
+}
+
+struct path_addr node_path_of(const struct node *n, const struct peer *p)
+{
+	const struct path *best = p->paths ? path_set_best(p->paths) : NULL;
+
+	return best ? best->addr : default_path(n, p);
+}
+
+void node_relays_changed(struct node *n, struct peer *p, uint64_t now_ms)
+{
+	if (!p->paths)
+		return;
+	for (unsigned i = 0; i < CONFIG_COORDINATORS_MAX; i++) {
+		bool is_there = i < n->n_links && n->links[i];
+
+		path_set_relay(p->paths, PATH_RELAY_UDP, (uint8_t)i, is_there && can_relay(n, p, i, PATH_RELAY_UDP),
+			       now_ms);
+		path_set_relay(p->paths, PATH_RELAY_TCP, (uint8_t)i, is_there && can_relay(n, p, i, PATH_RELAY_TCP),
+			       now_ms);
+	}
+	node_mark_peer(n, p);
+}
+
+/* ---------------------------------------------------------------- what sessions and paths ask for */
+
+static void send_handshake(struct node *n, const struct peer *p, const struct path_addr *to, const uint8_t *data,
+			   size_t len)
+{
+	uint8_t buffer[WIRE_RELAY_HEADER_BYTES + WIRE_HANDSHAKE_MAX_BYTES];
+
+	if (len > WIRE_HANDSHAKE_MAX_BYTES)
+		return;
+	memcpy(buffer + WIRE_RELAY_HEADER_BYTES, data, len);
+	node_send(n, to, to->kind == PATH_UDP ? 0 : p->member[to->coordinator], buffer + WIRE_RELAY_HEADER_BYTES, len);
+}
+
+/* The first goes the way data would; repeats, and the first when that way was not proven lately, go every way there is: the
+ * handshake is what must get through. */
+static void send_initiation(void *owner, const uint8_t *data, size_t len, unsigned attempt)
+{
+	struct peer *p = owner;
+	struct node *n = p->owner;
+	const struct path *best = path_set_best(p->paths);
+	struct path_addr first = node_path_of(n, p);
+	bool is_fresh = best && clock_now_ms() - best->last_answer_ms < PATH_FRESH_MS, has_relay = false;
+
+	counters_inc(node_counters(n), COUNTER_handshakes_initiated);
+	if (first.kind != PATH_NONE)
+		send_handshake(n, p, &first, data, len);
+	if (attempt == 0 && (is_fresh || first.kind == PATH_RELAY_UDP || first.kind == PATH_RELAY_TCP))
+		return;
+	for (unsigned i = 0; i < n->n_links; i++) {
+		static const enum path_kind kinds[] = { PATH_RELAY_UDP, PATH_RELAY_TCP };
+
+		for (size_t k = 0; k < 2; k++) {
+			struct path_addr relay = { .kind = kinds[k], .coordinator = (uint8_t)i };
+
+			has_relay |= can_relay(n, p, i, kinds[k]);
+			if (can_relay(n, p, i, kinds[k]) && !path_addr_equal(&relay, &first))
+				send_handshake(n, p, &relay, data, len);
+		}
+	}
+	/* With no relay this is the punching. With one, candidates are tried only when it did not answer twice. */
+	if (has_relay && attempt < 2)
+		return;
+	for (unsigned i = 0; i < path_set_count(p->paths); i++) {
+		const struct path *path = path_set_at(p->paths, i);
+
+		if (path->addr.kind == PATH_UDP && !path_addr_equal(&path->addr, &first))
+			send_handshake(n, p, &path->addr, data, len);
+	}
+}
+
+static void sessions_changed(void *owner)
+{
+	struct peer *p = owner;
+
+	node_mark_peer(p->owner, p);
+}
+
+static void sessions_failed(void *owner)
+{
+	struct peer *p = owner;
+	struct node *n = p->owner;
+
+	log_info("peer %s: no answer to the handshake in %d s", p->name, SESSION_ATTEMPT_MS / 1000);
+	node_unreachable(n, p->held);
+	node_mark_peer(n, p);
+}
+
+static void sessions_keepalive(void *owner)
+{
+	struct peer *p = owner;
+	struct node *n = p->owner;
+	uint8_t buffer[WIRE_RELAY_HEADER_BYTES + WIRE_SEALED_OVERHEAD_BYTES];
+	uint64_t now = clock_now_ms();
+	struct session *s = sessions_sendable(&p->sessions, now);
+	struct path_addr to = node_path_of(n, p);
+	int len;
+
+	if (!s || to.kind == PATH_NONE)
+		return;
+	len = session_seal(s, WIRE_DATA, 0, buffer + WIRE_RELAY_HEADER_BYTES, NULL, 0);
+	if (len > 0)
+		node_send(n, &to, to.kind == PATH_UDP ? 0 : p->member[to.coordinator], buffer + WIRE_RELAY_HEADER_BYTES,
+			  (size_t)len);
+	atomic_store_explicit(&node_shared(p)->traffic.last_sent_ms, now, memory_order_relaxed);
+}
+
+static uint64_t sessions_wall_ms(void *owner)
+{
+	struct peer *p = owner;
+
+	return node_wall_ms(p->owner);
+}
+
+static const struct sessions_env sessions_env = {
+	.send_initiation = send_initiation,
+	.changed = sessions_changed,
+	.failed = sessions_failed,
+	.keepalive = sessions_keepalive,
+	.wall_ms = sessions_wall_ms,
+};
+
+int node_send_session(struct node *n, struct peer *p, const struct path_addr *to, const uint8_t *body, size_t len)
+{
+	uint8_t buffer[WIRE_RELAY_HEADER_BYTES + WIRE_SEALED_OVERHEAD_BYTES + WIRE_SESSION_MAX_BYTES];
+	struct session *s = sessions_sendable(&p->sessions, clock_now_ms());
+	int sealed;
+
+	if (!s || to->kind == PATH_NONE)
+		return -ENOTCONN;
+	if (len > WIRE_SESSION_MAX_BYTES)
+		return -EMSGSIZE;
+	sealed = session_seal(s, WIRE_SESSION, 0, buffer + WIRE_RELAY_HEADER_BYTES, body, len);
+	if (sealed < 0)
+		return sealed;
+	return node_send(n, to, to->kind == PATH_UDP ? 0 : p->member[to->coordinator], buffer + WIRE_RELAY_HEADER_BYTES,
+			 (size_t)sealed);
+}
+
+static void paths_send(void *arg, const struct path_addr *to, const struct wire_probe *probe)
+{
+	struct peer *p = arg;
+	uint8_t body[WIRE_SESSION_MAX_BYTES];
+	int len = wire_probe_encode(body, sizeof(body), probe);
+
+	if (len > 0)
+		node_send_session(p->owner, p, to, body, (size_t)len);
+}
+
+static void paths_silent(void *arg)
+{
+	struct peer *p = arg;
+	struct node *n = p->owner;
+
+	log_info("peer %s: path fell silent", p->name);
+	/* Perhaps it is our own NAT that forgot: what does it look like from outside now? */
+	for (unsigned i = 0; i < n->n_links; i++)
+		link_refresh(n->links[i], clock_now_ms());
+	n->are_candidates_stale = true;
+	node_mark_peer(n, p);
+}
+
+static const struct path_set_env paths_env = { .send = paths_send, .silent = paths_silent };
+
+/* ---------------------------------------------------------------- life */
+
+int node_set_up_peer(struct node *n, struct peer *p)
+{
+	if (p->paths)
+		return 0;
+	p->owner = n;
+	p->shared = shared_peer_new(p->number);
+	p->held = held_new();
+	p->paths = path_set_new(&paths_env, p);
+	if (!p->shared || !p->held || !p->paths) {
+		path_set_free(p->paths);
+		held_free(p->held);
+		shared_peer_unref(p->shared);
+		p->paths = NULL;
+		p->held = p->shared = NULL;
+		return -ENOMEM;
+	}
+	sessions_init(&p->sessions, &sessions_env, p, &n->identity, n->indices, &p->key);
+	p->sessions.rekey_after_ms = n->rekey_after_ms;
+	p->sessions.reject_after_ms = n->reject_after_ms;
+	node_relays_changed(n, p, clock_now_ms());
+	return 0;
+}
+
+struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wire_member *record)
+{
+	struct peer *displaced, *p;
+	bool is_new;
+
+	if (memcmp(record->key, n->identity.public.b, KEY_BYTES) == 0)
+		return NULL; /* ourselves */
+	p = peers_put(&n->peers, record, coordinator, &is_new, &displaced);
+	if (displaced)
+		node_remove_peer(n, displaced);
+	if (p && p->paths)
+		node_relays_changed(n, p, clock_now_ms());
+	return p;
+}
+
+void node_remove_peer(struct node *n, struct peer *p)
+{
+	if (p->paths) {
+		sessions_fini(&p->sessions);
+		path_set_free(p->paths);
+		held_free(p->held);
+		shared_peer_unref(p->shared);
+		n->is_table_stale = true;
+	}
+	peers_remove_take(&n->peers, p);
+}
+
+static void ask_introduction(struct node *n, struct peer *p, uint64_t now_ms)
+{
+	uint8_t message[64];
+
+	if (p->asked_ms && now_ms - p->asked_ms < NODE_ASK_AGAIN_MS)
+		return;
+	p->asked_ms = now_ms;
+	for (unsigned i = 0; i < n->n_links; i++) {
+		int len = wire_connect_encode(message, sizeof(message), p->member[i]);
+
+		if (p->member[i] && len > 0)
+			link_send(n->links[i], message, (size_t)len);
+	}
+}
+
+void node_want_peer(struct node *n, struct peer *p)
+{
+	uint64_t now = clock_now_ms();
+
+	if (node_set_up_peer(n, p) < 0)
+		return;
+	p->wanted_ms = now;
+	if (!sessions_sendable(&p->sessions, now)) {
+		ask_introduction(n, p, now);
+		sessions_want(&p->sessions, now);
+	}
+	node_mark_peer(n, p);
+}
+
+void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
+{
+	struct shared_peer *shared = p->shared;
+	struct path_activity activity;
+	uint64_t last;
+
+	p->due_ms = UINT64_MAX;
+	if (!p->paths)
+		return;
+	activity = (struct path_activity){
+		.last_sent_ms = load_ms(&shared->traffic.last_data_sent_ms),
+		.path_received_ms = load_ms(&shared->traffic.path_received_ms),
+		.in_contact = node_is_in_contact(p, now_ms),
+	};
+	p->last_seen_ms = later(p->last_seen_ms, load_ms(&shared->traffic.last_received_ms));
+	sessions_tick(&p->sessions, &shared->traffic, now_ms);
+	path_set_tick(p->paths, &activity, now_ms);
+	last = later(activity.last_sent_ms, load_ms(&shared->traffic.last_data_received_ms));
+	if (now_ms - last >= NODE_ASLEEP_AFTER_MS)
+		atomic_store_explicit(&shared->is_asleep, true, memory_order_relaxed);
+	/* The best path, the extra one or the sendable session may be others now. */
+	node_mark_peer(n, p);
+}
+
+/* When does this peer want its next tick? */
+static uint64_t next_of(const struct peer *p, uint64_t now_ms)
+{
+	const struct shared_peer *shared = p->shared;
+	uint64_t next = sessions_next_ms(&p->sessions), paths = path_set_next_ms(p->paths);
+
+	if (paths < next)
+		next = paths;
+	/* Awake: look whether it fell silent. */
+	if (!atomic_load_explicit(&shared->is_asleep, memory_order_relaxed) && now_ms + NODE_ASLEEP_AFTER_MS < next)
+		next = now_ms + NODE_ASLEEP_AFTER_MS;
+	return next;
+}
+
+static void send_held(void *arg, const uint8_t *packet, size_t len)
+{
+	struct node *n = arg;
+
+	lane_send_packet(&n->lane, packet, len);
+}
+
+static void log_path(struct node *n, struct peer *p)
+{
+	const struct path *best = path_set_best(p->paths);
+	char text[ADDR_TEXT_BYTES];
+
+	if (!best ? p->logged.kind == PATH_NONE : path_addr_equal(&best->addr, &p->logged))
+		return;
+	p->logged = best ? best->addr : (struct path_addr){ .kind = PATH_NONE };
+	p->path_since_ms = clock_now_ms();
+	if (!best)
+		log_info("peer %s: no path", p->name);
+	else if (best->addr.kind == PATH_UDP)
+		log_info("peer %s: %s path %s, rtt %u us", p->name, path_kind_name(best),
+			 endpoint_to_text(&best->addr.endpoint, text), best->rtt_us);
+	else
+		log_info("peer %s: relay path through %s over %s, rtt %u us", p->name,
+			 link_config(n->links[best->addr.coordinator])->name, path_transport_name(&best->addr),
+			 best->rtt_us);
+}
+
+void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms)
+{
+	struct session *s;
+
+	if (!p->paths)
+		return;
+	s = sessions_sendable(&p->sessions, now_ms);
+	if (s && s->local_index != p->settled_index) {
+		bool is_first = p->settled_index == 0;
+
+		p->settled_index = s->local_index;
+		counters_inc(node_counters(n), COUNTER_handshakes_completed);
+		/* New keys: the far side is told where we can be reached, which also confirms them to it. */
+		node_send_candidates(n, p, is_first);
+		if (is_first)
+			path_set_start(p->paths, now_ms);
+	} else if (!s && p->settled_index) {
+		p->settled_index = 0;
+		path_set_stop(p->paths, now_ms);
+	}
+	log_path(n, p);
+	if (s && !held_is_empty(p->held) && node_lane_enter(n)) {
+		const struct table_route *route = table_find_addr(n->lane.table, &p->addrs[0]);
+
+		/* Only when the published table can carry them; else they would come straight back. */
+		if (route && route->peer == p->shared && route->session && route->n_paths)
+			held_drain(p->held, send_held, n);
+		lane_leave(&n->lane);
+	}
+	if (s && n->pings)
+		node_ping_peer_ready(n, p, now_ms);
+	p->due_ms = next_of(p, now_ms);
+	node_due(n, p->due_ms);
+}
+
+void node_say_close(struct node *n)
+{
+	uint8_t body[8];
+	int len = wire_session_close_encode(body, sizeof(body));
+
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+		struct path_addr to;
+
+		if (!p->paths || len < 0)
+			continue;
+		to = node_path_of(n, p);
+		node_send_session(n, p, &to, body, (size_t)len);
+	}
+}
+
+/* ---------------------------------------------------------------- candidates */
+
+int node_send_candidates(struct node *n, struct peer *p, bool want_reply)
+{
+	struct wire_session_candidates c = { .want_reply = want_reply, .candidates = n->here };
+	struct path_addr to = node_path_of(n, p);
+	uint8_t body[WIRE_SESSION_MAX_BYTES];
+	int len = wire_session_candidates_encode(body, sizeof(body), &c);
+
+	return len < 0 ? len : node_send_session(n, p, &to, body, (size_t)len);
+}
+
+static bool is_lan(void *arg, const struct ip *ip)
+{
+	const struct peer *p = arg; /* the set's */
+	const struct node *n = p->owner;
+
+	return ifaces_is_on_link(&n->ifaces, ip);
+}
+
+/* Never into the overlay, never to ourselves: what a peer says of itself is attacker-chosen. */
+static bool is_usable(const struct node *n, const struct candidate *c)
+{
+	if (node_is_overlay(n, &c->endpoint.ip))
+		return false;
+	return !(c->endpoint.port == n->port && ifaces_has(&n->ifaces, &c->endpoint.ip));
+}
+
+void node_take_candidates(struct node *n, struct peer *p, const struct candidates *c)
+{
+	struct candidates usable = { .nat = c->nat };
+
+	p->has_there = true;
+	p->there = *c;
+	for (unsigned i = 0; i < c->n; i++)
+		if (is_usable(n, &c->v[i]))
+			usable.v[usable.n++] = c->v[i];
+	path_set_replace(p->paths, &usable, is_lan, clock_now_ms());
+	node_mark_peer(n, p);
+}
+
+/* ---------------------------------------------------------------- what arrives */
+
+static struct sessions *responder_find(void *arg, const struct pubkey *key)
+{
+	struct node *n = arg;
+	struct peer *p = peers_by_key(&n->peers, key);
+
+	if (!p) {
+		/* It repeats the initiation in 300 ms; by then the coordinator may have said who this is. */
+		node_ask_key(n, key);
+		return NULL;
+	}
+	return node_set_up_peer(n, p) == 0 ? &p->sessions : NULL;
+}
+
+static void responder_send(void *arg, const struct path_addr *to, uint32_t relay_member, const uint8_t *data,
+			   size_t len)
+{
+	uint8_t buffer[WIRE_RELAY_HEADER_BYTES + WIRE_HANDSHAKE_MAX_BYTES];
+
+	if (len > WIRE_HANDSHAKE_MAX_BYTES)
+		return;
+	memcpy(buffer + WIRE_RELAY_HEADER_BYTES, data, len);
+	node_send(arg, to, relay_member, buffer + WIRE_RELAY_HEADER_BYTES, len);
+}
+
+const struct responder_env node_responder_env = { .find = responder_find, .send = responder_send };
+
+static void on_initiation(struct node *n, const struct path_addr *from, uint32_t member, const uint8_t *data,
+			  size_t len)
+{
+	uint64_t now = clock_now_ms();
+	struct sessions *s = responder_receive(n->responder, from, member, data, len, now);
+	struct peer *p;
+
+	if (!s)
+		return;
+	p = s->owner;
+	counters_inc(node_counters(n), COUNTER_handshakes_answered);
+	/* A relayed initiation tells the sender's id there, should the introduction be late. */
+	if (from->kind != PATH_UDP && p->member[from->coordinator] != member) {
+		p->member[from->coordinator] = member;
+		node_relays_changed(n, p, now);
+	}
+	node_mark_peer(n, p);
+}
+
+static void on_response(struct node *n, const struct path_addr *from, const uint8_t *data, size_t len)
+{
+	struct wire_response r;
+	enum index_kind kind;
+	struct sessions *s;
+	uint32_t rtt_us = 0;
+
+	if (wire_response_decode(&r, data, len) < 0) {
+		counters_inc(node_counters(n), COUNTER_handshake_malformed);
+		return;
+	}
+	s = indices_find(n->indices, r.receiver, &kind);
+	if (!s || kind != INDEX_HANDSHAKE) {
+		counters_inc(node_counters(n), COUNTER_drop_unknown_index);
+		return;
+	}
+	if (sessions_on_response(s, data, len, clock_now_ms(), &rtt_us) < 0) {
+		counters_inc(node_counters(n), COUNTER_handshake_bad_auth);
+		return;
+	}
+	path_set_on_handshake(((struct peer *)s->owner)->paths, from, rtt_us, clock_now_ms());
+	node_mark_peer(n, s->owner);
+}
+
+static void on_cookie(struct node *n, const uint8_t *data, size_t len)
+{
+	struct wire_cookie c;
+	enum index_kind kind;
+	struct sessions *s;
+
+	if (wire_cookie_decode(&c, data, len) < 0) {
+		counters_inc(node_counters(n), COUNTER_handshake_malformed);
+		return;
+	}
+	s = indices_find(n->indices, c.receiver, &kind);
+	if (s && kind == INDEX_HANDSHAKE)
+		sessions_on_cookie(s, data, len, clock_now_ms());
+}
+
+/* A first datagram under a session the peer initiated: it is there, and the way the datagram came goes both ways. */
+static void on_opened(struct node *n, struct peer *p, uint32_t index, const struct path_addr *from)
+{
+	struct session *s = p->sessions.next;
+
+	if (!s || s->local_index != index)
+		return;
+	sessions_on_opened(&p->sessions, s, clock_now_ms());
+	path_set_on_handshake(p->paths, from, 0, clock_now_ms());
+	node_mark_peer(n, p);
+}
+
+static struct session *session_of(struct sessions *s, uint32_t index)
+{
+	struct session *all[] = { s->current, s->next, s->previous };
+
+	for (size_t i = 0; i < 3; i++)
+		if (all[i] && all[i]->local_index == index)
+			return all[i];
+	return NULL;
+}
+
+static void on_closed_by_peer(struct node *n, struct peer *p, uint64_t now_ms)
+{
+	uint64_t sent = load_ms(&node_shared(p)->traffic.last_data_sent_ms);
+
+	log_info("peer %s: ended the session", p->name);
+	sessions_drop(&p->sessions);
+	node_mark_peer(n, p);
+	/* Someone is talking to it: it may be back in a moment. */
+	if (sent && now_ms - sent < PATH_FRESH_MS)
+		node_want_peer(n, p);
+}
+
+static void on_session(struct node *n, const struct path_addr *from, uint8_t *data, size_t len)
+{
+	struct counters *counters = node_counters(n);
+	uint8_t *body = data + WIRE_SEALED_HEADER_BYTES;
+	struct wire_session_candidates c;
+	uint64_t now = clock_now_ms();
+	struct wire_probe probe;
+	enum index_kind kind;
+	struct wire_sealed h;
+	struct sessions *sessions;
+	struct session *s;
+	struct peer *p;
+	int n_body;
+
+	if (wire_sealed_decode(&h, data, len) < 0) {
+		counters_inc(counters, COUNTER_drop_short);
+		return;
+	}
+	sessions = indices_find(n->indices, h.index, &kind);
+	s = sessions && kind == INDEX_SESSION ? session_of(sessions, h.index) : NULL;
+	if (!s) {
+		counters_inc(counters, COUNTER_drop_unknown_index);
+		return;
+	}
+	n_body = session_open(s, &h, data, len, now);
+	if (n_body < 0) {
+		counters_inc(counters, n_body == -EALREADY    ? COUNTER_drop_replay :
+				       n_body == -EKEYEXPIRED ? COUNTER_drop_expired :
+								COUNTER_drop_auth);
+		return;
+	}
+	p = sessions->owner;
+	p->last_seen_ms = now;
+	atomic_store_explicit(&node_shared(p)->traffic.last_received_ms, now, memory_order_relaxed);
+	atomic_store_explicit(&s->is_confirmed, true, memory_order_relaxed);
+	on_opened(n, p, h.index, from);
+	switch (wire_session_type_of(body, (size_t)n_body)) {
+	case SESSION_PROBE:
+		if (wire_probe_decode(&probe, body, (size_t)n_body) < 0)
+			break;
+		if (!probe.is_reply)
+			path_set_on_probe(p->paths, from, &probe, now);
+		else if (!node_ping_answered(n, p, &probe))
+			path_set_on_reply(p->paths, from, &probe, now);
+		node_mark_peer(n, p);
+		return;
+	case SESSION_CANDIDATES:
+		if (wire_session_candidates_decode(&c, body, (size_t)n_body) < 0)
+			break;
+		node_take_candidates(n, p, &c.candidates);
+		if (c.want_reply)
+			node_send_candidates(n, p, false);
+		return;
+	case SESSION_CLOSE:
+		on_closed_by_peer(n, p, now);
+		return;
+	default:
+		break; /* of a later version */
+	}
+	counters_inc(counters, COUNTER_drop_type);
+}
+
+static void on_bind(struct node *n, const struct path_addr *from, uint8_t *data, size_t len)
+{
+	struct wire_sealed h;
+	enum index_kind kind;
+	struct link *l;
+
+	if (from->kind != PATH_UDP || wire_sealed_decode(&h, data, len) < 0) {
+		counters_inc(node_counters(n), COUNTER_bind_bad);
+		return;
+	}
+	l = indices_find(n->indices, h.index, &kind);
+	if (!l || kind != INDEX_LINK || link_on_bind(l, &from->endpoint, data, len, clock_now_ms()) < 0)
+		counters_inc(node_counters(n), COUNTER_bind_bad);
+}
+
+/* Whatever is not a data packet, whichever socket or connection it came by. */
+void node_datagram(struct node *n, const struct path_addr *from, uint32_t member, uint8_t *data, size_t len)
+{
+	switch (len ? data[0] : 0) {
+	case WIRE_INIT:
+		on_initiation(n, from, member, data, len);
+		break;
+	case WIRE_RESPONSE:
+		on_response(n, from, data, len);
+		break;
+	case WIRE_COOKIE:
+		on_cookie(n, data, len);
+		break;
+	case WIRE_SESSION:
+		on_session(n, from, data, len);
+		break;
+	case WIRE_BIND:
+		on_bind(n, from, data, len);
+		break;
+	default:
+		counters_inc(node_counters(n), COUNTER_drop_type);
+	}
+}
+
+void node_mail(void *arg, struct mail *m)
+{
+	struct node *n = arg;
+	struct peer *p = m->peer ? peers_by_number(&n->peers, m->peer) : NULL;
+
+	switch (m->kind) {
+	case MAIL_DATAGRAM:
+		node_datagram(n, &m->from, m->member, m->data, m->len);
+		break;
+	case MAIL_PACKET:
+		node_packet(n, m->data, m->len);
+		break;
+	case MAIL_TCP_RELAY:
+		if (m->from.coordinator >= n->n_links ||
+		    link_send_relayed(n->links[m->from.coordinator], m->member, m->data, m->len) < 0)
+			counters_inc(node_counters(n), COUNTER_drop_send_error);
+		break;
+	case MAIL_AWAKE:
+		if (p)
+			node_tick_peer(n, p, clock_now_ms());
+		break;
+	case MAIL_OPENED:
+		if (p)
+			on_opened(n, p, m->index, &m->from);
+		break;
+	case MAIL_SOURCE:
+		if (p) {
+			path_set_on_data(p->paths, &m->from, clock_now_ms());
+			node_mark_peer(n, p);
+		}
+		break;
+	}
+}

@@ -1,0 +1,213 @@
+/* daemon/data/node_private.h - the node's insides, shared by node*.c
+ *
+ * One turn of the loop: callbacks (mail, streams, timer, control socket) change decisions and mark what changed; before the loop sleeps,
+ * node_settle() sends what became possible, publishes one new table and arms the timer. So no callback needs to know what else
+ * must happen, and a burst of events costs one publication.
+ * Thread: loop. */
+#ifndef DAEMON_DATA_NODE_PRIVATE_H
+#define DAEMON_DATA_NODE_PRIVATE_H
+
+#include <utlist.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+#include "daemon/control/server.h"
+#include "daemon/data/held.h"
+#include "daemon/data/lane.h"
+#include "daemon/data/link.h"
+#include "daemon/data/node.h"
+#include "daemon/data/state.h"
+#include "daemon/data/table.h"
+#include "daemon/data/worker.h"
+#include "daemon/net/ifaces.h"
+#include "daemon/net/loop.h"
+#include "daemon/net/udp.h"
+#include "daemon/peer/peers.h"
+#include "daemon/peer/responder.h"
+
+/* Crosses 1500 bytes whole on every kind of path: 1500 less IPv6 40, UDP 8, relay 28, data 32 leaves 1392. */
+#define NODE_MTU_DEFAULT 1380
+/* How long after the last packet a pair counts as in contact: as long as a session lives without renewal. */
+#define NODE_CONTACT_MS SESSION_REJECT_AFTER_MS
+/* A peer with no traffic for this long is left alone until its next packet. */
+#define NODE_ASLEEP_AFTER_MS 2500
+#define NODE_ASK_AGAIN_MS 2000 /* between introductions asked for one peer */
+#define NODE_LOOKUP_MS 3000    /* an address nobody answered for in this time is unreachable */
+#define NODE_ABSENT_MS 2000    /* an address that is nobody's is not asked for again in this time */
+#define NODE_LOOKUPS_MAX 64
+#define NODE_KEY_LOOKUPS_PER_S 5 /* for initiations of unknown keys */
+#define NODE_LIST_MS 500         /* how long `peers` waits for the directory */
+#define NODE_PINGS_MAX 64
+#define NODE_FLOOR_AHEAD_MS (3600 * UINT64_C(1000)) /* of the stored clock floor: one write an hour */
+
+enum node_disable {
+	NODE_NO_REUSEPORT = 1,
+	NODE_NO_MULTIQUEUE = 2,
+	NODE_NO_GSO = 4,
+	NODE_NO_GRO = 8,
+	NODE_NO_VNET = 16
+};
+
+struct lookup { /* an overlay address nobody is known for */
+	struct ip ip;
+	uint32_t token;
+	uint64_t until_ms;
+	unsigned waiting; /* bits of the links that have not answered */
+	bool is_absent;   /* all said no */
+	struct held *held;
+	struct lookup *prev, *next;
+};
+
+struct ping { /* `warrenctl ping` */
+	struct control_request *req;
+	uint64_t peer;
+	uint8_t id[WIRE_PROBE_ID_BYTES];
+	struct path_addr via;
+	uint64_t sent_us; /* 0: waits for a session */
+	uint64_t until_ms;
+	struct ping *prev, *next;
+};
+
+struct waiter { /* `warrenctl peers` and others that want the directory fresh */
+	struct control_request *req;
+	control_handler_fn *then; /* called with args, at the latest at until_ms */
+	json_t *args;
+	uint64_t until_ms;
+	struct waiter *prev, *next;
+};
+
+struct directory_copy { /* of one link's member list */
+	uint64_t version;
+	bool is_fetching;
+	uint64_t fetched_ms;
+	uint64_t mark; /* records seen in the listing under way carry it */
+};
+
+struct node {
+	/* fixed at start */
+	uv_loop_t *loop;
+	const struct config *config;
+	char name[WIRE_NAME_MAX_BYTES + 1], bind_interface[16]; /* outlive a reload */
+	struct identity identity;
+	uint64_t boot_id;
+	unsigned disabled; /* enum node_disable */
+	uint64_t started_ms, rekey_after_ms, reject_after_ms;
+	node_reload_fn *reload_fn;
+	void *reload_arg;
+	uint64_t loaded_ms; /* wall clock of the last load of the file */
+	char reload_error[CONFIG_ERROR_BYTES];
+	/* the data path */
+	struct tun tun;
+	unsigned mtu;
+	unsigned n_workers;
+	struct udp udp[CONFIG_WORKERS_MAX];
+	struct mailbox *boxes[CONFIG_WORKERS_MAX];
+	struct worker *workers[CONFIG_WORKERS_MAX];
+	struct counters counters[CONFIG_WORKERS_MAX + 1]; /* the last is the loop's */
+	struct tables tables;
+	struct lane lane; /* the loop's own */
+	uint16_t port;
+	/* decisions */
+	struct state state;
+	struct indices *indices;
+	struct responder *responder;
+	struct peers peers;
+	unsigned n_links;
+	struct link *links[CONFIG_COORDINATORS_MAX];
+	struct directory_copy copies[CONFIG_COORDINATORS_MAX];
+	struct ifaces ifaces;
+	struct candidates here; /* what we last told others */
+	uint64_t key_lookups_ms;
+	unsigned n_key_lookups;
+	struct lookup *lookups;
+	unsigned n_lookups;
+	uint32_t last_token;
+	struct ping *pings;
+	unsigned n_pings;
+	struct waiter *waiters;
+	/* marks of this turn */
+	bool any_peer_changed, is_table_stale, are_candidates_stale;
+	uint64_t due_ms;
+	/* handles */
+	struct loop_timer *timer;
+	struct loop_watch *netlink_watch;
+	int netlink_fd;
+	uv_prepare_t prepare;
+	uv_async_t wake;
+	struct control_server *control;
+	unsigned n_open_handles;
+};
+
+static inline struct counters *node_counters(struct node *n)
+{
+	return &n->counters[CONFIG_WORKERS_MAX];
+}
+
+static inline void node_due(struct node *n, uint64_t at_ms)
+{
+	if (at_ms < n->due_ms)
+		n->due_ms = at_ms;
+}
+
+/* node.c */
+uint64_t node_wall_ms(struct node *n);
+/* The way the loop itself sends: `datagram` has WIRE_RELAY_HEADER_BYTES of headroom. */
+int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8_t *datagram, size_t len);
+bool node_lane_enter(struct node *n);
+/* Own overlay address of that family, NULL if none. */
+const struct ip *node_own_address(const struct node *n, uint8_t ip_len);
+void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n_addrs);
+bool node_is_overlay(const struct node *n, const struct ip *ip);
+
+/* node_peers.c: peers in contact */
+extern const struct responder_env node_responder_env;
+void node_mail(void *arg, struct mail *m);
+void node_datagram(struct node *n, const struct path_addr *from, uint32_t member, uint8_t *data, size_t len);
+struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wire_member *record);
+void node_remove_peer(struct node *n, struct peer *p);
+int node_set_up_peer(struct node *n, struct peer *p); /* sessions, paths; 0 if they are there already */
+void node_want_peer(struct node *n, struct peer *p);
+void node_mark_peer(struct node *n, struct peer *p);
+void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms);
+void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms);
+void node_relays_changed(struct node *n, struct peer *p, uint64_t now_ms);
+void node_say_close(struct node *n);
+/* The way packets to a peer go now; {PATH_NONE} if there is none. */
+struct path_addr node_path_of(const struct node *n, const struct peer *p);
+bool node_is_in_contact(const struct peer *p, uint64_t now_ms);
+bool node_is_known_offline(const struct node *n, const struct peer *p);
+int node_send_session(struct node *n, struct peer *p, const struct path_addr *to, const uint8_t *body, size_t len);
+int node_send_candidates(struct node *n, struct peer *p, bool want_reply);
+void node_take_candidates(struct node *n, struct peer *p, const struct candidates *c);
+void node_unreachable(struct node *n, struct held *held);
+static inline struct shared_peer *node_shared(const struct peer *p)
+{
+	return p->shared;
+}
+
+/* node_lookup.c: inner packets without a route */
+void node_packet(struct node *n, const uint8_t *packet, size_t len);
+void node_lookup_answered(struct node *n, struct link *l, const struct wire_found *found);
+void node_lookup_tick(struct node *n, uint64_t now_ms);
+uint64_t node_lookup_next_ms(const struct node *n);
+void node_lookup_free(struct node *n);
+void node_ask_key(struct node *n, const struct pubkey *key);
+
+/* node_links.c: what coordinators tell */
+extern const struct link_env node_link_env;
+void node_candidates_changed(struct node *n, uint64_t now_ms); /* tells everyone, if they did change */
+int node_fetch_directory(struct node *n);                      /* how many links were asked */
+
+/* node_control.c, node_pings.c: the control socket */
+extern const struct control_command node_commands[];
+void node_ping_tick(struct node *n, uint64_t now_ms);
+void node_ping_peer_ready(struct node *n, struct peer *p, uint64_t now_ms);
+void node_ping_free(struct node *n);
+bool node_ping_answered(struct node *n, struct peer *p, const struct wire_probe *reply);
+uint64_t node_ping_next_ms(const struct node *n);
+void node_waiters_tick(struct node *n, uint64_t now_ms, bool is_fresh);
+uint64_t node_waiters_next_ms(const struct node *n);
+void node_control_free(struct node *n);
+control_handler_fn node_cmd_ping;
+
+#endif

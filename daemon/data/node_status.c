@@ -1,0 +1,257 @@
+/* `warrenctl status` and `netcheck`: this node as it sees itself. */
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/data/node_control.h"
+
+static const char *mapping_name(uint8_t mapping)
+{
+	switch (mapping) {
+	case NAT_MAPPING_NONE:
+		return "none";
+	case NAT_MAPPING_ENDPOINT_INDEPENDENT:
+		return "endpoint-independent";
+	case NAT_MAPPING_ENDPOINT_DEPENDENT:
+		return "endpoint-dependent";
+	default:
+		return "unknown";
+	}
+}
+
+static json_t *reflexive_text(const struct node *n, uint8_t ip_len)
+{
+	char text[ADDR_TEXT_BYTES];
+
+	for (unsigned i = 0; i < n->n_links; i++) {
+		struct endpoint seen[4];
+		unsigned n_seen = binding_reflexive(link_binding(n->links[i]), seen, 4);
+
+		for (unsigned j = 0; j < n_seen; j++)
+			if (seen[j].ip.len == ip_len)
+				return json_string(endpoint_to_text(&seen[j], text));
+	}
+	return json_null();
+}
+
+static const char *link_state(const struct link *l)
+{
+	const struct registrar *r = link_registrar(l);
+
+	switch (registrar_state(r)) {
+	case REGISTRAR_REGISTERED:
+		return "connected";
+	case REGISTRAR_WAITING:
+		return registrar_key_refused(r) ? "refused" : "waiting";
+	default:
+		return "connecting";
+	}
+}
+
+static json_t *link_json(const struct link *l)
+{
+	const struct config_coordinator *c = link_config(l);
+	const struct registrar *r = link_registrar(l);
+	char endpoint[sizeof(c->host) + 16];
+	bool is_v6 = strchr(c->host, ':') != NULL;
+	json_t *o = json_object();
+
+	snprintf(endpoint, sizeof(endpoint), is_v6 ? "[%s]:%u" : "%s:%u", c->host, c->port);
+	json_object_set_new(o, "name", json_string(c->name));
+	json_object_set_new(o, "endpoint", json_string(endpoint));
+	json_object_set_new(o, "state", json_string(link_state(l)));
+	json_object_set_new(o, "rtt_ms", node_json_ms(registrar_rtt_us(r)));
+	json_object_set_new(o, "udp_rtt_ms", node_json_ms(binding_rtt_us(link_binding(l))));
+	json_object_set_new(o, "relay", link_is_registered(l) ? json_boolean(link_has_relay(l)) : json_null());
+	json_object_set_new(o, "since", node_json_time(registrar_since_ms(r)));
+	json_object_set_new(o, "error",
+			    *registrar_error(r) && !link_is_registered(l) ? json_string(registrar_error(r)) :
+									    json_null());
+	return o;
+}
+
+static json_t *links_json(const struct node *n)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n->n_links; i++)
+		json_array_append_new(list, link_json(n->links[i]));
+	return list;
+}
+
+static json_t *counters_json(const struct node *n)
+{
+	uint64_t sums[COUNTER_COUNT] = { 0 };
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i <= CONFIG_WORKERS_MAX; i++)
+		counters_sum(sums, &n->counters[i]);
+	for (int i = 0; i < COUNTER_COUNT; i++)
+		json_object_set_new(o, counter_name((enum counter)i), json_integer((json_int_t)sums[i]));
+	return o;
+}
+
+static json_t *peers_json(struct node *n, json_t *notices)
+{
+	unsigned up = 0, lan = 0, direct = 0, relay = 0;
+	uint64_t now = clock_now_ms();
+	char text[256];
+
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+		const struct path *best;
+
+		if (!p->paths || !sessions_sendable(&p->sessions, now))
+			continue;
+		up++;
+		best = path_set_best(p->paths);
+		if (best && best->addr.kind == PATH_UDP) {
+			lan += best->is_lan;
+			direct += !best->is_lan;
+			continue;
+		}
+		relay++;
+		if (p->path_since_ms && now - p->path_since_ms > 60000) {
+			snprintf(text, sizeof(text), "%s has been relayed for %u min; see: warrenctl why %s", p->name,
+				 (unsigned)((now - p->path_since_ms) / 60000), p->name);
+			json_array_append_new(notices, json_string(text));
+		}
+	}
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "known", (int)n->peers.n, "up", (int)up, "lan", (int)lan,
+			 "direct", (int)direct, "relay", (int)relay, "tcp", 0);
+}
+
+static json_t *config_json(const struct node *n)
+{
+	struct stat st;
+	bool is_changed = stat(n->config->path, &st) == 0 && (uint64_t)st.st_mtime > n->loaded_ms / 1000;
+
+	return json_pack("{s:s, s:o, s:b, s:s?}", "path", n->config->path, "loaded",
+			 node_json_time(clock_now_ms() - (clock_wall_ms() - n->loaded_ms)), "changed_on_disk",
+			 is_changed, "last_error", *n->reload_error ? n->reload_error : NULL);
+}
+
+static json_t *tun_json(const struct node *n)
+{
+	static const struct {
+		unsigned bit;
+		const char *name;
+	} names[] = {
+		{ TUN_MULTI_QUEUE, "multi-queue" }, { TUN_VNET, "vnet" }, { TUN_TSO, "tso" }, { TUN_USO, "uso" }
+	};
+	json_t *features = json_array();
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (n->tun.features & names[i].bit)
+			json_array_append_new(features, json_string(names[i].name));
+	return json_pack("{s:s, s:i, s:i, s:o}", "name", n->tun.name, "mtu", (int)n->mtu, "queues",
+			 (int)n->tun.n_queues, "features", features);
+}
+
+static json_t *ciphers_json(const struct node *n)
+{
+	json_t *list = json_array();
+
+	for (int suite = AEAD_SUITE_COUNT - 1; suite > 0; suite--) {
+		const struct aead_impl *impl = aead_impl_of((enum aead_suite)suite);
+
+		if (impl && n->identity.suites & 1u << suite)
+			json_array_append_new(list,
+					      json_pack("{s:s, s:s}", "suite", aead_suite_name((enum aead_suite)suite),
+							"implementation", impl->name));
+	}
+	return list;
+}
+
+static json_t *addresses_json(const struct node *n)
+{
+	char text[ADDR_TEXT_BYTES];
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n->state.n_addrs; i++)
+		json_array_append_new(list, json_string(prefix_to_text(&n->state.addrs[i], text)));
+	return list;
+}
+
+static json_t *underlay_json(const struct node *n)
+{
+	return json_pack("{s:o, s:o, s:i, s:s, s:b}", "udp4", reflexive_text(n, 4), "udp6", reflexive_text(n, 16),
+			 "port", (int)n->port, "mapping", mapping_name(n->here.nat.mapping), "udp_blocked",
+			 (n->here.nat.flags & NAT_UDP_BLOCKED) != 0);
+}
+
+void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
+{
+	struct node *n = arg;
+	json_t *doc = json_object(), *notices = json_array();
+	char key[KEY_TEXT_BYTES];
+	bool is_multi = n->n_workers > 1;
+
+	(void)args;
+	json_object_set_new(doc, "schema", json_string("warren.status/1"));
+	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
+	json_object_set_new(doc, "role", json_string("peer"));
+	json_object_set_new(doc, "name", json_string(n->name));
+	json_object_set_new(doc, "version", json_string(WARREN_VERSION));
+	json_object_set_new(doc, "pid", json_integer(getpid()));
+	json_object_set_new(doc, "uptime_s", json_integer((json_int_t)((clock_now_ms() - n->started_ms) / 1000)));
+	json_object_set_new(doc, "config", config_json(n));
+	json_object_set_new(doc, "key", json_string(pubkey_to_text(&n->identity.public, key)));
+	json_object_set_new(doc, "addresses", addresses_json(n));
+	json_object_set_new(doc, "tun", tun_json(n));
+	json_object_set_new(doc, "workers", json_integer(n->n_workers));
+	json_object_set_new(doc, "offload",
+			    json_pack("{s:b, s:b, s:b, s:b, s:b}", "reuseport", is_multi, "multiqueue",
+				      (n->tun.features & TUN_MULTI_QUEUE) != 0, "gso", n->udp[0].has_gso, "gro",
+				      n->udp[0].has_gro, "vnet", (n->tun.features & TUN_VNET) != 0));
+	json_object_set_new(doc, "ciphers", ciphers_json(n));
+	json_object_set_new(doc, "coordinators", links_json(n));
+	json_object_set_new(doc, "underlay", underlay_json(n));
+	json_object_set_new(doc, "peers", peers_json(n, notices));
+	json_object_set_new(doc, "counters", counters_json(n));
+	json_object_set_new(doc, "notices", notices);
+	control_reply_take(req, doc);
+}
+
+static json_t *family_json(const struct node *n, uint8_t ip_len, uint8_t ok_flag)
+{
+	bool is_ok = n->here.nat.flags & ok_flag, is_known = n->here.nat.flags & NAT_TESTED, has_address = false;
+
+	for (unsigned i = 0; i < n->ifaces.n; i++)
+		has_address |= n->ifaces.v[i].ip.len == ip_len;
+	return json_pack("{s:o, s:b, s:o}", "ok",
+			 is_ok                   ? json_true() :
+			 is_known && has_address ? json_false() :
+						   json_null(),
+			 "has_address", has_address, "endpoint", reflexive_text(n, ip_len));
+}
+
+static json_t *interfaces_json(const struct node *n)
+{
+	char text[ADDR_TEXT_BYTES];
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n->ifaces.n; i++)
+		json_array_append_new(list, json_string(prefix_to_text(&n->ifaces.v[i], text)));
+	return list;
+}
+
+void node_cmd_netcheck(void *arg, struct control_request *req, const json_t *args)
+{
+	struct node *n = arg;
+	json_t *doc = json_object();
+
+	(void)args;
+	/* Asked anew, so that the next look is fresh; this answer is what is known now. */
+	for (unsigned i = 0; i < n->n_links; i++)
+		link_refresh(n->links[i], clock_now_ms());
+	json_object_set_new(doc, "schema", json_string("warren.netcheck/1"));
+	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
+	json_object_set_new(doc, "udp4", family_json(n, 4, NAT_UDP4_OK));
+	json_object_set_new(doc, "udp6", family_json(n, 16, NAT_UDP6_OK));
+	json_object_set_new(doc, "mapping", json_string(mapping_name(n->here.nat.mapping)));
+	json_object_set_new(doc, "filtering", json_string("unknown"));
+	json_object_set_new(doc, "udp_blocked", json_boolean(n->here.nat.flags & NAT_UDP_BLOCKED));
+	json_object_set_new(doc, "coordinators", links_json(n));
+	json_object_set_new(doc, "interfaces", interfaces_json(n));
+	control_reply_take(req, doc);
+}

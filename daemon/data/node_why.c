@@ -1,0 +1,155 @@
+/* `warrenctl paths` and `why`: what was tried with a peer, and the one cause of what came of it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/data/node_control.h"
+
+/* An initiation goes out at once; after this long without an answer it is worth naming. */
+#define UNANSWERED_MS 5000
+
+static bool has_family(const struct candidates *c, uint8_t ip_len)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->v[i].endpoint.ip.len == ip_len)
+			return true;
+	return false;
+}
+
+enum why_cause node_judge(struct node *n, const struct peer *p)
+{
+	uint64_t now = clock_now_ms();
+	struct why_facts f = {
+		.here = n->here.nat,
+		.has_there = p->has_there,
+		.there = p->there.nat,
+		.here_has_v4 = has_family(&n->here, 4),
+		.here_has_v6 = has_family(&n->here, 16),
+		.there_has_v4 = has_family(&p->there, 4),
+		.there_has_v6 = has_family(&p->there, 16),
+		.is_offline = node_is_known_offline(n, p),
+		.no_coordinator = true,
+		.paths = p->paths,
+	};
+
+	for (unsigned i = 0; i < n->n_links; i++)
+		f.no_coordinator &= !link_is_registered(n->links[i]);
+	f.is_idle = !p->paths || (!sessions_sendable(&p->sessions, now) && !p->sessions.attempt.is_active);
+	f.handshake_unanswered = p->paths && p->sessions.attempt.is_active && !sessions_sendable(&p->sessions, now) &&
+				 now - p->sessions.attempt_started_ms >= UNANSWERED_MS;
+	return why_judge(&f);
+}
+
+/* What is worth saying of one path. */
+static json_t *note_of(const struct path *path)
+{
+	char text[64];
+
+	if (path->addr.kind != PATH_UDP || path->n_answered || !path->n_sent)
+		return json_null();
+	snprintf(text, sizeof(text), "%u probes, 0 answers", path->n_sent);
+	return json_string(text);
+}
+
+static json_t *path_row(struct node *n, const struct peer *p, const struct path *path)
+{
+	json_t *row = node_json_path(n, p, &path->addr);
+
+	json_object_set_new(row, "candidate",
+			    json_string(path->addr.kind == PATH_UDP ? candidate_kind_name(path->candidate) : "relay"));
+	json_object_set_new(row, "state", json_string(path_state_name(path->state)));
+	json_object_set_new(row, "rtt_ms", node_json_ms(path->rtt_us));
+	json_object_set_new(row, "sent", json_integer(path->n_sent));
+	json_object_set_new(row, "answered", json_integer(path->n_answered));
+	json_object_set_new(row, "since", node_json_time(path->since_ms));
+	json_object_set_new(row, "note", note_of(path));
+	return row;
+}
+
+static json_t *path_rows(struct node *n, const struct peer *p)
+{
+	json_t *rows = json_array();
+
+	for (unsigned i = 0; p->paths && i < path_set_count(p->paths); i++)
+		json_array_append_new(rows, path_row(n, p, path_set_at(p->paths, i)));
+	return rows;
+}
+
+static json_t *peer_paths(struct node *n, const struct peer *p)
+{
+	uint64_t next = p->paths ? path_set_next_round_ms(p->paths) : UINT64_MAX;
+
+	return json_pack("{s:s, s:o, s:o, s:o}", "peer", p->name, "paths", path_rows(n, p), "last_round",
+			 p->paths ? node_json_time(path_set_last_round_ms(p->paths)) : json_null(), "next_round",
+			 next != UINT64_MAX ? node_json_time(next) : json_null());
+}
+
+void node_cmd_paths(void *arg, struct control_request *req, const json_t *args)
+{
+	struct node *n = arg;
+	json_t *doc, *list;
+	struct peer *only = NULL;
+
+	if (json_object_get(args, "peer")) {
+		only = node_peer_of(n, req, args);
+		if (!only)
+			return;
+	}
+	doc = json_object();
+	list = json_array();
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+		if (only ? p == only : p->paths != NULL)
+			json_array_append_new(list, peer_paths(n, p));
+	json_object_set_new(doc, "schema", json_string("warren.paths/1"));
+	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
+	json_object_set_new(doc, "self", json_string(n->name));
+	json_object_set_new(doc, "peers", list);
+	control_reply_take(req, doc);
+}
+
+static json_t *side_json(const struct nat_facts *nat, bool has_v6)
+{
+	static const char *const mappings[] = { "unknown", "none", "endpoint-independent", "endpoint-dependent" };
+	const char *udp = "unknown";
+
+	if (nat->flags & (NAT_UDP4_OK | NAT_UDP6_OK))
+		udp = "ok";
+	else if (nat->flags & NAT_UDP_BLOCKED)
+		udp = "blocked";
+	return json_pack("{s:s, s:s, s:s, s:b}", "mapping", mappings[nat->mapping & 3], "filtering", "unknown", "udp",
+			 udp, "ipv6", has_v6);
+}
+
+void node_cmd_why(void *arg, struct control_request *req, const json_t *args)
+{
+	struct node *n = arg;
+	struct peer *p = node_peer_of(n, req, args);
+	uint64_t now = clock_now_ms();
+	enum why_cause cause;
+	struct path_addr addr = { .kind = PATH_NONE };
+	const char *fix;
+	json_t *doc;
+
+	if (!p)
+		return;
+	cause = node_judge(n, p);
+	fix = why_fix(cause);
+	if (p->paths && sessions_sendable(&p->sessions, now))
+		addr = node_path_of(n, p);
+	doc = json_object();
+	json_object_set_new(doc, "schema", json_string("warren.why/1"));
+	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
+	json_object_set_new(doc, "peer", json_string(p->name));
+	json_object_set_new(doc, "state",
+			    json_string(addr.kind != PATH_NONE      ? "up" :
+					node_is_known_offline(n, p) ? "down" :
+								      "idle"));
+	json_object_set_new(doc, "path", node_json_path(n, p, &addr));
+	json_object_set_new(doc, "cause", why_name(cause) ? json_string(why_name(cause)) : json_null());
+	json_object_set_new(doc, "text", json_string(why_text(cause)));
+	json_object_set_new(doc, "fix", fix ? json_string(fix) : json_null());
+	json_object_set_new(doc, "here", side_json(&n->here.nat, has_family(&n->here, 16)));
+	json_object_set_new(doc, "there",
+			    p->has_there ? side_json(&p->there.nat, has_family(&p->there, 16)) : json_null());
+	json_object_set_new(doc, "tried", path_rows(n, p));
+	control_reply_take(req, doc);
+}

@@ -1,0 +1,138 @@
+#include "daemon/data/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STATE_FILE "node.json"
+#define STATE_PATH_BYTES 4096
+
+static int path_of(char out[static STATE_PATH_BYTES], const char *dir, const char *name)
+{
+	int n = snprintf(out, STATE_PATH_BYTES, "%s/%s", dir, name);
+
+	return n < 0 || n >= STATE_PATH_BYTES ? -ENAMETOOLONG : 0;
+}
+
+static int from_json(struct state *out, const json_t *root)
+{
+	const json_t *addrs = json_object_get(root, "addresses"), *item;
+	json_int_t port = json_integer_value(json_object_get(root, "port"));
+	json_int_t floor = json_integer_value(json_object_get(root, "wall_floor_ms"));
+	size_t i;
+
+	if (!json_is_object(root) || port < 0 || port > UINT16_MAX || floor < 0 || !json_is_array(addrs))
+		return -EUCLEAN;
+	out->port = (uint16_t)port;
+	out->wall_floor_ms = (uint64_t)floor;
+	json_array_foreach(addrs, i, item) {
+		if (out->n_addrs == WIRE_ADDRS_MAX || !json_is_string(item) ||
+		    prefix_from_text(&out->addrs[out->n_addrs], json_string_value(item)) < 0)
+			return -EUCLEAN;
+		out->n_addrs++;
+	}
+	return 0;
+}
+
+int state_read(struct state *out, const char *state_dir)
+{
+	char path[STATE_PATH_BYTES];
+	int ret = path_of(path, state_dir, STATE_FILE);
+	json_t *root;
+
+	*out = (struct state){ 0 };
+	if (ret < 0)
+		return ret;
+	if (access(path, R_OK) < 0)
+		return -errno;
+	root = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+	ret = root ? from_json(out, root) : -EUCLEAN;
+	if (ret < 0)
+		*out = (struct state){ 0 };
+	json_decref(root);
+	return ret;
+}
+
+static int write_synced(int dir_fd, const char *tmp, const char *text)
+{
+	int fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), ret = 0;
+	size_t len = strlen(text);
+
+	if (fd < 0)
+		return -errno;
+	while (len && ret == 0) {
+		ssize_t n = write(fd, text, len);
+
+		if (n < 0 && errno != EINTR) {
+			ret = -errno;
+		} else if (n > 0) {
+			text += n;
+			len -= (size_t)n;
+		}
+	}
+	if (ret == 0 && fsync(fd) < 0)
+		ret = -errno;
+	close(fd);
+	if (ret == 0 && renameat(dir_fd, tmp, dir_fd, STATE_FILE) < 0)
+		ret = -errno;
+	if (ret < 0)
+		unlinkat(dir_fd, tmp, 0);
+	else
+		fsync(dir_fd);
+	return ret;
+}
+
+/* mkdir -p, for the directory alone and its parents. */
+static int make_dir(const char *dir)
+{
+	char path[STATE_PATH_BYTES];
+	int ret = path_of(path, dir, "");
+
+	if (ret < 0)
+		return ret;
+	for (char *p = path + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(path, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	return 0;
+}
+
+int state_write(const struct state *s, const char *state_dir)
+{
+	json_t *root, *addrs = json_array();
+	char *text = NULL;
+	int dir_fd, ret = make_dir(state_dir);
+
+	for (unsigned i = 0; i < s->n_addrs; i++) {
+		char buf[ADDR_TEXT_BYTES];
+
+		json_array_append_new(addrs, json_string(prefix_to_text(&s->addrs[i], buf)));
+	}
+	root = json_pack("{s:i, s:I, s:o}", "port", (int)s->port, "wall_floor_ms", (json_int_t)s->wall_floor_ms,
+			 "addresses", addrs);
+	if (root)
+		text = json_dumps(root, JSON_INDENT(1));
+	json_decref(root);
+	if (!text)
+		return -ENOMEM;
+	if (ret == 0) {
+		dir_fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (dir_fd < 0) {
+			ret = -errno;
+		} else {
+			ret = write_synced(dir_fd, STATE_FILE ".tmp", text);
+			close(dir_fd);
+		}
+	}
+	free(text);
+	return ret;
+}

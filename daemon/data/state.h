@@ -1,0 +1,24 @@
+/* daemon/data/state.h - what a peer keeps in its state_dir: node.json
+ *
+ * Written whole to a temporary file, synced and renamed, so that a full disk or a crash leaves the old file. A missing or
+ * unreadable file is an empty state: nothing in it is needed to work, only to come back as before.
+ * Thread: loop. */
+#ifndef DAEMON_DATA_STATE_H
+#define DAEMON_DATA_STATE_H
+
+#include "daemon/base/addr.h"
+#include "daemon/wire/wire.h"
+
+struct state {
+	uint16_t port;          /* UDP, drawn once; 0: none yet */
+	uint64_t wall_floor_ms; /* no handshake timestamp may be under this, whatever the clock says */
+	unsigned n_addrs;
+	struct prefix addrs[WIRE_ADDRS_MAX]; /* the last overlay addresses */
+};
+
+/* 0, or negative errno with *out zeroed (-ENOENT: there is none, -EUCLEAN: not what we wrote). */
+int state_read(struct state *out, const char *state_dir);
+/* Creates state_dir (0700) if it is missing. */
+int state_write(const struct state *s, const char *state_dir);
+
+#endif

@@ -1,0 +1,240 @@
+#include "daemon/data/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct shared_peer *shared_peer_new(uint64_t id)
+{
+	struct shared_peer *p = calloc(1, sizeof(*p));
+
+	if (p) {
+		p->id = id;
+		atomic_init(&p->refs, 1);
+		atomic_init(&p->is_asleep, true);
+	}
+	return p;
+}
+
+struct shared_peer *shared_peer_ref(struct shared_peer *p)
+{
+	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+	return p;
+}
+
+void shared_peer_unref(struct shared_peer *p)
+{
+	if (p && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
+		free(p);
+}
+
+/* FNV-1a: the keys are members' addresses and our own random indices, nothing a stranger chooses. */
+static uint32_t hash_of(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint32_t h = 2166136261u;
+
+	while (len--)
+		h = (h ^ *p++) * 16777619u;
+	return h ^ h >> 15;
+}
+
+static unsigned slots_for(unsigned n)
+{
+	unsigned slots = 8;
+
+	while (slots < n * 2)
+		slots *= 2;
+	return slots;
+}
+
+struct table *table_new(unsigned n_routes, unsigned n_indices)
+{
+	struct table *t = calloc(1, sizeof(*t));
+	unsigned addr_slots = slots_for(n_routes * WIRE_ADDRS_MAX), index_slots = slots_for(n_indices);
+
+	if (!t)
+		return NULL;
+	t->addr_mask = addr_slots - 1;
+	t->index_mask = index_slots - 1;
+	t->routes = calloc(n_routes ? n_routes : 1, sizeof(*t->routes));
+	t->by_addr = calloc(addr_slots, sizeof(struct table_route *));
+	t->by_index = calloc(index_slots, sizeof(*t->by_index));
+	if (!t->routes || !t->by_addr || !t->by_index) {
+		table_free(t);
+		return NULL;
+	}
+	return t;
+}
+
+/* The slot that holds `ip`, or the free one where it belongs. */
+static const struct table_route **addr_slot(const struct table *t, const struct ip *ip)
+{
+	unsigned at = hash_of(ip->b, ip->len) & t->addr_mask;
+
+	while (t->by_addr[at] && !table_route_has(t->by_addr[at], ip))
+		at = (at + 1) & t->addr_mask;
+	return &t->by_addr[at];
+}
+
+const struct table_route *table_add_route(struct table *t, const struct table_route *route)
+{
+	struct table_route *r = &t->routes[t->n_routes++];
+
+	*r = *route;
+	shared_peer_ref(r->peer);
+	if (r->session)
+		session_ref(r->session);
+	for (unsigned i = 0; i < r->n_paths; i++)
+		if (r->paths[i].link)
+			relay_link_ref(r->paths[i].link);
+	for (unsigned i = 0; i < r->n_addrs; i++) {
+		const struct table_route **slot = addr_slot(t, &r->addrs[i]);
+
+		if (!*slot) /* two members' addresses never overlap; the first keeps it if they did */
+			*slot = r;
+	}
+	return r;
+}
+
+static struct table_index *index_slot(const struct table *t, uint32_t index)
+{
+	unsigned at = hash_of(&index, sizeof(index)) & t->index_mask;
+
+	while (t->by_index[at].index && t->by_index[at].index != index)
+		at = (at + 1) & t->index_mask;
+	return &t->by_index[at];
+}
+
+void table_add_session(struct table *t, struct session *s, const struct table_route *route)
+{
+	struct table_index *slot = index_slot(t, s->local_index);
+
+	if (slot->index)
+		return;
+	*slot = (struct table_index){ .index = s->local_index, .session = session_ref(s), .route = route };
+}
+
+void table_add_link(struct table *t, struct relay_link *l, uint8_t coordinator)
+{
+	struct table_index *slot = index_slot(t, l->local_index);
+
+	if (slot->index)
+		return;
+	*slot = (struct table_index){ .index = l->local_index, .link = relay_link_ref(l), .coordinator = coordinator };
+}
+
+void table_free(struct table *t)
+{
+	if (!t)
+		return;
+	for (unsigned i = 0; i < t->n_routes; i++) {
+		struct table_route *r = &t->routes[i];
+
+		shared_peer_unref(r->peer);
+		session_unref(r->session);
+		for (unsigned j = 0; j < r->n_paths; j++)
+			relay_link_unref(r->paths[j].link);
+	}
+	for (unsigned i = 0; t->by_index && i <= t->index_mask; i++) {
+		session_unref(t->by_index[i].session);
+		relay_link_unref(t->by_index[i].link);
+	}
+	free(t->routes);
+	free(t->by_addr);
+	free(t->by_index);
+	free(t);
+}
+
+const struct table_route *table_find_addr(const struct table *t, const struct ip *dst)
+{
+	return *addr_slot(t, dst);
+}
+
+const struct table_index *table_find_index(const struct table *t, uint32_t index)
+{
+	const struct table_index *slot = index ? index_slot(t, index) : NULL;
+
+	return slot && slot->index ? slot : NULL;
+}
+
+bool table_route_has(const struct table_route *r, const struct ip *src)
+{
+	for (unsigned i = 0; i < r->n_addrs; i++)
+		if (ip_equal(&r->addrs[i], src))
+			return true;
+	return false;
+}
+
+bool table_is_own(const struct table *t, const struct ip *ip)
+{
+	for (unsigned i = 0; i < t->n_own; i++)
+		if (ip_equal(&t->own[i], ip))
+			return true;
+	return false;
+}
+
+void tables_init(struct tables *t)
+{
+	memset(t, 0, sizeof(*t));
+	atomic_init(&t->epoch, 1);
+}
+
+void tables_fini(struct tables *t)
+{
+	struct table *current = atomic_exchange(&t->current, NULL);
+
+	tables_reclaim(t);
+	table_free(current);
+}
+
+void tables_publish_take(struct tables *t, struct table *next)
+{
+	struct table *old;
+
+	old = atomic_exchange(&t->current, next);
+	/* A reader that enters from here on can only see `next`; one that entered before announced an older epoch. */
+	uint64_t epoch = atomic_fetch_add(&t->epoch, 1);
+
+	if (old) {
+		old->epoch = epoch;
+		old->retired_next = t->retired;
+		t->retired = old;
+	}
+	tables_reclaim(t);
+}
+
+bool tables_reclaim(struct tables *t)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	for (unsigned i = 0; i < TABLE_READERS_MAX; i++) {
+		uint64_t active = atomic_load(&t->active[i]);
+
+		if (active && active < oldest)
+			oldest = active;
+	}
+	for (struct table **link = &t->retired; *link;) {
+		struct table *old = *link;
+
+		if (old->epoch < oldest) {
+			*link = old->retired_next;
+			table_free(old);
+		} else {
+			link = &old->retired_next;
+		}
+	}
+	return t->retired != NULL;
+}
+
+const struct table *tables_enter(struct tables *t, unsigned reader)
+{
+	/* Sequentially consistent with publish and reclaim: either reclaim sees this announcement, or this reader sees the
+	 * table published before it. */
+	atomic_store(&t->active[reader], atomic_load(&t->epoch));
+	return atomic_load(&t->current);
+}
+
+void tables_leave(struct tables *t, unsigned reader)
+{
+	atomic_store_explicit(&t->active[reader], 0, memory_order_release);
+}

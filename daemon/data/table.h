@@ -1,0 +1,93 @@
+/* daemon/data/table.h - the snapshot that workers read: who is where, under which keys
+ *
+ * The loop builds a whole new table when anything in it changes and publishes it with one store; a table is never changed
+ * after that. It holds references to everything it names. An old table is freed once no reader can still hold it: each
+ * reader announces the epoch it entered in, and leaves before it sleeps.
+ * Thread: build, publish and reclaim by the loop; enter, look-ups and leave by any reader. */
+#ifndef DAEMON_DATA_TABLE_H
+#define DAEMON_DATA_TABLE_H
+
+#include <stdatomic.h>
+
+#include "daemon/path/path.h"
+#include "daemon/peer/session.h"
+#include "daemon/relay/link.h"
+
+/* The part of a peer that workers share with the loop. */
+struct shared_peer {
+	uint64_t id; /* the loop's peer by this id, if it still exists */
+	_Atomic uint32_t refs;
+	_Atomic bool is_asleep;       /* the loop wants to hear of the next traffic */
+	_Atomic uint32_t told_source; /* hash of the last other source the loop was told of */
+	struct traffic traffic;
+};
+struct shared_peer *shared_peer_new(uint64_t id);
+struct shared_peer *shared_peer_ref(struct shared_peer *p);
+void shared_peer_unref(struct shared_peer *p);
+
+struct table_path {
+	struct path_addr addr;   /* relays: the coordinator's own endpoint stands in endpoint */
+	struct relay_link *link; /* PATH_RELAY_UDP; referenced by the table */
+	uint32_t member;         /* relays: the peer's id there */
+};
+
+#define TABLE_PATHS_MAX 2
+
+struct table_route {
+	struct shared_peer *peer;
+	struct session *session; /* to send under; NULL: packets go to the loop */
+	unsigned n_paths;        /* 2: while the first is unsure, both get a copy */
+	struct table_path paths[TABLE_PATHS_MAX];
+	unsigned n_addrs;
+	struct ip addrs[WIRE_ADDRS_MAX]; /* the only inner sources accepted from it */
+};
+
+struct table_index {
+	uint32_t index;          /* 0: a free slot */
+	struct session *session; /* or */
+	struct relay_link *link;
+	uint8_t coordinator;             /* of link */
+	const struct table_route *route; /* of session */
+};
+
+struct table {
+	uint64_t epoch;
+	unsigned n_own;
+	struct ip own[WIRE_ADDRS_MAX];
+	unsigned n_routes;
+	struct table_route *routes;
+	unsigned addr_mask, index_mask; /* slots - 1 */
+	const struct table_route **by_addr;
+	struct table_index *by_index;
+	struct table *retired_next;
+};
+
+/* Builder: sizes are upper bounds. NULL: memory. References are taken by the add functions. */
+struct table *table_new(unsigned n_routes, unsigned n_indices);
+/* The route has n_paths, session etc. filled in by the caller; the table takes references to what it names. NULL if full. */
+const struct table_route *table_add_route(struct table *t, const struct table_route *route);
+void table_add_session(struct table *t, struct session *s, const struct table_route *route);
+void table_add_link(struct table *t, struct relay_link *l, uint8_t coordinator);
+void table_free(struct table *t);
+
+const struct table_route *table_find_addr(const struct table *t, const struct ip *dst);
+const struct table_index *table_find_index(const struct table *t, uint32_t index);
+bool table_route_has(const struct table_route *r, const struct ip *src);
+bool table_is_own(const struct table *t, const struct ip *ip);
+
+#define TABLE_READERS_MAX 16
+struct tables {
+	_Atomic(struct table *) current;
+	_Atomic uint64_t epoch;
+	_Atomic uint64_t active[TABLE_READERS_MAX]; /* 0: holds nothing */
+	struct table *retired;                      /* the loop's */
+};
+void tables_init(struct tables *t);
+void tables_fini(struct tables *t); /* no reader may be left */
+void tables_publish_take(struct tables *t, struct table *next);
+/* Frees what nobody can hold. True if something is still waiting. */
+bool tables_reclaim(struct tables *t);
+const struct table *tables_enter(struct tables *t, unsigned reader); /* NULL before the first */
+void tables_leave(struct tables *t, unsigned reader);
+
+#endif

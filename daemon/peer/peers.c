@@ -1,0 +1,126 @@
+#include "daemon/peer/peers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PEERS_KEY_PREFIX_MIN 8
+
+static bool has_addr(const struct peer *p, const struct ip *ip)
+{
+	for (unsigned i = 0; i < p->n_addrs; i++)
+		if (ip_equal(&p->addrs[i], ip))
+			return true;
+	return false;
+}
+
+static bool is_displaced_by(const struct peer *p, const struct wire_member *record)
+{
+	if (strcmp(p->name, record->name) == 0)
+		return true;
+	for (unsigned i = 0; i < record->n_addrs; i++)
+		if (has_addr(p, &record->addrs[i]))
+			return true;
+	return false;
+}
+
+struct peer *peers_put(struct peers *t, const struct wire_member *record, unsigned coordinator, bool *is_new,
+		       struct peer **displaced)
+{
+	struct pubkey key;
+	struct peer *p, *other, *tmp;
+
+	memcpy(key.b, record->key, sizeof(key.b));
+	p = peers_by_key(t, &key);
+	*is_new = !p;
+	if (displaced)
+		*displaced = NULL;
+	HASH_ITER(by_number, t->by_number, other, tmp) {
+		if (displaced && other != p && is_displaced_by(other, record))
+			*displaced = other;
+	}
+	if (!p) {
+		if (t->n >= PEERS_MAX)
+			return NULL;
+		p = calloc(1, sizeof(*p));
+		if (!p)
+			return NULL;
+		p->key = key;
+		p->number = ++t->last_number;
+		p->due_ms = UINT64_MAX;
+		HASH_ADD(by_number, t->by_number, number, sizeof(p->number), p);
+		HASH_ADD(by_key, t->by_key, key, sizeof(p->key), p);
+		t->n++;
+	}
+	memcpy(p->name, record->name, sizeof(p->name));
+	p->n_addrs = record->n_addrs;
+	memcpy(p->addrs, record->addrs, sizeof(p->addrs));
+	p->member[coordinator] = record->id;
+	p->is_online[coordinator] = record->flags & MEMBER_ONLINE;
+	return p;
+}
+
+void peers_remove_take(struct peers *t, struct peer *p)
+{
+	HASH_DELETE(by_number, t->by_number, p);
+	HASH_DELETE(by_key, t->by_key, p);
+	t->n--;
+	free(p);
+}
+
+struct peer *peers_by_number(const struct peers *t, uint64_t number)
+{
+	struct peer *p;
+
+	HASH_FIND(by_number, t->by_number, &number, sizeof(number), p);
+	return p;
+}
+
+struct peer *peers_by_key(const struct peers *t, const struct pubkey *key)
+{
+	struct peer *p;
+
+	HASH_FIND(by_key, t->by_key, key, sizeof(*key), p);
+	return p;
+}
+
+struct peer *peers_by_member(const struct peers *t, unsigned coordinator, uint32_t member)
+{
+	if (member == 0 || coordinator >= CONFIG_COORDINATORS_MAX)
+		return NULL;
+	for (struct peer *p = t->by_number; p; p = p->by_number.next)
+		if (p->member[coordinator] == member)
+			return p;
+	return NULL;
+}
+
+struct peer *peers_by_addr(const struct peers *t, const struct ip *ip)
+{
+	for (struct peer *p = t->by_number; p; p = p->by_number.next)
+		if (has_addr(p, ip))
+			return p;
+	return NULL;
+}
+
+struct peer *peers_by_words(const struct peers *t, const char *words)
+{
+	struct peer *found = NULL;
+	struct ip ip;
+
+	for (struct peer *p = t->by_number; p; p = p->by_number.next)
+		if (strcmp(p->name, words) == 0)
+			return p;
+	if (ip_from_text(&ip, words) == 0)
+		return peers_by_addr(t, &ip);
+	if (strlen(words) < PEERS_KEY_PREFIX_MIN)
+		return NULL;
+	for (struct peer *p = t->by_number; p; p = p->by_number.next) {
+		char text[KEY_TEXT_BYTES];
+
+		if (strncmp(pubkey_to_text(&p->key, text), words, strlen(words)) == 0) {
+			if (found)
+				return NULL; /* two fit */
+			found = p;
+		}
+	}
+	return found;
+}

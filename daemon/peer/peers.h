@@ -1,0 +1,71 @@
+/* daemon/peer/peers.h - the peers a node knows of
+ *
+ * A table by number, key, name, overlay address, and member id at each coordinator. A key is a peer: a record with a known key updates
+ * it; one whose address or name another key held takes it over, for the coordinator is the authority on both.
+ * Thread: loop. */
+#ifndef DAEMON_PEER_PEERS_H
+#define DAEMON_PEER_PEERS_H
+
+#include <uthash.h>
+
+#include "daemon/config/config.h"
+#include "daemon/path/path_set.h"
+#include "daemon/peer/sessions.h"
+#include "daemon/wire/control.h"
+
+/* Most peers a node keeps; a coordinator cannot make it use memory without bound. */
+#define PEERS_MAX 16384
+
+struct peer {
+	/* fixed at creation */
+	uint64_t number; /* never reused: what leaves the loop carries it in place of a pointer */
+	struct pubkey key;
+	/* as the coordinators say */
+	char name[WIRE_NAME_MAX_BYTES + 1];
+	unsigned n_addrs;
+	struct ip addrs[WIRE_ADDRS_MAX];
+	uint32_t member[CONFIG_COORDINATORS_MAX]; /* its id at each; 0: not known there */
+	bool is_online[CONFIG_COORDINATORS_MAX];
+	uint64_t listed[CONFIG_COORDINATORS_MAX]; /* mark of the last directory listing it stood in */
+	uint64_t last_seen_ms;                    /* anything authenticated, or seen online; 0: never */
+	/* as the peer says */
+	bool has_there;
+	struct candidates there;
+	/* owned by whoever set them up */
+	struct sessions sessions;
+	struct path_set *paths;
+	void *shared; /* struct shared_peer of data/ */
+	void *held;   /* struct held of data/ */
+	void *owner;
+	/* contact */
+	uint64_t wanted_ms;      /* a packet or a person wanted it; 0: never */
+	uint64_t asked_ms;       /* when an introduction was asked for */
+	uint64_t due_ms;         /* when its sessions and paths want a tick */
+	bool is_changed;         /* sessions or paths changed since the last settle */
+	uint32_t settled_index;  /* of the session its owner has acted on; 0: none */
+	struct path_addr logged; /* the path last told in the log, and since when it is in use */
+	uint64_t path_since_ms;
+	UT_hash_handle by_number, by_key;
+};
+
+struct peers {
+	struct peer *by_number, *by_key;
+	uint64_t last_number;
+	unsigned n;
+};
+
+/* Finds or adds the peer of a record; *is_new says which. NULL: memory, or PEERS_MAX. A new one has nothing set up but
+ * what the record says. `displaced`, if not NULL, gets a peer that lost its address or name to it: the caller removes that. */
+struct peer *peers_put(struct peers *t, const struct wire_member *record, unsigned coordinator, bool *is_new,
+		       struct peer **displaced);
+/* Takes it out of the table and frees the struct; what its owner set up must be gone. */
+void peers_remove_take(struct peers *t, struct peer *p);
+
+struct peer *peers_by_number(const struct peers *t, uint64_t number);
+struct peer *peers_by_key(const struct peers *t, const struct pubkey *key);
+struct peer *peers_by_member(const struct peers *t, unsigned coordinator, uint32_t member);
+struct peer *peers_by_addr(const struct peers *t, const struct ip *ip);
+/* A name, an overlay address, or 8 and more characters of the key's text if only one peer has them. */
+struct peer *peers_by_words(const struct peers *t, const char *words);
+
+#endif
