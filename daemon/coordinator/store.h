@@ -1,0 +1,48 @@
+/* daemon/coordinator/store.h - what the coordinator must not lose: who has which host number
+ *
+ * A lease gives a key its member id, which is also the host number of its overlay addresses. Leases outlive restarts, and a
+ * member's absence from the configuration until the prefix runs out of numbers. SQLite file, WAL, synchronous=FULL: a lease that was given is
+ * on the disk. A new file is made aside and renamed into place, so that an empty or short one is always damage.
+ * Thread: loop.  Errors: negative errno; -ENOSPC is a full disk, -EADDRNOTAVAIL a full prefix. */
+#ifndef DAEMON_COORDINATOR_STORE_H
+#define DAEMON_COORDINATOR_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "crypto/key.h"
+
+#define STORE_SCHEMA_VERSION 1
+
+struct store;
+
+/* Opens the file at `path`, or makes it. On failure (-EUCLEAN: not ours, or damaged; it is left as it is) `error` gets a
+ * sentence that names the file. */
+int store_open(struct store **out, const char *path, char *error, size_t capacity);
+void store_close(struct store *s); /* NULL is fine */
+
+/* The number leased to a key, -ENOENT. */
+int store_find(struct store *s, const struct pubkey *key, uint32_t *id);
+
+/* Which numbers may be given. */
+struct store_range {
+	uint32_t first, last; /* both included */
+	/* Is this number kept for a fixed address? */
+	bool (*is_reserved)(void *arg, uint32_t id);
+	/* May this key lose its lease when no number is left? */
+	bool (*is_unused)(void *arg, const struct pubkey *key);
+	void *arg;
+};
+
+/* Leases to `key` the number it has already if the range allows it, else the lowest free one. */
+int store_lease(struct store *s, const struct pubkey *key, const struct store_range *range, uint32_t *id);
+/* Leases this very number; whoever had it loses it. */
+int store_lease_fixed(struct store *s, const struct pubkey *key, uint32_t id);
+
+/* Many leases with one write to the disk. After an error from any of the three, none since store_begin is given. */
+int store_begin(struct store *s);
+int store_commit(struct store *s);
+void store_rollback(struct store *s);
+
+#endif

@@ -1,0 +1,375 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/coordinator/directory.h"
+
+#define MEMBERS_MAX 80
+
+/* Addresses that stand for registrations: the directory keeps the pointer and never follows it. */
+static uint64_t placeholders[2];
+
+struct fixture {
+	char dir[64], path[96];
+	struct store *store;
+	struct directory *directory;
+	struct config config;
+	struct config_member members[MEMBERS_MAX];
+	struct directory_changes changes; /* of the last load */
+};
+
+static struct pubkey key(unsigned n)
+{
+	struct pubkey k = { { (uint8_t)n, 0x55 } };
+
+	return k;
+}
+
+static struct ip ip(const char *text)
+{
+	struct ip out = { 0 };
+
+	if (text)
+		assert_int_equal(ip_from_text(&out, text), 0);
+	return out;
+}
+
+static void open_store(struct fixture *f)
+{
+	char error[512];
+
+	if (store_open(&f->store, f->path, error, sizeof(error)))
+		fail_msg("%s", error);
+	f->directory = directory_new(f->store, 1000);
+	assert_non_null(f->directory);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	snprintf(f->dir, sizeof(f->dir), "/tmp/warren_directory_XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof(f->path), "%s/coordinator.db", f->dir);
+	f->config.members = f->members;
+	assert_int_equal(prefix_from_text(&f->config.network.prefix, "10.77.0.0/24"), 0);
+	assert_int_equal(prefix_from_text(&f->config.network.prefix6, "fd12:3456:789a::/64"), 0);
+	open_store(f);
+	*state = f;
+	return 0;
+}
+
+static void close_all(struct fixture *f)
+{
+	directory_changes_fini(&f->changes);
+	directory_free(f->directory);
+	store_close(f->store);
+	f->directory = NULL;
+	f->store = NULL;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	close_all(f);
+	unlink(f->path);
+	rmdir(f->dir);
+	free(f);
+	return 0;
+}
+
+static void add(struct fixture *f, unsigned n, const char *name, const char *address)
+{
+	struct config_member *m = &f->members[f->config.n_members++];
+
+	*m = (struct config_member){ .key = key(n), .address = ip(address) };
+	snprintf(m->name, sizeof(m->name), "%s", name);
+}
+
+static void load(struct fixture *f)
+{
+	directory_changes_fini(&f->changes);
+	assert_int_equal(directory_load(f->directory, &f->config, &f->changes), 0);
+}
+
+static struct member *member(struct fixture *f, unsigned n)
+{
+	struct pubkey k = key(n);
+
+	return directory_by_key(f->directory, &k);
+}
+
+static void check_address(const struct ip *is, const char *text)
+{
+	struct ip expected = ip(text);
+
+	assert_true(ip_equal(is, &expected));
+}
+
+static void members_are_found_by_key_name_id_and_both_addresses(void **state)
+{
+	struct fixture *f = *state;
+	struct ip v4 = ip("10.77.0.9"), v6 = ip("fd12:3456:789a::9"), nobody = ip("10.77.0.77");
+	struct member *m;
+
+	add(f, 1, "alice", NULL);
+	add(f, 2, "bob", "10.77.0.9");
+	load(f);
+	m = member(f, 2);
+	assert_non_null(m);
+	assert_int_equal(m->id, 9);
+	assert_ptr_equal(directory_by_name(f->directory, "bob"), m);
+	assert_ptr_equal(directory_by_id(f->directory, 9), m);
+	assert_ptr_equal(directory_by_address(f->directory, &v4), m);
+	assert_ptr_equal(directory_by_address(f->directory, &v6), m);
+	assert_null(directory_by_name(f->directory, "bo"));
+	assert_null(directory_by_id(f->directory, 0));
+	assert_null(directory_by_address(f->directory, &nobody));
+	assert_null(member(f, 3));
+	check_address(&member(f, 1)->address, "10.77.0.1");
+	check_address(&member(f, 1)->address6, "fd12:3456:789a::1");
+	assert_int_equal(directory_count(f->directory), 2);
+}
+
+static void allocation_skips_fixed_addresses_wherever_they_stand_in_the_file(void **state)
+{
+	struct fixture *f = *state;
+
+	add(f, 1, "a", NULL);
+	add(f, 2, "b", "10.77.0.1");
+	add(f, 3, "c", NULL);
+	f->members[2].address6 = ip("fd12:3456:789a::2"); /* keeps number 2 from the others too */
+	add(f, 4, "d", NULL);
+	load(f);
+	assert_int_equal(member(f, 2)->id, 1);
+	assert_int_not_equal(member(f, 1)->id, 2);
+	assert_int_not_equal(member(f, 4)->id, 2);
+	check_address(&member(f, 3)->address6, "fd12:3456:789a::2");
+}
+
+static void a_fixed_address_given_later_moves_its_holder(void **state)
+{
+	struct fixture *f = *state;
+
+	add(f, 1, "a", NULL);
+	load(f);
+	assert_int_equal(member(f, 1)->id, 1);
+	add(f, 2, "b", "10.77.0.1");
+	load(f);
+	assert_int_equal(member(f, 2)->id, 1);
+	assert_int_equal(member(f, 1)->id, 2);
+	assert_int_equal(f->changes.n_added, 1);
+	assert_int_equal(f->changes.n_changed, 1);
+	assert_ptr_equal(f->changes.changed[0], member(f, 1));
+}
+
+static void addresses_are_remembered_across_restarts_and_absence(void **state)
+{
+	struct fixture *f = *state;
+
+	add(f, 1, "a", NULL);
+	add(f, 2, "b", NULL);
+	load(f);
+	assert_int_equal(member(f, 2)->id, 2);
+	f->config.n_members = 1; /* b goes */
+	load(f);
+	assert_int_equal(f->changes.n_removed, 1);
+	assert_string_equal(f->changes.removed[0]->name, "b");
+	assert_null(directory_by_name(f->directory, "b"));
+	close_all(f);
+	open_store(f);
+	f->config.n_members = 1;
+	add(f, 3, "c", NULL);
+	add(f, 2, "b", NULL); /* and comes back after another */
+	load(f);
+	assert_int_equal(member(f, 2)->id, 2);
+	assert_int_equal(member(f, 3)->id, 3);
+}
+
+static void a_reload_keeps_what_is_known_of_a_registration(void **state)
+{
+	struct registration *registration = (struct registration *)&placeholders[0];
+	struct fixture *f = *state;
+	struct member *m;
+
+	add(f, 1, "a", NULL);
+	add(f, 2, "b", NULL);
+	load(f);
+	m = member(f, 1);
+	directory_set_registration(f->directory, m, registration);
+	m->boot_id = 77;
+	snprintf(f->members[0].name, sizeof(f->members[0].name), "anna");
+	load(f);
+	assert_ptr_equal(member(f, 1), m);
+	assert_ptr_equal(m->registration, registration);
+	assert_int_equal(m->boot_id, 77);
+	assert_string_equal(m->name, "anna");
+	assert_ptr_equal(directory_by_name(f->directory, "anna"), m);
+	assert_null(directory_by_name(f->directory, "a"));
+	assert_int_equal(f->changes.n_changed, 1);
+	assert_int_equal(directory_online(f->directory), 1);
+	directory_set_registration(f->directory, m, NULL);
+}
+
+static void the_version_rises_with_every_visible_change_only(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t version;
+
+	add(f, 1, "a", NULL);
+	load(f);
+	version = directory_version(f->directory);
+	assert_true(version > 1000);
+	load(f);
+	assert_int_equal(directory_version(f->directory), version);
+	directory_set_registration(f->directory, member(f, 1), (struct registration *)&placeholders[0]);
+	assert_true(directory_version(f->directory) > version);
+	version = directory_version(f->directory);
+	directory_set_registration(f->directory, member(f, 1), (struct registration *)&placeholders[1]);
+	assert_int_equal(directory_version(f->directory), version); /* replaced: online all the while */
+	directory_set_registration(f->directory, member(f, 1), NULL);
+	assert_true(directory_version(f->directory) > version);
+	version = directory_version(f->directory);
+	f->config.n_members = 0;
+	load(f);
+	assert_true(directory_version(f->directory) > version);
+}
+
+static void a_removed_member_that_is_online_is_not_counted_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct member *m;
+
+	add(f, 1, "a", NULL);
+	load(f);
+	m = member(f, 1);
+	directory_set_registration(f->directory, m, (struct registration *)&placeholders[0]);
+	f->config.n_members = 0;
+	load(f);
+	assert_int_equal(directory_online(f->directory), 0);
+	directory_set_registration(f->directory, m, NULL);
+	assert_int_equal(directory_online(f->directory), 0);
+}
+
+static void a_full_prefix_leaves_the_last_member_without_an_address(void **state)
+{
+	struct fixture *f = *state;
+	struct member *m;
+
+	assert_int_equal(prefix_from_text(&f->config.network.prefix, "10.77.0.0/30"), 0);
+	add(f, 1, "a", NULL);
+	add(f, 2, "b", NULL);
+	add(f, 3, "c", NULL);
+	load(f);
+	assert_int_equal(f->changes.n_unleased, 1);
+	assert_int_equal(f->changes.lease_error, -EADDRNOTAVAIL);
+	m = member(f, 3);
+	if (m->id)
+		m = member(f, 1)->id ? member(f, 2) : member(f, 1);
+	assert_int_equal(m->id, 0);
+	assert_int_equal(m->address.len, 0);
+	assert_int_equal(directory_lease(f->directory, m), -EADDRNOTAVAIL);
+	assert_int_equal(directory_count(f->directory), 3);
+	f->config.n_members = 3;
+	for (unsigned i = 0; i < 3; i++) { /* another member goes, and its number with it */
+		if (pubkey_equal(&f->members[i].key, &m->key))
+			continue;
+		f->members[i] = f->members[2];
+		break;
+	}
+	f->config.n_members = 2;
+	load(f);
+	assert_int_equal(f->changes.n_unleased, 0);
+}
+
+static void a_network_of_ipv6_alone_gives_numbers_too(void **state)
+{
+	struct fixture *f = *state;
+	struct prefix own[WIRE_ADDRS_MAX];
+
+	memset(&f->config.network.prefix, 0, sizeof(f->config.network.prefix));
+	add(f, 1, "a", NULL);
+	load(f);
+	assert_int_equal(member(f, 1)->address.len, 0);
+	check_address(&member(f, 1)->address6, "fd12:3456:789a::1");
+	assert_int_equal(directory_addresses(f->directory, member(f, 1), own), 1);
+	assert_int_equal(own[0].bits, 64);
+}
+
+static void members_are_walked_by_id_and_by_name(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_member record;
+	struct member *m;
+	uint32_t before = 0;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 60; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "m%02u", 59 - i);
+		add(f, i + 1, name, NULL);
+	}
+	load(f);
+	for (m = directory_next(f->directory, 0); m; m = directory_next(f->directory, m->id + 1)) {
+		assert_true(m->id > before);
+		before = m->id;
+		n++;
+	}
+	assert_int_equal(n, 60);
+	assert_string_equal(directory_at(f->directory, 0)->name, "m00");
+	assert_string_equal(directory_at(f->directory, 59)->name, "m59");
+	assert_null(directory_at(f->directory, 60));
+	directory_record(directory_at(f->directory, 0), &record);
+	assert_string_equal(record.name, "m00");
+	assert_int_equal(record.n_addrs, 2);
+	assert_int_equal(record.flags, 0);
+}
+
+static void introductions_forget_the_oldest(void **state)
+{
+	struct introduced s = { 0 };
+
+	(void)state;
+	for (uint32_t id = 1; id <= INTRODUCED_MAX; id++)
+		assert_int_equal(introduced_add(&s, id), 0);
+	introduced_add(&s, 1); /* is the newest again */
+	introduced_add(&s, 9999);
+	assert_int_equal(s.n, INTRODUCED_MAX);
+	assert_true(introduced_has(&s, 1));
+	assert_false(introduced_has(&s, 2));
+	assert_true(introduced_has(&s, 9999));
+	introduced_remove(&s, 9999);
+	introduced_remove(&s, 9999);
+	assert_int_equal(s.n, INTRODUCED_MAX - 1);
+	introduced_fini(&s);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(members_are_found_by_key_name_id_and_both_addresses),
+		TEST(allocation_skips_fixed_addresses_wherever_they_stand_in_the_file),
+		TEST(a_fixed_address_given_later_moves_its_holder),
+		TEST(addresses_are_remembered_across_restarts_and_absence),
+		TEST(a_reload_keeps_what_is_known_of_a_registration),
+		TEST(the_version_rises_with_every_visible_change_only),
+		TEST(a_removed_member_that_is_online_is_not_counted_twice),
+		TEST(a_full_prefix_leaves_the_last_member_without_an_address),
+		TEST(a_network_of_ipv6_alone_gives_numbers_too),
+		TEST(members_are_walked_by_id_and_by_name),
+		cmocka_unit_test(introductions_forget_the_oldest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
