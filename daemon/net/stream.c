@@ -1,0 +1,418 @@
+#include "daemon/net/stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A silent peer is found 25 s after its last byte: one probe at 20 s, given up at the next by TCP_USER_TIMEOUT. 20 s is
+ * well under what any NAT keeps an established TCP flow for (RFC 5382: 2 h 4 min; cheap routers: 60 s and up). */
+#define STREAM_KEEPALIVE_IDLE_S 20
+#define STREAM_KEEPALIVE_INTERVAL_S 5
+#define STREAM_KEEPALIVE_COUNT 3
+#define STREAM_USER_TIMEOUT_MS 15000
+
+#define STREAM_BACKLOG 128
+#define STREAM_FRAME_BYTES (WIRE_FRAME_HEADER_BYTES + WIRE_FRAME_MAX_BYTES)
+/* A few frames a read; after each read less than one frame is left, so there is always room. */
+#define STREAM_IN_BYTES (4 * STREAM_FRAME_BYTES)
+
+struct stream {
+	uv_tcp_t tcp;
+	uv_timer_t timer; /* bounds the connecting */
+	uv_connect_t connect;
+	unsigned n_open_handles;
+	struct stream_events events;
+	void *arg;
+	struct endpoint peer;
+	bool is_closing;
+	bool is_to_be_told; /* on_closed is due, with `reason` */
+	int reason;
+	size_t in_len;
+	uint8_t in[STREAM_IN_BYTES];
+};
+
+struct stream_listener {
+	uv_tcp_t tcp;
+	struct stream_events events;
+	stream_accept_fn *on_accept;
+	void *arg;
+};
+
+struct stream_write {
+	uv_write_t req;
+	uint8_t bytes[];
+};
+
+/* ------------------------------------------------------------------ life */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct stream *s = handle->data;
+
+	if (--s->n_open_handles > 0)
+		return;
+	if (s->is_to_be_told)
+		s->events.on_closed(s->arg, s, s->reason);
+	free(s);
+}
+
+static void handles_close(struct stream *s)
+{
+	s->is_closing = true;
+	uv_close((uv_handle_t *)&s->tcp, on_handle_closed);
+	uv_close((uv_handle_t *)&s->timer, on_handle_closed);
+}
+
+/* The stream ends by itself. Its owner hears of it from the loop, never from within a call of his own. */
+static void stream_end(struct stream *s, int reason)
+{
+	if (s->is_closing)
+		return;
+	s->is_to_be_told = true;
+	s->reason = reason;
+	handles_close(s);
+}
+
+void stream_close(struct stream *s)
+{
+	if (!s)
+		return;
+	s->is_to_be_told = false;
+	if (!s->is_closing)
+		handles_close(s);
+}
+
+/* `family` AF_UNSPEC: the socket comes later, by accept. */
+static int stream_new(struct stream **out, uv_loop_t *loop, unsigned family, const struct stream_events *events,
+		      void *arg)
+{
+	struct stream *s = calloc(1, sizeof(*s));
+	int ret;
+
+	if (!s)
+		return -ENOMEM;
+	ret = uv_tcp_init_ex(loop, &s->tcp, family);
+	if (ret < 0) {
+		free(s);
+		return ret;
+	}
+	uv_timer_init(loop, &s->timer); /* cannot fail */
+	s->tcp.data = s;
+	s->timer.data = s;
+	s->n_open_handles = 2;
+	s->events = *events;
+	s->arg = arg;
+	*out = s;
+	return 0;
+}
+
+static int set_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+static int set_options(struct stream *s, const char *bind_interface)
+{
+	uv_os_fd_t fd;
+	int ret = uv_fileno((uv_handle_t *)&s->tcp, &fd);
+
+	if (ret < 0)
+		return ret;
+	if (bind_interface && bind_interface[0] &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, bind_interface, (socklen_t)strlen(bind_interface)) < 0)
+		return -errno;
+	/* None of these can fail on a TCP socket; without them it would work too, more slowly. */
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, STREAM_KEEPALIVE_IDLE_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, STREAM_KEEPALIVE_INTERVAL_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, STREAM_KEEPALIVE_COUNT);
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, STREAM_USER_TIMEOUT_MS);
+	return 0;
+}
+
+void stream_set_arg(struct stream *s, void *arg)
+{
+	s->arg = arg;
+}
+
+const struct endpoint *stream_peer(const struct stream *s)
+{
+	return &s->peer;
+}
+
+/* ------------------------------------------------------------------ receive */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct stream *s = handle->data;
+
+	(void)suggested;
+	*buf = uv_buf_init((char *)s->in + s->in_len, (unsigned)(sizeof(s->in) - s->in_len));
+}
+
+static void frames_take(struct stream *s)
+{
+	size_t at = 0;
+
+	for (;;) {
+		const uint8_t *body;
+		int len = wire_frame_peek(s->in + at, s->in_len - at, &body);
+
+		if (len == 0)
+			break;
+		if (len < 0) {
+			stream_end(s, -EBADMSG);
+			return;
+		}
+		at += WIRE_FRAME_HEADER_BYTES + (size_t)len;
+		s->events.on_frame(s->arg, s, s->in + (body - s->in), (size_t)len);
+		if (s->is_closing)
+			return;
+	}
+	s->in_len -= at;
+	memmove(s->in, s->in + at, s->in_len);
+}
+
+static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
+{
+	struct stream *s = tcp->data;
+
+	(void)buf;
+	if (s->is_closing || n == 0)
+		return;
+	if (n < 0) {
+		stream_end(s, (int)n);
+		return;
+	}
+	s->in_len += (size_t)n;
+	frames_take(s);
+}
+
+static void read_start(struct stream *s)
+{
+	int ret = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
+
+	if (ret < 0)
+		stream_end(s, ret);
+}
+
+/* ------------------------------------------------------------------ send */
+
+static void on_written(uv_write_t *req, int status)
+{
+	struct stream *s = req->handle->data;
+
+	free(req->data);
+	if (status < 0)
+		stream_end(s, status); /* at a close: closing already */
+}
+
+/* Queues what is left of header and body after the first `skip` bytes. */
+static int write_queue(struct stream *s, const uv_buf_t part[static 2], size_t skip)
+{
+	size_t len = part[0].len + part[1].len;
+	struct stream_write *w = malloc(sizeof(*w) + len);
+	uv_buf_t buf;
+	int ret;
+
+	if (!w)
+		return -ENOMEM;
+	memcpy(w->bytes, part[0].base, part[0].len);
+	memcpy(w->bytes + part[0].len, part[1].base, part[1].len);
+	w->req.data = w;
+	buf = uv_buf_init((char *)w->bytes + skip, (unsigned)(len - skip));
+	ret = uv_write(&w->req, (uv_stream_t *)&s->tcp, &buf, 1, on_written);
+	if (ret < 0)
+		free(w);
+	return ret;
+}
+
+int stream_send(struct stream *s, const void *body, size_t len, bool is_droppable)
+{
+	uint8_t header[WIRE_FRAME_HEADER_BYTES];
+	size_t queued = stream_queued(s), n_written = 0;
+	uv_buf_t part[2];
+	int ret;
+
+	if (len == 0 || len > WIRE_FRAME_MAX_BYTES)
+		return -EINVAL;
+	if (s->is_closing)
+		return -EPIPE;
+	if (is_droppable && queued > STREAM_QUEUE_SOFT_BYTES)
+		return -ENOBUFS;
+	if (queued + sizeof(header) + len > STREAM_QUEUE_HARD_BYTES) {
+		stream_end(s, -ENOBUFS);
+		return -ENOBUFS;
+	}
+	wire_frame_header(header, len);
+	part[0] = uv_buf_init((char *)header, sizeof(header));
+	part[1] = uv_buf_init((char *)(uintptr_t)body, (unsigned)len); /* only read */
+	ret = queued > 0 ? UV_EAGAIN : uv_try_write((uv_stream_t *)&s->tcp, part, 2);
+	if (ret >= 0)
+		n_written = (size_t)ret;
+	else if (ret != UV_EAGAIN)
+		goto broken;
+	if (n_written == sizeof(header) + len)
+		return 0;
+	ret = write_queue(s, part, n_written);
+	if (ret == -ENOMEM && n_written == 0)
+		return ret; /* this frame is lost, the stream is whole */
+	if (ret < 0)
+		goto broken;
+	return 0;
+broken:
+	stream_end(s, ret);
+	return -EPIPE;
+}
+
+size_t stream_queued(const struct stream *s)
+{
+	return s->is_closing ? 0 : uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp);
+}
+
+/* ------------------------------------------------------------------ connect */
+
+static void on_timeout(uv_timer_t *timer)
+{
+	stream_end(timer->data, -ETIMEDOUT);
+}
+
+static void on_connect(uv_connect_t *req, int status)
+{
+	struct stream *s = req->handle->data;
+
+	if (s->is_closing)
+		return;
+	uv_timer_stop(&s->timer);
+	if (status < 0) {
+		stream_end(s, status);
+		return;
+	}
+	s->events.on_connected(s->arg, s);
+	if (!s->is_closing)
+		read_start(s);
+}
+
+int stream_connect(struct stream **out, uv_loop_t *loop, const struct endpoint *to, uint64_t timeout_ms,
+		   const char *bind_interface, const struct stream_events *events, void *arg)
+{
+	struct sockaddr_storage ss;
+	struct stream *s;
+	int ret;
+
+	*out = NULL;
+	if (ip_is_none(&to->ip))
+		return -EINVAL;
+	endpoint_to_sockaddr(to, false, &ss);
+	ret = stream_new(&s, loop, ss.ss_family, events, arg);
+	if (ret < 0)
+		return ret;
+	s->peer = *to;
+	ret = set_options(s, bind_interface);
+	if (ret == 0)
+		ret = uv_tcp_connect(&s->connect, &s->tcp, (struct sockaddr *)&ss, on_connect);
+	if (ret < 0) {
+		stream_close(s);
+		return ret;
+	}
+	uv_update_time(loop); /* else the timeout would count from the start of this turn */
+	uv_timer_start(&s->timer, on_timeout, timeout_ms, 0);
+	*out = s;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ listen */
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static int peer_read(struct stream *s)
+{
+	struct sockaddr_storage ss;
+	int len = sizeof(ss), ret = uv_tcp_getpeername(&s->tcp, (struct sockaddr *)&ss, &len);
+
+	return ret < 0 ? ret : endpoint_from_sockaddr(&s->peer, (struct sockaddr *)&ss);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+	struct stream_listener *l = server->data;
+	struct stream *s;
+
+	if (status < 0 || stream_new(&s, server->loop, AF_UNSPEC, &l->events, l->arg) < 0)
+		return;
+	/* The far end may have gone again; then nobody needs to know that it was here. */
+	if (uv_accept(server, (uv_stream_t *)&s->tcp) < 0 || set_options(s, NULL) < 0 || peer_read(s) < 0) {
+		stream_close(s);
+		return;
+	}
+	l->on_accept(l->arg, s);
+	if (!s->is_closing)
+		read_start(s);
+}
+
+static int listen_at(struct stream_listener **out, uv_loop_t *loop, const struct ip *address, uint16_t port,
+		     const struct stream_listener *like)
+{
+	const struct endpoint ep = { .ip = *address, .port = port };
+	struct stream_listener *l = malloc(sizeof(*l));
+	struct sockaddr_storage ss;
+	int ret;
+
+	if (!l)
+		return -ENOMEM;
+	*l = *like;
+	ret = uv_tcp_init(loop, &l->tcp);
+	if (ret < 0) {
+		free(l);
+		return ret;
+	}
+	l->tcp.data = l;
+	endpoint_to_sockaddr(&ep, false, &ss);
+	ret = uv_tcp_bind(&l->tcp, (struct sockaddr *)&ss, 0); /* "::" takes IPv4 as well */
+	if (ret == 0)
+		ret = uv_listen((uv_stream_t *)&l->tcp, STREAM_BACKLOG, on_connection);
+	if (ret < 0) {
+		stream_listener_close(l);
+		return ret;
+	}
+	*out = l;
+	return 0;
+}
+
+int stream_listen(struct stream_listener **out, uv_loop_t *loop, const struct ip *address, uint16_t port,
+		  const struct stream_events *events, stream_accept_fn *on_accept, void *arg)
+{
+	static const struct ip any4 = { .len = 4 }, any6 = { .len = 16 };
+	const struct stream_listener like = { .events = *events, .on_accept = on_accept, .arg = arg };
+	bool is_both = ip_is_none(address) || (address->len == 16 && ip_is_unspecified(address));
+	int ret;
+
+	*out = NULL;
+	ret = listen_at(out, loop, is_both ? &any6 : address, port, &like);
+	if (is_both && (ret == -EAFNOSUPPORT || ret == -EADDRNOTAVAIL || ret == -EPROTONOSUPPORT)) /* no IPv6 here */
+		ret = listen_at(out, loop, &any4, port, &like);
+	return ret;
+}
+
+int stream_listener_port(const struct stream_listener *l)
+{
+	struct sockaddr_storage ss;
+	struct endpoint ep;
+	int len = sizeof(ss), ret = uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&ss, &len);
+
+	if (ret == 0)
+		ret = endpoint_from_sockaddr(&ep, (struct sockaddr *)&ss);
+	return ret < 0 ? ret : ep.port;
+}
+
+void stream_listener_close(struct stream_listener *l)
+{
+	if (l && !uv_is_closing((uv_handle_t *)&l->tcp))
+		uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
+}
