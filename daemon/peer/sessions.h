@@ -1,0 +1,104 @@
+/* daemon/peer/sessions.h - the life of the sessions with one peer
+ *
+ *   none --sessions_want--> initiating --response--> current
+ *   none --initiation from the peer--> next (unconfirmed) --first datagram opens--> current
+ * A new current moves the old one to previous; previous and next still receive. Timers are WireGuard's (whitepaper section
+ * 6), with these differences:
+ * - The first initiations of an attempt are repeated after 300, 600, 1200 and 2400 ms and only then every
+ *   SESSION_REKEY_TIMEOUT_MS (+ 0..333 ms jitter), because a datagram lost on a lossy link must not cost 5 s of connecting.
+ * - When both sides initiate at once, two sessions come to be; both keep the one whose initiator has the lower public key.
+ * - A session is gone at reject time, from every slot: nothing opens or seals under it any more. So no key outlives 180 s,
+ *   and what WireGuard wipes after 540 s without a handshake is no longer there; secrets of an attempt go after 90 s.
+ * An attempt ends after SESSION_ATTEMPT_MS. A session is renewed by its initiator when data is sent past rekey time, by
+ * either when data is received 15 s before reject time, when it is worn, and when data was sent and nothing came for 15 s.
+ * Workers write the traffic that decides this, so it is looked at every SESSIONS_POLL_MS while there is a session; all
+ * peers at the same instants, for one wake-up. Deadlines found then are kept to the millisecond.
+ * Decisions only: no socket, no clock. Thread: loop. */
+#ifndef DAEMON_PEER_SESSIONS_H
+#define DAEMON_PEER_SESSIONS_H
+
+#include "daemon/path/path.h"
+#include "daemon/peer/handshake.h"
+#include "daemon/peer/indices.h"
+#include "daemon/peer/session.h"
+
+struct sessions_env {
+	/* Sends an initiation; the owner chooses the ways. attempt: 0, 1, 2 ... within one handshake. */
+	void (*send_initiation)(void *owner, const uint8_t *data, size_t len, unsigned attempt);
+	/* Something about current, previous or next changed: publish, flush what waits. */
+	void (*changed)(void *owner);
+	/* An attempt ended unanswered after SESSION_ATTEMPT_MS. */
+	void (*failed)(void *owner);
+	/* An empty data datagram is due: 10 s after data came and nothing went, and after a response, which confirms the
+	 * session to the responder (until then it may not send). */
+	void (*keepalive)(void *owner);
+	uint64_t (*wall_ms)(void *owner); /* for the timestamp */
+};
+
+struct sessions {
+	/* fixed at creation */
+	const struct sessions_env *env;
+	void *owner;
+	const struct identity *identity;
+	struct indices *indices;
+	struct pubkey remote;
+	uint64_t rekey_after_ms, reject_after_ms; /* SESSION_..., or shortened by a test */
+	/* owned; NULL: none */
+	struct session *current, *previous, *next;
+	/* initiating */
+	struct handshake attempt;
+	uint64_t attempt_started_ms, attempt_sent_ms, attempt_due_ms;
+	unsigned n_attempts;
+	bool has_cookie;
+	uint8_t cookie[COOKIE_BYTES];
+	uint64_t cookie_ms;
+	uint8_t last_timestamp_sent[WIRE_TIMESTAMP_BYTES];
+	/* responding */
+	uint8_t last_timestamp[WIRE_TIMESTAMP_BYTES]; /* highest accepted */
+	uint64_t last_accepted_ms;
+	uint64_t keepalive_sent_ms;
+	uint64_t next_ms;
+	/* own book-keeping; 0: none */
+	uint32_t attempt_index;    /* ours, of the attempt */
+	uint64_t attempt_ended_ms; /* unanswered; only traffic after it starts another */
+	unsigned n_cookie_repeats; /* of this attempt */
+	uint64_t unanswered_ms;    /* first data noticed that nothing came after */
+	uint64_t unreturned_ms;    /* first data received that nothing was sent after */
+	uint64_t now_ms;           /* latest handed in */
+};
+
+#define SESSIONS_POLL_MS 2500
+/* Cookie replies that are followed at once, an attempt: forged ones must not make us send at the pace of their sender. */
+#define SESSIONS_COOKIE_REPEATS_MAX 3
+/* A cookie is good for 120 s less the time it may have travelled (WireGuard's). */
+#define SESSIONS_COOKIE_AGE_MS 115000
+
+void sessions_init(struct sessions *s, const struct sessions_env *env, void *owner, const struct identity *identity,
+		   struct indices *indices, const struct pubkey *remote);
+void sessions_fini(struct sessions *s);
+
+/* A session is wanted now: starts an attempt unless one is going on or current is good. */
+void sessions_want(struct sessions *s, uint64_t now_ms);
+/* Starts an attempt even though current looks good (the peer restarted). */
+void sessions_renew(struct sessions *s, uint64_t now_ms);
+/* Ends all sessions and any attempt (the peer said close, or is no member any more). */
+void sessions_drop(struct sessions *s);
+
+/* A response for this peer's attempt (its receiver index was looked up in indices). 0, or -EBADMSG (ignored). *rtt_us gets
+ * the time since the last initiation was sent. */
+int sessions_on_response(struct sessions *s, const uint8_t *data, size_t len, uint64_t now_ms, uint32_t *rtt_us);
+/* A cookie reply: the initiation is repeated at once with mac2. */
+int sessions_on_cookie(struct sessions *s, const uint8_t *data, size_t len, uint64_t now_ms);
+/* The responder made keys for us; becomes next. */
+void sessions_on_answered(struct sessions *s, const struct handshake_keys *keys, uint32_t local_index,
+			  uint32_t remote_index, uint64_t now_ms);
+/* A datagram opened under `session`: if it is next, it becomes current. Cheap when it is not. */
+void sessions_on_opened(struct sessions *s, struct session *session, uint64_t now_ms);
+
+void sessions_tick(struct sessions *s, const struct traffic *traffic, uint64_t now_ms);
+uint64_t sessions_next_ms(const struct sessions *s);
+/* The session to send under now, or NULL. */
+struct session *sessions_sendable(const struct sessions *s, uint64_t now_ms);
+bool sessions_is_initiating(const struct sessions *s);
+
+#endif
