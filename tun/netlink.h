@@ -25,7 +25,7 @@ struct netlink_address {
 	uint8_t addr[16];
 	uint8_t prefix_bits;
 	bool is_deprecated, is_tentative;
-	bool is_up;        /* the link is up and running */
+	bool is_up;             /* the link is up and running */
 	bool is_point_to_point; /* tun and the like */
 	char name[IFNAMSIZ];
 };

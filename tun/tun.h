@@ -18,7 +18,12 @@
 #define TUN_PACKET_MAX_BYTES 65535
 #define TUN_NAME_BYTES 16
 
-enum tun_feature { TUN_MULTI_QUEUE = 1, TUN_VNET = 2, TUN_TSO = 4, TUN_USO = 8 };
+enum tun_feature {
+	TUN_MULTI_QUEUE = 1,
+	TUN_VNET = 2,
+	TUN_TSO = 4,
+	TUN_USO = 8
+};
 
 struct tun {
 	char name[TUN_NAME_BYTES];
@@ -40,10 +45,12 @@ void tun_close(struct tun *tun); /* a zeroed struct with n_queues 0 is fine */
 /* One sentence for what tun_open returned. Static. */
 const char *tun_error(int err);
 
-/* One packet into `packet` (room for capacity; with TUN_VNET also the TUN_VNET_BYTES before it are overwritten). Returns
- * its length, -EAGAIN when there is none. `vnet` is zeroed without the feature. */
+/* One packet into `packet` (room for capacity; with TUN_VNET also the TUN_VNET_BYTES before it are overwritten).
+ * Returns its length, -EAGAIN when there is none, -EMSGSIZE for one that was longer than capacity and is lost.
+ * `vnet` is zeroed without the feature. */
 ssize_t tun_read(const struct tun *tun, unsigned queue, uint8_t *packet, size_t capacity, struct tun_vnet *vnet);
-/* Writes one packet; `vnet` NULL: an ordinary one. The TUN_VNET_BYTES before `packet` are overwritten. 0 or negative errno. */
+/* Writes one packet; `vnet` NULL: an ordinary one. The TUN_VNET_BYTES before `packet` are overwritten with TUN_VNET.
+ * 0 or negative errno. */
 int tun_write(const struct tun *tun, unsigned queue, uint8_t *packet, size_t len, const struct tun_vnet *vnet);
 
 #endif

@@ -1,6 +1,7 @@
 /* daemon/net/loop.h - the small adapters to libuv: one timer, one readable descriptor, one resolver
  *
- * Handles are freed on a later turn of the loop after _close, as libuv wants. Thread: the loop they belong to. */
+ * Handles are freed by the loop after _close, once the callback at hand has returned.
+ * Thread: the loop they belong to. */
 #ifndef DAEMON_NET_LOOP_H
 #define DAEMON_NET_LOOP_H
 
@@ -24,7 +25,8 @@ int loop_watch_open(struct loop_watch **out, uv_loop_t *loop, int fd, loop_watch
 void loop_watch_close(struct loop_watch *w);
 
 /* Resolves a name or numeric address ("[...]" around IPv6 is fine), on libuv's threads; calls back on the loop with up
- * to 8 endpoints in the resolver's order, or n = 0 and a negative UV_EAI error. A cancelled resolve does not call back. */
+ * to 8 endpoints in the resolver's order, or n = 0 and a negative UV_EAI error. A cancelled resolve does not call
+ * back. */
 struct loop_resolve;
 #define LOOP_RESOLVE_MAX 8
 typedef void loop_resolve_fn(void *arg, const struct endpoint *v, unsigned n, int error);

@@ -403,7 +403,7 @@ int stream_listen(struct stream_listener **out, uv_loop_t *loop, const struct ip
 int stream_listener_port(const struct stream_listener *l)
 {
 	struct sockaddr_storage ss;
-	struct endpoint ep;
+	struct endpoint ep = { 0 };
 	int len = sizeof(ss), ret = uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&ss, &len);
 
 	if (ret == 0)

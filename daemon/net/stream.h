@@ -2,9 +2,9 @@
  *
  * Frames in, frames out; what is in them (handshake, sealed messages) is the caller's. Writes are queued up to a bound:
  * a slow receiver loses relay frames, never memory. Everything happens on the loop; callbacks may close the stream.
- * A stream is freed by the loop after stream_close(), once the callback at hand has returned; on_closed is not called for
- * it then, and what is still queued is lost. A stream that ends by itself calls on_closed from the loop, never from within
- * a call of its owner's, and is gone when that returns.
+ * A stream is freed by the loop after stream_close(), once the callback at hand has returned; on_closed is not called
+ * for it then, and what is still queued is lost. A stream that ends by itself calls on_closed from the loop, never from
+ * within a call of its owner's, and is gone when that returns.
  * Thread: the loop.  The program ignores SIGPIPE (libuv writes without MSG_NOSIGNAL). */
 #ifndef DAEMON_NET_STREAM_H
 #define DAEMON_NET_STREAM_H
@@ -15,8 +15,8 @@
 #include "daemon/wire/frame.h"
 
 /* Queued bytes above which a droppable frame is refused, and above which the connection is given up. */
-#define STREAM_QUEUE_SOFT_BYTES (256 * 1024)
-#define STREAM_QUEUE_HARD_BYTES (1024 * 1024)
+#define STREAM_QUEUE_SOFT_BYTES ((size_t)256 * 1024)
+#define STREAM_QUEUE_HARD_BYTES ((size_t)1024 * 1024)
 
 struct stream;
 

@@ -130,7 +130,7 @@ static int local_endpoint(int fd, struct endpoint *out)
 
 int udp_port(const struct udp *udp)
 {
-	struct endpoint ep;
+	struct endpoint ep = { 0 };
 	int ret = local_endpoint(udp->fd, &ep);
 
 	return ret < 0 ? ret : ep.port;
@@ -140,7 +140,7 @@ int udp_local_address(const struct endpoint *to, struct ip *out)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = endpoint_to_sockaddr(to, false, &ss);
-	struct endpoint ep;
+	struct endpoint ep = { 0 };
 	int ret, fd;
 
 	if (ip_is_none(&to->ip))
@@ -390,9 +390,9 @@ static void count_error(struct send_result *result, unsigned run, int error)
 	result->last_error = error < 0 ? -error : error;
 }
 
-/* Sends what UDP_SEGMENT was refused for, datagram by datagram. EIO says that the way out cannot checksum (no offload, or
- * IPsec on top); EINVAL says the same of older kernels, but also that a segment is longer than the link's MTU or that the
- * address is no good. Only datagrams that go through alone show that segmentation was to blame. */
+/* Sends what UDP_SEGMENT was refused for, datagram by datagram. EIO says that the way out cannot checksum (no offload,
+ * or IPsec on top); EINVAL says the same of older kernels, but also that a segment is longer than the link's MTU or that
+ * the address is no good. Only datagrams that go through alone show that segmentation was to blame. */
 static int resend_plain(struct udp *udp, const struct send_batch *b, unsigned i, struct send_result *result)
 {
 	struct iovec iov = { .iov_base = b->iov[i].iov_base };

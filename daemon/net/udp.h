@@ -1,12 +1,12 @@
 /* daemon/net/udp.h - UDP sockets that share one port, and batches of datagrams
  *
  * A struct udp is one socket: dual-stack (IPv6 with mapped IPv4) where IPv6 exists, else IPv4; or bound to one address.
- * N of them bound with SO_REUSEPORT share the node's port, one a worker. Batches are the interface of the data path: what
- * the kernel can take or give in one call (UDP_SEGMENT, UDP_GRO, recvmmsg, sendmmsg) is decided behind it, so a caller
- * only ever sees "a run of datagrams to one endpoint, all but the last of segment_bytes".
+ * N of them bound with SO_REUSEPORT share the node's port, one a worker. Batches are the interface of the data path:
+ * what the kernel can take or give in one call (UDP_SEGMENT, UDP_GRO, recvmmsg, sendmmsg) is decided behind it, so a
+ * caller only ever sees "a run of datagrams to one endpoint, all but the last of segment_bytes".
  * ICMP errors the kernel reports on sending (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH ...) are hints: they are counted
- * and never stop a batch. Every datagram goes with DF set, and the kernel keeps no path MTU: EMSGSIZE means the outgoing
- * link's MTU.
+ * and never stop a batch. Every datagram goes with DF set, and the kernel keeps no path MTU: EMSGSIZE means the
+ * outgoing link's MTU.
  * Thread: a socket's receive side belongs to one thread; sending is allowed from any. */
 #ifndef DAEMON_NET_UDP_H
 #define DAEMON_NET_UDP_H
