@@ -391,8 +391,8 @@ static void count_error(struct send_result *result, unsigned run, int error)
 }
 
 /* Sends what UDP_SEGMENT was refused for, datagram by datagram. EIO says that the way out cannot checksum (no offload,
- * or IPsec on top); EINVAL says the same of older kernels, but also that a segment is longer than the link's MTU or that
- * the address is no good. Only datagrams that go through alone show that segmentation was to blame. */
+ * or IPsec on top); EINVAL says the same of older kernels, but also that a segment is longer than the link's MTU or
+ * that the address is no good. Only datagrams that go through alone show that segmentation was to blame. */
 static int resend_plain(struct udp *udp, const struct send_batch *b, unsigned i, struct send_result *result)
 {
 	struct iovec iov = { .iov_base = b->iov[i].iov_base };
