@@ -11,8 +11,8 @@
 /* ------------------------------------------------------------------ timer */
 
 /* A timerfd, not a uv_timer_t: that one counts CLOCK_MONOTONIC, which stands still in suspend, so an instant that
- * passed meanwhile would be late by the whole night; and it takes delays from a cached time, so it fires early or has to
- * be rounded. Armed with an absolute instant this one fires once, not before it, and asks for no other wake-up. */
+ * passed meanwhile would be late by the whole night; and it takes delays from a cached time, so it fires early or has
+ * to be rounded. Armed with an absolute instant this one fires once, not before it, and asks for no other wake-up. */
 struct loop_timer {
 	uv_poll_t poll;
 	int fd;
