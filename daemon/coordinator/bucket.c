@@ -15,8 +15,8 @@ bool bucket_take(struct bucket *b, uint32_t per_s, uint32_t burst, uint64_t now_
 	if (now_ms > b->refilled_ms) {
 		uint64_t elapsed_ms = now_ms - b->refilled_ms;
 
-		/* A token a second is a thousandth of one a millisecond. Past the time a refill takes, the product is not
-		 * needed and could overflow. */
+		/* A token a second is a thousandth of one a millisecond. Past the time a refill takes, the product is
+		 * not needed and could overflow. */
 		if (!per_s || elapsed_ms >= full / per_s)
 			b->left_milli = per_s ? full : b->left_milli;
 		else

@@ -1,10 +1,9 @@
 /* daemon/coordinator/directory.h - the members of the network, by key, name, overlay address and id
  *
- * Built from the configuration's member blocks and the leases of the store. A reload changes what the file says and keeps
- * what is known of a member's registration; members live at one place until they are removed. The version rises with every
- * change that a member record shows, its online flag too, and begins where the owner says (a clock), so that it rises
- * across restarts as well.
- * No sockets. Thread: loop. */
+ * Built from the configuration's member blocks and the leases of the store. A reload changes what the file says and
+ * keeps what is known of a member's registration; members live at one place until they are removed. The version rises
+ * with every change that a member record shows, its online flag too, and begins where the owner says (a clock), so
+ * that it rises across restarts as well. No sockets. Thread: loop. */
 #ifndef DAEMON_COORDINATOR_DIRECTORY_H
 #define DAEMON_COORDINATOR_DIRECTORY_H
 
@@ -60,7 +59,8 @@ void directory_changes_fini(struct directory_changes *c);
 struct directory *directory_new(struct store *store, uint64_t first_version);
 void directory_free(struct directory *d);
 
-/* Makes the directory what `config` says. 0, or -ENOMEM with nothing changed. Members that get no lease stay with id 0. */
+/* Makes the directory what `config` says. 0, or -ENOMEM with nothing changed. Members that get no lease stay with id
+ * 0. */
 int directory_load(struct directory *d, const struct config *config, struct directory_changes *changes);
 /* Tries again to lease a number to a member without one. 0, -ENOSPC, -EADDRNOTAVAIL, ... */
 int directory_lease(struct directory *d, struct member *m);

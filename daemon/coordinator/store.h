@@ -1,8 +1,9 @@
 /* daemon/coordinator/store.h - what the coordinator must not lose: who has which host number
  *
- * A lease gives a key its member id, which is also the host number of its overlay addresses. Leases outlive restarts, and a
- * member's absence from the configuration until the prefix runs out of numbers. SQLite file, WAL, synchronous=FULL: a lease that was given is
- * on the disk. A new file is made aside and renamed into place, so that an empty or short one is always damage.
+ * A lease gives a key its member id, which is also the host number of its overlay addresses. Leases outlive restarts,
+ * and a member's absence from the configuration until the prefix runs out of numbers. SQLite file, WAL,
+ * synchronous=FULL: a lease that was given is on the disk. A new file is made aside and renamed into place, so that
+ * an empty or short one is always damage.
  * Thread: loop.  Errors: negative errno; -ENOSPC is a full disk, -EADDRNOTAVAIL a full prefix. */
 #ifndef DAEMON_COORDINATOR_STORE_H
 #define DAEMON_COORDINATOR_STORE_H
@@ -17,8 +18,8 @@
 
 struct store;
 
-/* Opens the file at `path`, or makes it. On failure (-EUCLEAN: not ours, or damaged; it is left as it is) `error` gets a
- * sentence that names the file. */
+/* Opens the file at `path`, or makes it. On failure (-EUCLEAN: not ours, or damaged; it is left as it is) `error`
+ * gets a sentence that names the file. */
 int store_open(struct store **out, const char *path, char *error, size_t capacity);
 void store_close(struct store *s); /* NULL is fine */
 

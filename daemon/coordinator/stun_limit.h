@@ -1,8 +1,8 @@
 /* daemon/coordinator/stun_limit.h - how many STUN requests of strangers are answered
  *
- * Per source prefix (/32, /64) and in all. The table has a fixed size and a key of its own, so that spoofed sources neither
- * grow it nor choose whom they push out; a source that was pushed out starts with a full bucket, and the limit over all still
- * holds.  Time is handed in. Thread: one. */
+ * Per source prefix (/32, /64) and in all. The table has a fixed size and a key of its own, so that spoofed sources
+ * neither grow it nor choose whom they push out; a source that was pushed out starts with a full bucket, and the
+ * limit over all still holds.  Time is handed in. Thread: one. */
 #ifndef DAEMON_COORDINATOR_STUN_LIMIT_H
 #define DAEMON_COORDINATOR_STUN_LIMIT_H
 

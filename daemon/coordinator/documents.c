@@ -1,0 +1,174 @@
+#include "daemon/coordinator/role_private.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base/clock.h"
+
+static json_t *time_of(uint64_t at_ms)
+{
+	char text[CLOCK_TEXT_BYTES];
+
+	return json_string(clock_text(at_ms, text));
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text[0] ? json_string(text) : json_null();
+}
+
+static json_t *prefix_or_null(const struct prefix *p)
+{
+	struct prefix network = { .ip = prefix_network(p), .bits = p->bits };
+	char text[ADDR_TEXT_BYTES];
+
+	return p->ip.len ? json_string(prefix_to_text(&network, text)) : json_null();
+}
+
+struct timespec config_file_mtime(const struct config *config)
+{
+	struct stat st;
+
+	return stat(config->path, &st) == 0 ? st.st_mtim : (struct timespec){ 0 };
+}
+
+static json_t *config_state(const struct coordinator *c)
+{
+	struct timespec now = config_file_mtime(c->config);
+	bool is_changed = now.tv_sec != c->loaded_mtime.tv_sec || now.tv_nsec != c->loaded_mtime.tv_nsec;
+
+	return json_pack("{s:s, s:o, s:b, s:o}", "path", c->config->path, "loaded", time_of(c->loaded_ms),
+			 "changed_on_disk", is_changed, "last_error", text_or_null(c->reload_error));
+}
+
+/* "aes-256-gcm (libsodium)": suite and who computes it here. */
+static json_t *ciphers(uint16_t suites)
+{
+	json_t *array = json_array();
+
+	for (int suite = AEAD_SUITE_COUNT - 1; suite > AEAD_NONE; suite--) {
+		const struct aead_impl *impl = aead_impl_of((enum aead_suite)suite);
+
+		if (impl && suites & (1u << suite))
+			json_array_append_new(
+				array, json_sprintf("%s (%s)", aead_suite_name((enum aead_suite)suite), impl->name));
+	}
+	return array;
+}
+
+static json_t *counters(const struct counters *from)
+{
+	uint64_t sum[COUNTER_COUNT] = { 0 };
+	json_t *object = json_object();
+
+	counters_sum(sum, from);
+	for (int i = 0; i < COUNTER_COUNT; i++)
+		json_object_set_new(object, counter_name((enum counter)i), json_integer((json_int_t)sum[i]));
+	return object;
+}
+
+static json_t *listening(const struct coordinator *c)
+{
+	json_t *udp = json_array(), *tcp = json_array();
+
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
+		if (ports_number(c->ports, i))
+			json_array_append_new(udp, json_integer(ports_number(c->ports, i)));
+	}
+	for (unsigned i = 0; i < c->config->listen.n_tcp_ports; i++)
+		json_array_append_new(tcp, json_integer(c->config->listen.tcp_ports[i]));
+	return json_pack("{s:o, s:o}", "udp", udp, "tcp", tcp);
+}
+
+static json_t *notices(const struct coordinator *c)
+{
+	json_t *array = json_array();
+	const struct member *m;
+	unsigned n_unleased = 0;
+
+	for (unsigned i = 0; (m = directory_at(c->directory, i)); i++)
+		n_unleased += m->id == 0;
+	if (n_unleased)
+		json_array_append_new(
+			array, json_sprintf("%u members have no address: the prefix or the disk is full", n_unleased));
+	if (c->reload_error[0])
+		json_array_append_new(array, json_string("the last reload failed; the settings before it are in use"));
+	return array;
+}
+
+json_t *document_status(const struct coordinator *c)
+{
+	const struct config *config = c->config;
+	const struct udp *udp = ports_udp(c->ports);
+	uint64_t now_ms = clock_now_ms();
+	char key[KEY_TEXT_BYTES];
+
+	return json_pack(
+		"{s:s, s:o, s:s, s:s, s:s, s:i, s:I, s:o, s:s, s:[], s:n, s:i, s:{s:b, s:b}, s:o, s:o,"
+		" s:{s:s, s:o, s:o}, s:{s:i, s:i}, s:{s:b, s:I, s:I}, s:o, s:o}",
+		"schema", "warren.status/1", "time", time_of(now_ms), "role", "coordinator", "name", config->name,
+		"version", WARREN_VERSION, "pid", (int)getpid(), "uptime_s",
+		(json_int_t)((now_ms - c->started_ms) / 1000), "config", config_state(c), "key",
+		pubkey_to_text(&c->identity.public, key), "addresses", "tun", "workers", 1, "offload", "gso",
+		udp->has_gso, "gro", udp->has_gro, "ciphers", ciphers(c->identity.suites), "listen", listening(c),
+		"network", "name", config->network.name, "prefix", prefix_or_null(&config->network.prefix), "prefix6",
+		prefix_or_null(&config->network.prefix6), "members", "total", (int)directory_count(c->directory),
+		"online", (int)directory_online(c->directory), "relay", "enabled", config->relay.enabled,
+		"rate_per_peer", (json_int_t)config->relay.rate_per_peer, "rate_total",
+		(json_int_t)config->relay.rate_total, "counters", counters(&c->counters), "notices", notices(c));
+}
+
+static json_t *member_document(const struct member *m)
+{
+	char key[KEY_TEXT_BYTES], text[ADDR_TEXT_BYTES];
+	json_t *ips = json_array();
+
+	if (m->address.len)
+		json_array_append_new(ips, json_string(ip_to_text(&m->address, text)));
+	if (m->address6.len)
+		json_array_append_new(ips, json_string(ip_to_text(&m->address6, text)));
+	return json_pack("{s:s, s:s, s:o, s:s, s:b, s:n, s:o, s:I, s:I, s:o, s:n}", "name", m->name, "key",
+			 pubkey_to_text(&m->key, key), "ips", ips, "state", m->registration ? "up" : "down", "online",
+			 m->registration != NULL, "path", "rtt_ms",
+			 m->rtt_us && m->registration ? json_real(m->rtt_us / 1000.0) : json_null(), "rx_bytes",
+			 (json_int_t)m->relayed_from, "tx_bytes", (json_int_t)m->relayed_to, "last_seen",
+			 m->seen_ms ? time_of(m->seen_ms) : json_null(), "why");
+}
+
+json_t *document_peers(const struct coordinator *c)
+{
+	json_t *peers = json_array();
+	const struct member *m;
+
+	for (unsigned i = 0; (m = directory_at(c->directory, i)); i++)
+		json_array_append_new(peers, member_document(m));
+	return json_pack("{s:s, s:o, s:s, s:s, s:o}", "schema", "warren.peers/1", "time", time_of(clock_now_ms()),
+			 "net", c->service.network, "self", c->config->name, "peers", peers);
+}
+
+json_t *document_version(void)
+{
+	return json_pack("{s:s, s:s}", "schema", "warren.version/1", "version", WARREN_VERSION);
+}
+
+/* "a, b" -> ["a", "b"] */
+static json_t *names_of(const char *list)
+{
+	json_t *array = json_array();
+
+	while (*list) {
+		size_t len = strcspn(list, ",");
+
+		json_array_append_new(array, json_stringn(list, len));
+		list += len;
+		list += strspn(list, ", ");
+	}
+	return array;
+}
+
+json_t *document_reload(const struct coordinator_reload_result *result)
+{
+	return json_pack("{s:s, s:b, s:o, s:o, s:o}", "schema", "warren.reload/1", "ok", result->ok, "error",
+			 text_or_null(result->error), "applied", names_of(result->applied), "restart",
+			 names_of(result->restart));
+}

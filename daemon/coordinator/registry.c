@@ -1,0 +1,259 @@
+#include "daemon/coordinator/registry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/net/loop.h"
+#include "daemon/net/stream.h"
+
+struct registry {
+	struct service *service;
+	const struct identity *identity;
+	struct counters *counters;
+	struct stream_listener *listeners[CONFIG_TCP_PORTS_MAX];
+	struct loop_timer *timer;
+	uint64_t timer_ms;             /* what it is set to */
+	struct registration *all;      /* oldest first */
+	struct registration *finished; /* to be freed when no event is being handled */
+	unsigned depth;                /* of events being handled */
+	bool is_closing;               /* registry_close: nobody is told */
+};
+
+/* ---------------------------------------------------------------- lifetimes */
+
+/* Sending to one registration can end another, deep below an event of the first: what ended is only put aside, and
+ * freed when the outermost event is over. */
+static void enter(struct registry *g)
+{
+	g->depth++;
+}
+
+static void leave(struct registry *g)
+{
+	struct registration *r, *tmp;
+
+	if (--g->depth > 0)
+		return;
+	DL_FOREACH_SAFE(g->finished, r, tmp) {
+		DL_DELETE(g->finished, r);
+		registration_fini(r);
+		free(r);
+	}
+}
+
+static void on_registration_close(void *arg, struct registration *r)
+{
+	struct registry *g = arg;
+
+	enter(g);
+	stream_close(r->stream);
+	r->stream = NULL;
+	DL_DELETE(g->all, r);
+	DL_APPEND(g->finished, r);
+	if (!g->is_closing)
+		service_closed(g->service, r, clock_now_ms());
+	leave(g);
+}
+
+/* ---------------------------------------------------------------- what a registration asks for */
+
+static void on_send(void *arg, struct registration *r, const uint8_t *body, size_t len)
+{
+	(void)arg;
+	/* A frame that got lost leaves a gap in the sealed stream. What ended by itself is told by on_stream_closed. */
+	if (r->stream && stream_send(r->stream, body, len, false) == -ENOMEM)
+		registration_close(r);
+}
+
+static bool is_congested(void *arg, const struct registration *r)
+{
+	(void)arg;
+	return !r->stream || stream_queued(r->stream) > STREAM_QUEUE_SOFT_BYTES;
+}
+
+static struct member *on_find(void *arg, const struct registration *r, const struct pubkey *key)
+{
+	return service_find(((struct registry *)arg)->service, r, key);
+}
+
+static void on_registering(void *arg, struct registration *r, const struct wire_register *m, uint64_t now_ms)
+{
+	service_registering(((struct registry *)arg)->service, r, m, now_ms);
+}
+
+static void on_message(void *arg, struct registration *r, int type, uint8_t *data, size_t len, uint64_t now_ms)
+{
+	service_message(((struct registry *)arg)->service, r, type, data, len, now_ms);
+}
+
+static const struct registration_env registration_env = {
+	.send = on_send,
+	.is_congested = is_congested,
+	.close = on_registration_close,
+	.find = on_find,
+	.registering = on_registering,
+	.message = on_message,
+};
+
+/* ---------------------------------------------------------------- time */
+
+/* Deadlines move later with every frame; the timer looks again when it fires instead of being set each time. */
+static void on_timer(void *arg)
+{
+	struct registry *g = arg;
+	struct registration *r, *tmp;
+	uint64_t now_ms = clock_now_ms(), next_ms = UINT64_MAX;
+
+	enter(g);
+	/* Those that end in the loop stay allocated, but the next one may have been moved to the other list: start
+	 * over. */
+again:
+	DL_FOREACH_SAFE(g->all, r, tmp) {
+		if (registration_deadline_ms(r) <= now_ms) {
+			registration_close(r);
+			goto again;
+		}
+	}
+	DL_FOREACH(g->all, r) {
+		uint64_t deadline_ms = registration_deadline_ms(r);
+
+		next_ms = deadline_ms < next_ms ? deadline_ms : next_ms;
+	}
+	leave(g);
+	g->timer_ms = next_ms;
+	loop_timer_set(g->timer, next_ms);
+}
+
+static void timer_not_after(struct registry *g, uint64_t at_ms)
+{
+	if (at_ms >= g->timer_ms)
+		return;
+	g->timer_ms = at_ms;
+	loop_timer_set(g->timer, at_ms);
+}
+
+/* ---------------------------------------------------------------- streams */
+
+static void on_frame(void *arg, struct stream *s, uint8_t *body, size_t len)
+{
+	struct registration *r = arg;
+	struct registry *g = r->arg;
+
+	(void)s;
+	enter(g);
+	registration_on_frame(r, body, len, clock_now_ms());
+	leave(g);
+}
+
+static void on_stream_closed(void *arg, struct stream *s, int reason)
+{
+	struct registration *r = arg;
+	struct registry *g = r->arg;
+
+	(void)s;
+	enter(g);
+	if (reason == -EBADMSG)
+		counters_inc(g->counters, COUNTER_control_bad_frame);
+	r->stream = NULL; /* it closes by itself */
+	registration_close(r);
+	leave(g);
+}
+
+static const struct stream_events stream_events = {
+	.on_frame = on_frame,
+	.on_closed = on_stream_closed,
+};
+
+/* Ends the oldest connection that is not confirmed if there are too many of them. */
+static void bound_unconfirmed(struct registry *g)
+{
+	struct registration *r, *oldest = NULL;
+	unsigned n = 0;
+
+	DL_FOREACH(g->all, r) {
+		if (r->state == REGISTRATION_REGISTERED)
+			continue;
+		oldest = oldest ? oldest : r;
+		n++;
+	}
+	if (n > REGISTRY_UNCONFIRMED_MAX) {
+		counters_inc(g->counters, COUNTER_handshake_rate_limited);
+		registration_close(oldest);
+	}
+}
+
+static void on_accept(void *arg, struct stream *s)
+{
+	struct registry *g = arg;
+	struct registration *r = calloc(1, sizeof(*r));
+	uint64_t now_ms = clock_now_ms();
+
+	if (!r) {
+		stream_close(s);
+		return;
+	}
+	registration_init(r, &registration_env, g, g->identity, g->counters, stream_peer(s), now_ms);
+	r->stream = s;
+	stream_set_arg(s, r);
+	enter(g);
+	DL_APPEND(g->all, r);
+	bound_unconfirmed(g);
+	leave(g);
+	timer_not_after(g, now_ms + REGISTRATION_HANDSHAKE_MS);
+}
+
+/* ---------------------------------------------------------------- open and close */
+
+int registry_open(struct registry **out, uv_loop_t *loop, const struct config *config, struct service *service,
+		  const struct identity *identity, struct counters *counters, char *error, size_t capacity)
+{
+	struct registry *g = calloc(1, sizeof(*g));
+	int ret;
+
+	if (!g) {
+		snprintf(error, capacity, "no memory");
+		return -ENOMEM;
+	}
+	g->service = service;
+	g->identity = identity;
+	g->counters = counters;
+	g->timer_ms = UINT64_MAX;
+	ret = loop_timer_open(&g->timer, loop, on_timer, g);
+	if (ret)
+		snprintf(error, capacity, "timer: %s", strerror(-ret));
+	for (unsigned i = 0; ret == 0 && i < config->listen.n_tcp_ports; i++) {
+		uint16_t port = config->listen.tcp_ports[i];
+
+		ret = stream_listen(&g->listeners[i], loop, &config->listen.address, port, &stream_events, on_accept,
+				    g);
+		if (ret)
+			snprintf(error, capacity, "TCP port %u: %s", port, strerror(-ret));
+	}
+	if (ret)
+		registry_close(g);
+	else
+		*out = g;
+	return ret;
+}
+
+void registry_close(struct registry *g)
+{
+	if (!g)
+		return;
+	g->is_closing = true;
+	enter(g);
+	for (unsigned i = 0; i < CONFIG_TCP_PORTS_MAX; i++) {
+		if (g->listeners[i])
+			stream_listener_close(g->listeners[i]);
+	}
+	while (g->all)
+		registration_close(g->all);
+	if (g->timer)
+		loop_timer_close(g->timer);
+	leave(g);
+	free(g);
+}

@@ -1,0 +1,24 @@
+/* daemon/coordinator/registry.h - the control connections: TCP listeners, streams and their timers
+ *
+ * Ties each accepted stream to a struct registration and hands the registration's events to the service. At most
+ * REGISTRY_UNCONFIRMED_MAX connections are in their handshake; one more ends the oldest of them, so that strangers
+ * who say nothing keep nobody out.  Thread: loop. */
+#ifndef DAEMON_COORDINATOR_REGISTRY_H
+#define DAEMON_COORDINATOR_REGISTRY_H
+
+#include <uv.h>
+
+#include "daemon/coordinator/service.h"
+
+#define REGISTRY_UNCONFIRMED_MAX 64
+
+struct registry;
+
+/* Listens on config's tcp_ports. Borrows the service, identity and counters. On failure `error` says which port and
+ * why. */
+int registry_open(struct registry **out, uv_loop_t *loop, const struct config *config, struct service *service,
+		  const struct identity *identity, struct counters *counters, char *error, size_t capacity);
+/* Ends all connections; nobody is told. NULL is fine. */
+void registry_close(struct registry *r);
+
+#endif

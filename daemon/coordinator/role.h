@@ -1,0 +1,34 @@
+/* daemon/coordinator/role.h - the coordinator role: registers members, introduces them, relays for them
+ *
+ * Joins store, directory, control connections, UDP ports and the control socket. The config stays the caller's and must
+ * outlive the coordinator, until coordinator_reload took a newer one.  Thread: loop. */
+#ifndef DAEMON_COORDINATOR_ROLE_H
+#define DAEMON_COORDINATOR_ROLE_H
+
+#include <uv.h>
+
+#include "daemon/config/config.h"
+
+struct coordinator;
+
+/* Opens everything and starts. Negative errno, after having logged what failed and why. */
+int coordinator_start(struct coordinator **out, uv_loop_t *loop, const struct config *config,
+		      const struct seckey *secret);
+
+/* Where the `reload` command asks for a reload; main reads the file again and calls coordinator_reload. */
+struct coordinator_reload_result {
+	bool ok;
+	char error[CONFIG_ERROR_BYTES];
+	char applied[512], restart[512]; /* key names, comma-separated */
+};
+typedef void coordinator_reload_fn(void *arg, struct coordinator_reload_result *result);
+void coordinator_on_reload(struct coordinator *c, coordinator_reload_fn *fn, void *arg);
+/* Applies what can be applied while running. After 0 the coordinator uses new_config and the old one may be freed. */
+int coordinator_reload(struct coordinator *c, const struct config *new_config, char *error, size_t capacity);
+/* A reload that failed before coordinator_reload, for `status`; "" once one succeeded. */
+void coordinator_set_reload_error(struct coordinator *c, const char *error);
+
+/* Ends all connections; handles close on the loop's next turns. NULL is fine. */
+void coordinator_stop(struct coordinator *c);
+
+#endif
