@@ -1,0 +1,72 @@
+#include "daemon/path/path.h"
+
+bool path_addr_equal(const struct path_addr *a, const struct path_addr *b)
+{
+	if (a->kind != b->kind || a->coordinator != b->coordinator)
+		return false;
+	return a->kind != PATH_UDP || endpoint_equal(&a->endpoint, &b->endpoint);
+}
+
+const char *path_kind_name(const struct path *p)
+{
+	switch (p->addr.kind) {
+	case PATH_UDP:
+		return p->is_lan ? "lan" : "direct";
+	case PATH_RELAY_UDP:
+	case PATH_RELAY_TCP:
+		return "relay";
+	case PATH_NONE:
+		break;
+	}
+	return "none";
+}
+
+const char *path_transport_name(const struct path_addr *a)
+{
+	switch (a->kind) {
+	case PATH_UDP:
+	case PATH_RELAY_UDP:
+		return "udp";
+	case PATH_RELAY_TCP:
+		return "tcp";
+	case PATH_NONE:
+		break;
+	}
+	return "none";
+}
+
+const char *path_state_name(enum path_state s)
+{
+	switch (s) {
+	case PATH_NOT_TRIED:
+		return "not tried";
+	case PATH_PROBING:
+		return "probing";
+	case PATH_FAILED:
+		return "failed";
+	case PATH_STANDBY:
+		return "standby";
+	case PATH_IN_USE:
+		return "in use";
+	}
+	return "unknown";
+}
+
+const char *candidate_kind_name(enum candidate_kind k)
+{
+	switch (k) {
+	case CANDIDATE_HOST:
+		return "host";
+	case CANDIDATE_REFLEXIVE:
+		return "reflexive";
+	case CANDIDATE_PEER_REFLEXIVE:
+		return "peer-reflexive";
+	case CANDIDATE_MAPPED:
+		return "mapped";
+	case CANDIDATE_CONFIGURED:
+		return "configured";
+	case CANDIDATE_OTHER:
+		break;
+	}
+	return "other";
+}

@@ -1,0 +1,52 @@
+/* daemon/path/path.h - a way to reach one peer
+ *
+ * Values only. The loop owns every struct path; workers get copies of its address in their snapshot. */
+#ifndef DAEMON_PATH_PATH_H
+#define DAEMON_PATH_PATH_H
+
+#include "daemon/base/addr.h"
+#include "daemon/wire/candidates.h"
+
+enum path_kind {
+	PATH_NONE = 0,
+	PATH_UDP,       /* straight to an endpoint: "lan" or "direct" */
+	PATH_RELAY_UDP, /* through a coordinator, our half over UDP */
+	PATH_RELAY_TCP, /* through a coordinator, over its control connection */
+};
+
+/* Which way a datagram goes or came; equal addresses are one path. */
+struct path_addr {
+	enum path_kind kind;
+	uint8_t coordinator;      /* relays: index into the node's coordinators; else 0 */
+	struct endpoint endpoint; /* PATH_UDP: the peer's; else none */
+};
+
+enum path_state {
+	PATH_NOT_TRIED,
+	PATH_PROBING,
+	PATH_FAILED,  /* a round of probes went unanswered */
+	PATH_STANDBY, /* answered, but another is better */
+	PATH_IN_USE,
+};
+
+struct path {
+	struct path_addr addr;
+	enum candidate_kind candidate; /* PATH_UDP: where the endpoint came from */
+	bool is_lan;                   /* PATH_UDP: on one of our links, or a private address that answered */
+	enum path_state state;
+	uint32_t n_sent, n_answered; /* probes, all rounds */
+	uint32_t rtt_us;             /* smoothed (RFC 6298); 0: unknown */
+	uint64_t last_sent_ms;       /* 0: never */
+	uint64_t last_answer_ms;     /* last proof that datagrams get there and back; 0: never */
+	uint64_t since_ms;           /* when it entered its state */
+};
+
+bool path_addr_equal(const struct path_addr *a, const struct path_addr *b);
+/* "lan", "direct", "relay" */
+const char *path_kind_name(const struct path *p);
+/* "udp", "tcp" */
+const char *path_transport_name(const struct path_addr *a);
+const char *path_state_name(enum path_state s);         /* "in use", "standby", ... */
+const char *candidate_kind_name(enum candidate_kind k); /* "host", "reflexive", ... */
+
+#endif

@@ -1,0 +1,201 @@
+/* Probes and their answers.
+ *
+ * An answer proves one path and nothing else: it counts once, for the path and the id the probe was sent with, and not
+ * for long. What strangers can cause by naming endpoints, or by sending to us from many, is bounded by budgets. */
+#include "daemon/path/path_set_private.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#define RTT_LEAST_US 500 /* the clock here counts milliseconds, and 0 says "unknown" */
+
+/* ---------------------------------------------------------------- budgets */
+
+uint64_t path_budget_free_ms(const struct path_budget *b)
+{
+	return b->sent_ms[b->next] ? b->sent_ms[b->next] + PATH_BUDGET_MS : 0;
+}
+
+void path_budget_spend(struct path_budget *b, uint64_t now_ms)
+{
+	b->sent_ms[b->next] = now_ms;
+	b->next = (b->next + 1) % PATH_BUDGET_PROBES;
+}
+
+void path_budget_reset(struct path_budget *b)
+{
+	*b = (struct path_budget){ 0 };
+}
+
+/* ---------------------------------------------------------------- outstanding probes */
+
+void path_outstanding_forget(struct path_set *set, const struct path_entry *e)
+{
+	for (unsigned i = 0; i < PATH_OUTSTANDING_MAX; i++)
+		if (!e || set->outstanding[i].entry == e)
+			set->outstanding[i].entry = NULL;
+}
+
+/* A free place, else that of the oldest probe, whose answer is the least likely to come. */
+static struct path_outstanding *outstanding_place(struct path_set *set)
+{
+	struct path_outstanding *oldest = &set->outstanding[0];
+
+	for (unsigned i = 0; i < PATH_OUTSTANDING_MAX; i++) {
+		struct path_outstanding *o = &set->outstanding[i];
+
+		if (!o->entry)
+			return o;
+		if (o->sent_ms < oldest->sent_ms)
+			oldest = o;
+	}
+	return oldest;
+}
+
+static struct path_outstanding *outstanding_find(struct path_set *set, const uint8_t *id, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < PATH_OUTSTANDING_MAX; i++) {
+		struct path_outstanding *o = &set->outstanding[i];
+
+		if (o->entry && now_ms - o->sent_ms <= PATH_PROBE_LIFE_MS && memcmp(o->id, id, sizeof(o->id)) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+void path_probe_send(struct path_set *set, struct path_entry *e, uint64_t now_ms)
+{
+	struct path_outstanding *o = outstanding_place(set);
+	struct wire_probe probe = { .size = WIRE_PROBE_BYTES };
+
+	randombytes_buf(probe.id, sizeof(probe.id));
+	memcpy(o->id, probe.id, sizeof(o->id));
+	o->entry = e;
+	o->sent_ms = now_ms;
+	e->path.n_sent++;
+	e->path.last_sent_ms = now_ms;
+	set->env->send(set->arg, &e->path.addr, &probe);
+}
+
+/* ---------------------------------------------------------------- what arrives */
+
+static void check_soon(struct path_entry *e, uint64_t now_ms)
+{
+	if (now_ms < e->urgent_ms)
+		e->urgent_ms = now_ms;
+}
+
+void path_set_on_probe(struct path_set *set, const struct path_addr *from, const struct wire_probe *probe,
+		       uint64_t now_ms)
+{
+	struct wire_probe reply = { .is_reply = true, .size = probe->size };
+	struct path_entry *e = path_find(set, from);
+
+	set->now_ms = now_ms;
+	memcpy(reply.id, probe->id, sizeof(reply.id));
+	if (from->kind == PATH_UDP)
+		reply.observed = from->endpoint;
+	set->env->send(set->arg, from, &reply);
+
+	if (!e && from->kind == PATH_UDP)
+		e = path_add_peer_reflexive(set, &from->endpoint, now_ms);
+	if (e && set->is_running && e->is_usable && !path_is_trusted(set, e, now_ms))
+		check_soon(e, now_ms);
+}
+
+void path_set_on_data(struct path_set *set, const struct path_addr *from, uint64_t now_ms)
+{
+	struct path_entry *e;
+
+	set->now_ms = now_ms;
+	/* Whoever can replay our peer's datagrams from any address must not make us probe them all. */
+	if (!set->is_running || now_ms < set->stranger_ms)
+		return;
+	e = path_find(set, from);
+	if (!e && from->kind == PATH_UDP)
+		e = path_add_peer_reflexive(set, &from->endpoint, now_ms);
+	if (!e || !e->is_usable || path_is_trusted(set, e, now_ms))
+		return;
+	set->stranger_ms = now_ms + PATH_STRANGER_MS;
+	check_soon(e, now_ms);
+}
+
+/* An answer sent to a relay may come back through the other transport of the same relay. */
+static bool is_answer_from(const struct path_addr *sent_to, const struct path_addr *from)
+{
+	if (sent_to->kind == PATH_UDP || from->kind == PATH_UDP)
+		return path_addr_equal(sent_to, from);
+	return from->kind != PATH_NONE && sent_to->coordinator == from->coordinator;
+}
+
+static void rtt_sample(struct path *p, uint64_t rtt_us) /* RFC 6298 section 2 */
+{
+	if (rtt_us < RTT_LEAST_US)
+		rtt_us = RTT_LEAST_US;
+	p->rtt_us = p->rtt_us ? (uint32_t)((7 * (uint64_t)p->rtt_us + rtt_us) / 8) : (uint32_t)rtt_us;
+}
+
+static void answered(struct path_set *set, struct path_entry *e, uint64_t now_ms)
+{
+	struct path *p = &e->path;
+	bool is_current = e == set->current;
+
+	/* What it was half a minute ago proves nothing; the one in use is watched instead. */
+	if (!is_current && !path_is_relay(e) && now_ms - p->last_answer_ms > PATH_FRESH_MS)
+		e->n_proofs = 0;
+	p->last_answer_ms = now_ms;
+	if (is_current && !e->is_given_up)
+		e->n_proofs = PATH_PROOFS;
+	else if (e->n_proofs < PATH_PROOFS)
+		e->n_proofs++;
+	if (p->addr.kind == PATH_UDP && (ip_is_private(&p->addr.endpoint.ip) || ip_is_link_local(&p->addr.endpoint.ip)))
+		p->is_lan = true;
+	if (path_is_proven(e)) {
+		e->is_given_up = false;
+		path_schedule_end(e);
+		if (!is_current)
+			path_state_set(e, PATH_STANDBY, now_ms);
+	} else {
+		check_soon(e, now_ms);
+	}
+	if (is_current)
+		path_watch_end(set);
+	path_choose(set, now_ms);
+}
+
+void path_set_on_reply(struct path_set *set, const struct path_addr *from, const struct wire_probe *probe,
+		       uint64_t now_ms)
+{
+	struct path_outstanding *o = outstanding_find(set, probe->id, now_ms);
+	struct path_entry *e;
+
+	set->now_ms = now_ms;
+	if (!o || !is_answer_from(&o->entry->path.addr, from))
+		return;
+	e = o->entry;
+	o->entry = NULL;
+	e->path.n_answered++;
+	rtt_sample(&e->path, (now_ms - o->sent_ms) * 1000);
+	answered(set, e, now_ms);
+	if (e->path.addr.kind == PATH_UDP && !e->path.is_lan && !ip_is_none(&probe->observed.ip))
+		set->observed = probe->observed;
+}
+
+void path_set_on_handshake(struct path_set *set, const struct path_addr *addr, uint32_t rtt_us, uint64_t now_ms)
+{
+	struct path_entry *e = path_find(set, addr);
+
+	set->now_ms = now_ms;
+	if (!e && addr->kind == PATH_UDP)
+		e = path_add_peer_reflexive(set, &addr->endpoint, now_ms);
+	else if (!e && addr->kind != PATH_NONE)
+		e = path_add_relay(set, addr->kind, addr->coordinator, now_ms);
+	if (!e)
+		return;
+	e->is_usable = true;
+	if (rtt_us)
+		rtt_sample(&e->path, rtt_us);
+	e->path.last_answer_ms = now_ms;
+	e->n_proofs = PATH_PROOFS; /* two messages of ours and one of the peer's went this way */
+	answered(set, e, now_ms);
+}

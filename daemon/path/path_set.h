@@ -1,0 +1,108 @@
+/* daemon/path/path_set.h - which way to reach one peer
+ *
+ * Probes every candidate of a peer, remembers what answered, names the best path. Opens no socket, reads no clock, arms no
+ * timer: a test can live an hour of it in a millisecond. One set per peer; it lives as long as the peer is in contact.
+ * Thread: loop only.  Time: now_ms is monotonic.  After: RFC 8445, one component, no roles.
+ *
+ * Rounds. path_set_start begins a round: every candidate and relay is probed at 0, 100, 250, 500 and 1000 ms (paced
+ * PATH_PACE_MS apart), then again at 5 s and 8 s, and after that with back-off 30 s .. 5 min while no direct path is found
+ * and the peer is in contact. What has not answered after 3 s failed. No endpoint gets more than 5 of these probes in 5 s,
+ * nor more than 5 of those that something which arrived causes.
+ * A probe from an endpoint that is not known adds it as peer-reflexive and is checked at once; any probe from a candidate
+ * that is not yet proven triggers a check of it.
+ * Proof. A path is used when PATH_PROOFS (2) probes were answered over it (the second is sent as soon as the first is
+ * answered); relays and the path a handshake was answered over need one. An answer counts only for the path and the
+ * id it was sent with, within PATH_PROBE_LIFE_MS.
+ * Trust. A path in use is proven by answers and by authenticated data that arrived over it (path_set_on_data). While the peer
+ * is being sent to and nothing came for PATH_SILENCE_MS, it is probed; after 2 probes unanswered it is unsure
+ * (path_set_extra names a second path to send copies on), after PATH_DEAD_PROBES it is given up: the best other proven
+ * path is used, a new round starts, and env.silent is called so that the owner refreshes its own reflexive endpoint.
+ * A path that was silent for longer than a keepalive takes is unsure from the first of these probes on. With no other path
+ * the one given up stays in use, and all are probed once a second while data is being sent.
+ * Idle direct paths are kept open by a probe every PATH_KEEPALIVE_MS while the peer is in contact.
+ * Choice. lan, then direct IPv6 ~ direct IPv4, then relay by UDP, then relay by TCP; inside a class the lower RTT, with
+ * hysteresis: better by 10 % and 3 ms. */
+#ifndef DAEMON_PATH_PATH_SET_H
+#define DAEMON_PATH_PATH_SET_H
+
+#include "daemon/path/path.h"
+#include "daemon/wire/session.h"
+
+#define PATH_CANDIDATES_MAX 24                 /* 16 told, the rest peer-reflexive */
+#define PATH_SET_MAX (PATH_CANDIDATES_MAX + 8) /* and relays; PATH_MAX is limits.h's */
+#define PATH_PACE_MS 5
+#define PATH_PROOFS 2
+#define PATH_PROBE_LIFE_MS 5000
+#define PATH_OUTSTANDING_MAX 64
+#define PATH_SILENCE_MS 1000
+/* Under the 20 s some NATs keep a UDP binding, over the 15 s RFC 8085 section 3.5 names as the floor. */
+#define PATH_KEEPALIVE_MS 16000
+
+struct path_set;
+
+struct path_set_env {
+	/* Hands one probe, or the answer to one, to the network. Borrows; must not call back into the set. */
+	void (*send)(void *arg, const struct path_addr *to, const struct wire_probe *probe);
+	/* The path in use was given up for silence. May be NULL. Must not call back into the set. */
+	void (*silent)(void *arg);
+};
+
+/* What the owner knows of the traffic; instants, 0: never. */
+struct path_activity {
+	uint64_t last_sent_ms;     /* data to the peer, any path */
+	uint64_t path_received_ms; /* authenticated data over the path in use */
+	bool in_contact;           /* keep idle mappings open */
+};
+
+/* Makes an empty set; `arg` goes to env's functions and must outlive it. NULL if memory is short. */
+struct path_set *path_set_new(const struct path_set_env *env, void *arg);
+void path_set_free(struct path_set *set); /* NULL is fine */
+
+/* Adds a copy of a candidate. 0, -EEXIST if known (its kind is updated), -ENOSPC past PATH_CANDIDATES_MAX (a failed
+ * peer-reflexive one gives way first). During a round it is probed at once. */
+int path_set_add(struct path_set *set, const struct candidate *c, bool is_lan, uint64_t now_ms);
+/* Forgets told candidates (not peer-reflexive, not proven ones) that are not among `c`, adds the others. */
+void path_set_replace(struct path_set *set, const struct candidates *c, bool (*is_lan)(void *arg, const struct ip *ip),
+		      uint64_t now_ms);
+/* A relay can now be used, or no more. kind is PATH_RELAY_UDP or PATH_RELAY_TCP. */
+void path_set_relay(struct path_set *set, enum path_kind kind, uint8_t coordinator, bool is_usable, uint64_t now_ms);
+
+/* Starts a round from its beginning: the session is up, or something changed. */
+void path_set_start(struct path_set *set, uint64_t now_ms);
+/* No session any more: nothing is probed, no path is trusted; what was learned of candidates stays. */
+void path_set_stop(struct path_set *set, uint64_t now_ms);
+/* Our own network changed: no path is trusted until it answers anew (the one in use stays while it is checked); a round
+ * starts. */
+void path_set_network_changed(struct path_set *set, uint64_t now_ms);
+
+/* An authenticated probe or answer, and the way it came. on_probe answers through env.send. */
+void path_set_on_probe(struct path_set *set, const struct path_addr *from, const struct wire_probe *probe,
+		       uint64_t now_ms);
+void path_set_on_reply(struct path_set *set, const struct path_addr *from, const struct wire_probe *probe,
+		       uint64_t now_ms);
+/* Authenticated data came over `from`, which is not the path in use: perhaps the peer moved. At most a check. */
+void path_set_on_data(struct path_set *set, const struct path_addr *from, uint64_t now_ms);
+/* A handshake was answered over `addr`. */
+void path_set_on_handshake(struct path_set *set, const struct path_addr *addr, uint32_t rtt_us, uint64_t now_ms);
+
+/* Does what is due; the caller comes back at path_set_next_ms() (UINT64_MAX: nothing due), which is earlier or later after
+ * each call into the set. Activity is seen here only: the caller also comes when the peer gets in or out of contact, and when
+ * the first data leaves after 2 s or more without. */
+void path_set_tick(struct path_set *set, const struct path_activity *activity, uint64_t now_ms);
+uint64_t path_set_next_ms(const struct path_set *set);
+
+/* Best path, NULL when none is proven. Owned by the set, valid until it next changes. */
+const struct path *path_set_best(const struct path_set *set);
+/* While the best is unsure: a second one to send copies on; else NULL. */
+const struct path *path_set_extra(const struct path_set *set);
+/* The endpoint the peer says it saw us at in its last answer over a direct path; ip.len 0: never. */
+const struct endpoint *path_set_observed(const struct path_set *set);
+
+/* For `paths` and `why`: every path tried, in order of class. */
+unsigned path_set_count(const struct path_set *set);
+const struct path *path_set_at(const struct path_set *set, unsigned i);
+uint64_t path_set_last_round_ms(const struct path_set *set); /* 0: none yet */
+uint64_t path_set_next_round_ms(const struct path_set *set); /* UINT64_MAX: none planned */
+bool path_set_is_probing(const struct path_set *set);        /* the first 3 s of a round */
+
+#endif

@@ -1,0 +1,129 @@
+/* daemon/path/path_set_private.h - what the files of the path set share; nobody else includes it
+ *
+ * path_set.c     which paths there are, and the rounds as their owner starts and stops them
+ * path_round.c   when the next probe is due: schedule, back-off, the tick
+ * path_probe.c   probes and their answers: ids, budgets, proof
+ * path_choice.c  which path is used, and when the one in use is no longer believed */
+#ifndef DAEMON_PATH_PATH_SET_PRIVATE_H
+#define DAEMON_PATH_PATH_SET_PRIVATE_H
+
+#include "daemon/path/path_set.h"
+
+#define PATH_NEVER UINT64_MAX
+#define PATH_RELAYS_MAX (PATH_SET_MAX - PATH_CANDIDATES_MAX)
+#define PATH_PEER_REFLEXIVE_MAX (PATH_CANDIDATES_MAX - WIRE_CANDIDATES_MAX)
+
+/* Endpoints are named by others: no more than this goes to one of them, whatever asks for it. */
+#define PATH_BUDGET_PROBES 5
+#define PATH_BUDGET_MS 5000
+
+#define PATH_PROBING_MS 3000 /* a round without an answer for so long has failed */
+#define PATH_ANSWER_MS 500   /* a probe has so long before its path is called failed */
+#define PATH_BACKOFF_MIN_MS 30000
+#define PATH_BACKOFF_MAX_MS 300000
+#define PATH_SENDING_MS 2000  /* data left within this time: the peer is being sent to */
+#define PATH_LOST_MS 1000     /* nothing answers, data is being sent: everything is probed this often */
+#define PATH_FRESH_MS 30000   /* a direct path not in use is believed so long: NATs forget after 30 s */
+#define PATH_SETTLE_MS 10000  /* between two changes for the sake of RTT */
+#define PATH_STRANGER_MS 1000 /* between two checks that data from elsewhere causes */
+#define PATH_UNSURE_PROBES 2  /* unanswered */
+#define PATH_DEAD_PROBES 4    /* unanswered */
+/* Left alone longer than a keepalive would: unsure before the first probe can say so. */
+#define PATH_LONG_SILENCE_MS (PATH_KEEPALIVE_MS + 4000)
+
+/* The instants of the last probes: at most PATH_BUDGET_PROBES in any PATH_BUDGET_MS. */
+struct path_budget {
+	uint64_t sent_ms[PATH_BUDGET_PROBES]; /* 0: never */
+	unsigned next;                        /* the oldest */
+};
+
+struct path_entry {
+	struct path path;   /* what others see */
+	bool is_known;      /* the slot is taken */
+	bool is_usable;     /* relays: the owner says so; else true */
+	bool is_given_up;   /* fell silent while in use, and has not proven itself since */
+	uint8_t n_proofs;   /* answers since it was last not believed, up to PATH_PROOFS */
+	uint8_t step;       /* of the round; PATH_STEPS: none left */
+	uint64_t base_ms;   /* when its round began */
+	uint64_t urgent_ms; /* a check out of turn is due; PATH_NEVER: none */
+	/* Belong to the slot, not to the path: a peer that keeps naming new endpoints gains nothing. */
+	struct path_budget planned, urgent;
+};
+
+struct path_outstanding {
+	uint8_t id[WIRE_PROBE_ID_BYTES];
+	struct path_entry *entry; /* NULL: free */
+	uint64_t sent_ms;
+};
+
+/* Doubt about the path in use: from the first probe that asks whether it is alive to its answer. */
+struct path_watch {
+	unsigned n_sent; /* 0: no doubt */
+	uint64_t since_ms, due_ms;
+	bool was_long; /* silent for PATH_LONG_SILENCE_MS, or not believed, before the first probe */
+};
+
+struct path_set {
+	const struct path_set_env *env;
+	void *arg;
+	bool is_running; /* between start and stop */
+	bool is_probing; /* the first PATH_PROBING_MS of a round */
+	uint64_t now_ms; /* the latest time heard of */
+	uint64_t round_ms, next_round_ms;
+	uint64_t backoff_ms;  /* from the beginning of this round to the next */
+	uint64_t pace_ms;     /* no probe of a round earlier than this */
+	uint64_t stranger_ms; /* no check for data from elsewhere earlier than this */
+	uint64_t swapped_ms;  /* last change for the sake of RTT; 0: never */
+	uint64_t look_ms;     /* look at the traffic again; PATH_NEVER: when the caller comes */
+	struct path_activity activity;
+	struct path_watch watch;
+	struct path_entry *current;
+	struct endpoint observed;
+	struct path_outstanding outstanding[PATH_OUTSTANDING_MAX];
+	struct path_entry entries[PATH_SET_MAX]; /* candidates, then relays */
+};
+
+static inline bool path_is_relay(const struct path_entry *e)
+{
+	return e->path.addr.kind != PATH_UDP;
+}
+
+static inline bool path_is_proven(const struct path_entry *e)
+{
+	return e->n_proofs >= (path_is_relay(e) ? 1 : PATH_PROOFS);
+}
+
+/* path_set.c */
+struct path_entry *path_find(struct path_set *set, const struct path_addr *addr);
+struct path_entry *path_add_peer_reflexive(struct path_set *set, const struct endpoint *from, uint64_t now_ms);
+struct path_entry *path_add_relay(struct path_set *set, enum path_kind kind, uint8_t coordinator, uint64_t now_ms);
+void path_state_set(struct path_entry *e, enum path_state state, uint64_t now_ms);
+
+/* path_round.c */
+void path_round_begin(struct path_set *set, uint64_t now_ms);
+/* A round of one path's own. */
+void path_schedule(struct path_set *set, struct path_entry *e, uint64_t now_ms);
+void path_schedule_end(struct path_entry *e);
+
+/* path_probe.c */
+uint64_t path_budget_free_ms(const struct path_budget *b);
+void path_budget_spend(struct path_budget *b, uint64_t now_ms);
+void path_budget_reset(struct path_budget *b);
+void path_probe_send(struct path_set *set, struct path_entry *e, uint64_t now_ms);
+/* Answers to probes of `e` (NULL: of all) count no more. */
+void path_outstanding_forget(struct path_set *set, const struct path_entry *e);
+
+/* path_choice.c */
+unsigned path_class(const struct path_entry *e);
+/* Enough to send data on without having tried it again. */
+bool path_is_trusted(const struct path_set *set, const struct path_entry *e, uint64_t now_ms);
+void path_choose(struct path_set *set, uint64_t now_ms);
+void path_use(struct path_set *set, struct path_entry *e, uint64_t now_ms); /* NULL: none */
+void path_give_up(struct path_set *set, uint64_t now_ms);
+bool path_is_sending(const struct path_set *set, uint64_t now_ms);
+void path_watch_tick(struct path_set *set, uint64_t now_ms);
+uint64_t path_watch_next_ms(const struct path_set *set);
+void path_watch_start(struct path_set *set, uint64_t now_ms);
+void path_watch_end(struct path_set *set);
+
+#endif

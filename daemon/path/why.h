@@ -1,0 +1,44 @@
+/* daemon/path/why.h - one cause and one remedy for the path a peer has
+ *
+ * Judged from what was recorded, never from what was hoped: each cause names the facts it needs.
+ * Thread: loop. */
+#ifndef DAEMON_PATH_WHY_H
+#define DAEMON_PATH_WHY_H
+
+#include "daemon/path/path_set.h"
+
+enum why_cause {      /* names: UX "Fixed cause codes" */
+	WHY_NONE = 0, /* direct: nothing to explain */
+	WHY_UDP_BLOCKED,
+	WHY_HARD_HARD_NAT,
+	WHY_HARD_EASY_PENDING,
+	WHY_NO_COMMON_FAMILY,
+	WHY_FIREWALL_DROP,
+	WHY_PEER_OFFLINE,
+	WHY_ENDPOINT_INSIDE_MESH_ROUTE,
+	WHY_POLICY_RELAY_ONLY,
+	WHY_MTU_BLACKHOLE,
+	WHY_VERSION_MISMATCH,
+	WHY_KEY_REFUSED,
+	WHY_CLOCK_SKEW,
+	WHY_PROBING,
+};
+
+struct why_facts {
+	struct nat_facts here;
+	bool has_there;
+	struct nat_facts there;
+	bool here_has_v4, here_has_v6, there_has_v4, there_has_v6; /* usable underlay addresses */
+	bool is_idle;                                              /* nothing is being tried */
+	bool is_offline;                                           /* a coordinator says so */
+	bool handshake_unanswered;    /* initiations were sent for 5 s and more, none answered */
+	bool no_coordinator;          /* we are registered nowhere */
+	const struct path_set *paths; /* NULL: none */
+};
+
+enum why_cause why_judge(const struct why_facts *f);
+const char *why_name(enum why_cause c); /* "hard-hard-nat"; NULL for WHY_NONE */
+const char *why_text(enum why_cause c); /* one clause: "both sides change ports, so neither can guess the other's" */
+const char *why_fix(enum why_cause c);  /* one remedy; NULL where there is nothing to do */
+
+#endif
