@@ -1,0 +1,141 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/ctl.h"
+#include "daemon/base/nearest.h"
+
+const struct ctl_command ctl_commands[] = {
+	{ "status",
+	  "",
+	  0,
+	  0,
+	  "what the daemon is, is connected to and complains about",
+	  { { "check", 0, NULL, NULL, "print nothing; exit 0 if all is well, 1 if not" } },
+	  ctl_status },
+	{ "peers",
+	  "",
+	  0,
+	  0,
+	  "every member the node knows of, and the path to it",
+	  { { "state", 0, "STATE", "up|idle|down", "only those in this state" },
+	    { "path", 0, "KIND", "lan|direct|relay|tcp|none", "only those on such a path" } },
+	  ctl_peers },
+	{ "paths", "[PEER]", 0, 1, "the ways to a peer that were tried, and how they fared", { { 0 } }, ctl_paths },
+	{ "ping",
+	  "PEER",
+	  1,
+	  1,
+	  "round trips through the tunnel, and the path each took",
+	  { { "count", 'c', "N", NULL, "stop after N (4)" },
+	    { "interval", 'i', "SECONDS", NULL, "wait between two (1)" },
+	    { "until-direct", 0, NULL, NULL, "stop at the first answer over a direct path (count 30)" },
+	    { "require", 0, "KIND", "direct", "count only answers over a direct path" } },
+	  ctl_ping },
+	{ "netcheck", "", 0, 0, "what the network around this node lets through", { { 0 } }, ctl_netcheck },
+	{ "why", "PEER", 1, 1, "why the path to a peer is what it is, and what would better it", { { 0 } }, ctl_why },
+	{ "reload", "", 0, 0, "read the configuration again, and apply all of it or nothing", { { 0 } }, ctl_reload },
+	{ "key",
+	  "gen|pub",
+	  1,
+	  1,
+	  "print a new private key; print the public key of the one on stdin",
+	  { { 0 } },
+	  ctl_key },
+	{ "version", "", 0, 0, "the version of warrenctl", { { 0 } }, ctl_version },
+	{ "help", "[COMMAND]", 0, 1, "this text, or a command's", { { 0 } }, ctl_help_command },
+	{ 0 },
+};
+
+const struct ctl_command *ctl_command_find(const char *name)
+{
+	for (const struct ctl_command *c = ctl_commands; c->name; c++)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	return NULL;
+}
+
+static void print_options(const struct ctl_option *options, FILE *out)
+{
+	for (const struct ctl_option *o = options; o->name; o++) {
+		char left[64];
+		const char *value = o->choices ? o->choices : o->value;
+		int n = snprintf(left, sizeof(left), "  %c%c%s --%s%s%s", o->letter ? '-' : ' ',
+				 o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+				 o->value ? (o->letter ? " " : "=") : "", value && o->value ? value : "");
+
+		fprintf(out, "%-30s%s%s\n", left, n > 29 ? "  " : "", o->help);
+	}
+}
+
+void ctl_help(const struct ctl *ctl, FILE *out)
+{
+	const struct ctl_command *c = ctl->command;
+
+	if (c) {
+		fprintf(out, "usage: warrenctl [-n NET | -s SOCKET] %s%s%s%s\n\n%s\n", c->name,
+			c->operands[0] ? " " : "", c->operands, c->options[0].name ? " [option ...]" : "", c->help);
+		if (c->options[0].name)
+			fputs("\noptions:\n", out);
+		print_options(c->options, out);
+		fputs("\noptions of every command:\n", out);
+	} else {
+		fputs("usage: warrenctl [-n NET | -s SOCKET] COMMAND [operand] [option ...]\n\ncommands:\n", out);
+		for (c = ctl_commands; c->name; c++)
+			fprintf(out, "  %-9s %-10s %s\n", c->name, c->operands, c->help);
+		fputs("\noptions:\n", out);
+	}
+	print_options(ctl_global_options, out);
+}
+
+int ctl_help_command(struct ctl *ctl)
+{
+	struct ctl copy = *ctl;
+
+	copy.command = NULL;
+	if (ctl->n_operands > 0) {
+		copy.command = ctl_command_find(ctl->operands[0]);
+		if (!copy.command) {
+			fprintf(ctl->err, "warrenctl: there is no command \"%s\"\n", ctl->operands[0]);
+			return EXIT_BAD_USAGE;
+		}
+	}
+	ctl_help(&copy, ctl->out);
+	return EXIT_YES;
+}
+
+int ctl_version(struct ctl *ctl)
+{
+	if (ctl->is_json) {
+		json_t *document = json_pack("{s:s,s:s}", "schema", "warren.version/1", "version", WARREN_VERSION);
+
+		ctl_print_json(ctl, document);
+		json_decref(document);
+	} else {
+		fprintf(ctl->out, "warrenctl %s\n", WARREN_VERSION);
+	}
+	return EXIT_YES;
+}
+
+/* https://no-color.org: any value but an empty one. */
+static bool wants_color(const struct ctl *ctl)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (ctl->color != CTL_COLOR_AUTO)
+		return ctl->color == CTL_COLOR_ALWAYS;
+	return ctl->columns > 0 && (!no_color || no_color[0] == '\0') && (!term || strcmp(term, "dumb") != 0);
+}
+
+int ctl_run(struct ctl *ctl, int argc, char **argv)
+{
+	int code = ctl_parse(ctl, argc, argv);
+
+	if (code != EXIT_YES)
+		return code;
+	if (ctl->is_help) {
+		ctl_help(ctl, ctl->out);
+		return EXIT_YES;
+	}
+	ctl->is_colored = wants_color(ctl);
+	return ctl->command->run(ctl);
+}

@@ -1,0 +1,518 @@
+/* warrenctl as a whole, against a daemon of one canned answer each. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ctl/ctl.h"
+
+#define SECRET "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
+#define PUBLIC "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
+
+struct fixture {
+	char dir[64], socket[96];
+	char *out, *err;
+	pid_t daemon;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -1;
+	snprintf(f->dir, sizeof(f->dir), "/tmp/warren-ctl-XXXXXX");
+	if (!mkdtemp(f->dir))
+		return -1;
+	snprintf(f->socket, sizeof(f->socket), "%s/home.sock", f->dir);
+	*state = f;
+	return 0;
+}
+
+static void stop_daemon(struct fixture *f)
+{
+	if (f->daemon > 0) {
+		kill(f->daemon, SIGKILL);
+		waitpid(f->daemon, NULL, 0);
+	}
+	f->daemon = 0;
+	unlink(f->socket);
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	stop_daemon(f);
+	rmdir(f->dir);
+	free(f->out);
+	free(f->err);
+	free(f);
+	return 0;
+}
+
+/* Answers the connections in turn, each with one line, the last one again and again; "" hangs up. */
+static void serve(int fd, const char *const *answers)
+{
+	for (size_t i = 0;; i += answers[i + 1] != NULL) {
+		int client = accept(fd, NULL, NULL);
+		char request[512] = "";
+		ssize_t n = read(client, request, sizeof(request) - 1);
+
+		if (n > 0 && answers[i][0] != '\0')
+			dprintf(client, "%s\n", answers[i]);
+		close(client);
+	}
+}
+
+static void start_daemon(struct fixture *f, const char *const *answers)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	stop_daemon(f);
+	memcpy(address.sun_path, f->socket, strlen(f->socket));
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	f->daemon = fork();
+	assert_true(f->daemon >= 0);
+	if (f->daemon == 0)
+		serve(fd, answers);
+	close(fd);
+}
+
+/* Runs `warrenctl` with these words and keeps what it printed. */
+static int run_with(struct fixture *f, const char *input, const char *const *words)
+{
+	struct ctl ctl = { .socket_dir = f->dir };
+	char *argv[16] = { (char *)"warrenctl" };
+	size_t out_len, err_len;
+	int argc = 1, code;
+
+	for (; words[argc - 1] && argc < 16; argc++)
+		argv[argc] = (char *)words[argc - 1];
+	free(f->out);
+	free(f->err);
+	f->out = f->err = NULL;
+	ctl.in = fmemopen((char *)input, strlen(input), "r");
+	ctl.out = open_memstream(&f->out, &out_len);
+	ctl.err = open_memstream(&f->err, &err_len);
+	assert_true(ctl.in && ctl.out && ctl.err);
+	code = ctl_run(&ctl, argc, argv);
+	fclose(ctl.in);
+	fclose(ctl.out);
+	fclose(ctl.err);
+	return code;
+}
+
+#define RUN(f, ...) run_with(f, " ", (const char *const[]){ __VA_ARGS__, NULL })
+#define DAEMON(f, ...) start_daemon(f, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void says(const char *text, const char *words)
+{
+	if (!strstr(text, words))
+		fail_msg("\"%s\" is not in: %s", words, text);
+}
+
+static void wrong_usage_exits_64_with_a_hint(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(run_with(f, " ", (const char *const[]){ NULL }), 64);
+	says(f->err, "usage: warrenctl");
+	assert_int_equal(RUN(f, "pers"), 64);
+	says(f->err, "there is no command \"pers\" (did you mean \"peers\"?)");
+	assert_string_equal(f->out, "");
+	assert_int_equal(RUN(f, "frobnicate"), 64);
+	assert_null(strstr(f->err, "did you mean"));
+	assert_int_equal(RUN(f, "peers", "--frob"), 64);
+	says(f->err, "no option \"--frob\" of peers");
+	assert_int_equal(RUN(f, "peers", "x"), 64);
+	assert_int_equal(RUN(f, "ping"), 64);
+	says(f->err, "ping wants PEER");
+	assert_int_equal(RUN(f, "peers", "--state", "asleep"), 64);
+	says(f->err, "up|idle|down");
+	assert_int_equal(RUN(f, "peers", "--state"), 64);
+	assert_int_equal(RUN(f, "peers", "--json=2"), 64);
+	assert_int_equal(RUN(f, "peers", "--wide=1"), 64);
+	assert_int_equal(RUN(f, "ping", "bob", "-c", "x"), 64);
+	assert_int_equal(RUN(f, "ping", "bob", "-c0"), 64);
+	assert_int_equal(RUN(f, "key", "make"), 64);
+	assert_int_equal(RUN(f, "-n", "../x", "peers"), 64);
+	assert_int_equal(RUN(f, "--color=red", "peers"), 64);
+}
+
+static void help_is_data_and_exits_0(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN(f, "--help"), 0);
+	for (const struct ctl_command *c = ctl_commands; c->name; c++) {
+		says(f->out, c->name);
+		says(f->out, c->help);
+	}
+	for (const struct ctl_command *c = ctl_commands; c->name; c++) {
+		assert_int_equal(RUN(f, c->name, "--help"), 0);
+		says(f->out, c->help);
+		for (const struct ctl_option *o = c->options; o->name; o++)
+			says(f->out, o->name);
+		assert_string_equal(f->err, "");
+		assert_int_equal(RUN(f, "help", c->name), 0);
+		says(f->out, c->help);
+	}
+	assert_int_equal(RUN(f, "help", "nope"), 64);
+	assert_int_equal(RUN(f, "--version"), 0);
+	says(f->out, "warrenctl " WARREN_VERSION);
+	assert_int_equal(RUN(f, "version", "--json"), 0);
+	says(f->out, "{\"schema\":\"warren.version/1\"");
+}
+
+static void keys_need_no_daemon(void **state)
+{
+	struct fixture *f = *state;
+	char first[64];
+
+	assert_int_equal(RUN(f, "key", "gen"), 0);
+	assert_int_equal(strlen(f->out), 45);
+	snprintf(first, sizeof(first), "%s", f->out);
+	assert_int_equal(run_with(f, first, (const char *const[]){ "key", "pub", NULL }), 0);
+	assert_int_equal(strlen(f->out), 45);
+	assert_string_not_equal(f->out, first);
+	assert_int_equal(RUN(f, "key", "gen"), 0);
+	assert_string_not_equal(f->out, first);
+	/* RFC 7748 section 6.1: Alice's pair. */
+	assert_int_equal(run_with(f, SECRET, (const char *const[]){ "key", "pub", NULL }), 0);
+	assert_string_equal(f->out, PUBLIC "\n");
+}
+
+static void what_is_no_key_is_not_quoted(void **state)
+{
+	static const char *const inputs[] = { "\n", "dwdtCnMYpX08\n", SECRET "x", SECRET "\n" SECRET "\n" };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++) {
+		assert_int_equal(run_with(f, inputs[i], (const char *const[]){ "key", "pub", NULL }), 1);
+		assert_string_equal(f->out, "");
+		assert_null(strstr(f->err, "dwdt"));
+	}
+}
+
+static void a_daemon_that_is_not_there_exits_69(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char other[128];
+	int fd;
+
+	assert_int_equal(RUN(f, "status"), 69);
+	says(f->err, "no warrend runs here");
+	assert_int_equal(RUN(f, "-n", "home", "status"), 69);
+	says(f->err, f->socket);
+	says(f->err, "is the service running?");
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	memcpy(address.sun_path, f->socket, strlen(f->socket));
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(RUN(f, "status"), 69); /* the only one there is */
+	says(f->err, f->socket);
+	snprintf(other, sizeof(other), "%s/work.sock", f->dir);
+	memcpy(address.sun_path, other, strlen(other) + 1);
+	close(fd);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	assert_int_equal(RUN(f, "status"), 64);
+	says(f->err, "choose one with -n: home work");
+	unlink(other);
+	assert_string_equal(f->out, "");
+}
+
+static void a_socket_that_is_not_ours_exits_77(void **state)
+{
+	struct fixture *f = *state;
+
+	if (geteuid() != 0)
+		skip();
+	DAEMON(f, "{}");
+	assert_int_equal(chmod(f->dir, 0755) | chmod(f->socket, 0600), 0);
+	assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(RUN(f, "-s", f->socket, "status"), 77);
+	assert_int_equal(seteuid(0), 0);
+	says(f->err, "not permitted to use");
+	DAEMON(f, "{\"error\":{\"code\":77,\"message\":\"reload is for root and the daemon's own user\"}}");
+	assert_int_equal(RUN(f, "reload"), 77);
+	says(f->err, "reload is for root");
+}
+
+static void answers_that_are_none_exit_69(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, "hello", "{\"schema\":\"warren.peers/2\"}", "{\"schema\":\"warren.peers\"}", "");
+	assert_int_equal(RUN(f, "peers"), 69);
+	says(f->err, "no warrend");
+	assert_int_equal(RUN(f, "peers"), 69);
+	says(f->err, "warren.peers/2");
+	assert_int_equal(RUN(f, "peers"), 69);
+	assert_int_equal(RUN(f, "peers"), 69);
+	says(f->err, "hung up");
+	assert_string_equal(f->out, "");
+}
+
+static void an_unknown_peer_exits_1_and_names_the_nearest(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f,
+	       "{\"error\":{\"code\":1,\"message\":\"no member is called \\\"bbo\\\"\",\"nearest\":[\"bob\",\"bo\\u001b\"]}}");
+	assert_int_equal(RUN(f, "ping", "bbo"), 1);
+	assert_string_equal(f->err, "warrenctl: no member is called \"bbo\" (did you mean bob, bo\\x1b?)\n");
+	assert_string_equal(f->out, "");
+}
+
+#define PEERS                                                                                                        \
+	"{\"schema\":\"warren.peers/1\",\"time\":\"2026-01-02T12:44:03Z\",\"self\":\"alice\",\"peers\":["            \
+	"{\"name\":\"bob\",\"key\":\"" PUBLIC                                                                        \
+	"\",\"ips\":[\"10.44.0.3\"],\"state\":\"up\",\"path\":{\"kind\":\"direct\","                                 \
+	"\"transport\":\"udp\",\"remote\":\"198.51.100.9:27700\"},\"rtt_ms\":12.1,\"loss_ratio\":0.0,"               \
+	"\"rx_bytes\":1288490189,\"tx_bytes\":0,\"last_seen\":\"2026-01-02T12:44:01Z\",\"why\":null},"               \
+	"{\"name\":\"erin\",\"key\":\"x\",\"ips\":[\"10.44.0.6\"],\"state\":\"down\",\"path\":null,\"rtt_ms\":null," \
+	"\"rx_bytes\":0,\"tx_bytes\":0,\"last_seen\":null,\"why\":\"peer-offline\"}]}"
+
+static void peers_are_a_table(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, PEERS);
+	assert_int_equal(RUN(f, "peers"), 0);
+	assert_string_equal(f->out,
+			    "PEER  ADDRESS    STATE  PATH                       RTT    LOSS  RX       TX  SEEN\n"
+			    "bob   10.44.0.3  up     direct 198.51.100.9:27700  12 ms  0%    1.2 GiB  0   2s\n"
+			    "erin  10.44.0.6  down   -                          -      -     0        0   -\n");
+	assert_int_equal(RUN(f, "peers", "--state=down", "--no-header"), 0);
+	assert_string_equal(f->out, "erin  10.44.0.6  down  -  -  -  0  0  -\n");
+	assert_int_equal(RUN(f, "peers", "--path", "none", "--json"), 0);
+	says(f->out, "\"name\":\"erin\"");
+	assert_null(strstr(f->out, "bob"));
+	assert_int_equal(RUN(f, "-w", "peers"), 0);
+	says(f->out, PUBLIC);
+	assert_int_equal(RUN(f, "peers", "--color=always"), 0);
+	says(f->out, "\033[32mup\033[0m");
+	assert_int_equal(RUN(f, "peers", "--plain", "--no-header"), 0);
+	says(f->out, "bob\t10.44.0.3\tup\tdirect 198.51.100.9:27700\t");
+	assert_int_equal(RUN(f, "peers", "--json=1"), 0);
+	assert_string_equal(f->out, PEERS "\n");
+}
+
+#define PATHS                                                                                                         \
+	"{\"schema\":\"warren.paths/1\",\"time\":\"2026-01-02T12:44:03Z\",\"peers\":[{\"peer\":\"carol\",\"paths\":[" \
+	"{\"kind\":\"lan\",\"transport\":\"udp\",\"candidate\":\"host\",\"local\":\"192.168.1.5:1\","                 \
+	"\"remote\":\"192.168.7.9:1\",\"via\":null,\"state\":\"failed\",\"rtt_ms\":null,\"sent\":12,\"answered\":0,"  \
+	"\"since\":null,\"note\":null},"                                                                              \
+	"{\"kind\":\"relay\",\"transport\":\"udp\",\"candidate\":\"relay\",\"local\":null,\"remote\":null,"           \
+	"\"via\":\"c1\",\"state\":\"in use\",\"rtt_ms\":74.1,\"sent\":3,\"answered\":3,"                              \
+	"\"since\":\"2026-01-02T12:03:01Z\",\"note\":null}]}]}"
+
+static void paths_show_every_try(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, PATHS);
+	assert_int_equal(RUN(f, "paths", "carol"), 0);
+	assert_string_equal(f->out, "   KIND   LOCAL          REMOTE         STATE       RTT    NOTE\n"
+				    "   lan    192.168.1.5:1  192.168.7.9:1  failed      -      12 probes, 0 answers\n"
+				    "*  relay  c1/udp         c1/udp         in use 41m  74 ms  -\n");
+	assert_int_equal(RUN(f, "paths"), 0);
+	says(f->out, "carol  *  relay");
+	assert_int_equal(RUN(f, "paths", "--json"), 0);
+	assert_string_equal(f->out, PATHS "\n");
+}
+
+#define PING(rtt, path)                                                                                         \
+	"{\"schema\":\"warren.ping/1\",\"peer\":\"bob\",\"ip\":\"10.44.0.3\",\"answered\":true,\"rtt_ms\":" rtt \
+	",\"path\":" path "}"
+#define RELAY "{\"kind\":\"relay\",\"via\":\"c1\",\"transport\":\"udp\",\"remote\":null}"
+#define DIRECT "{\"kind\":\"direct\",\"via\":null,\"transport\":\"udp\",\"remote\":\"198.51.100.9:27700\"}"
+#define LOST \
+	"{\"schema\":\"warren.ping/1\",\"peer\":\"bob\",\"ip\":\"10.44.0.3\",\"answered\":false,\"rtt_ms\":null,\"path\":null}"
+
+static void ping_tells_direct_from_relayed_and_lost(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, PING("41.0", RELAY), PING("12.2", DIRECT));
+	assert_int_equal(RUN(f, "ping", "--until-direct", "-i", "0.01", "bob"), 0);
+	assert_string_equal(f->out, "bob 10.44.0.3 seq=1 via relay c1/udp 41.0 ms\n"
+				    "bob 10.44.0.3 seq=2 via direct 198.51.100.9:27700 12.2 ms   (path changed)\n"
+				    "2 sent, 2 received, min/avg/max 12.2/26.6/41.0 ms; path now: direct\n");
+	DAEMON(f, PING("41.0", RELAY));
+	assert_int_equal(RUN(f, "ping", "bob", "-c1"), 2);
+	assert_int_equal(RUN(f, "ping", "bob", "-c", "2", "-i0.01", "--until-direct"), 2);
+	assert_int_equal(RUN(f, "ping", "bob", "-c1", "--require", "direct"), 1);
+	assert_int_equal(RUN(f, "ping", "bob", "-c1", "--json"), 2);
+	assert_string_equal(f->out, PING("41.0", RELAY) "\n");
+	DAEMON(f, LOST);
+	assert_int_equal(RUN(f, "ping", "bob", "-c1"), 1);
+	assert_string_equal(f->out, "bob 10.44.0.3 seq=1 no answer\n1 sent, 0 received\n");
+}
+
+#define WHY(path, cause)                                                                                          \
+	"{\"schema\":\"warren.why/1\",\"peer\":\"carol\",\"state\":\"up\",\"path\":" path ",\"cause\":" cause "," \
+	"\"text\":\"carol is as it is\",\"fix\":\"forward a port\",\"here\":{\"mapping\":\"endpoint-dependent\"," \
+	"\"filtering\":null,\"udp\":true,\"ipv6\":false},\"there\":null,\"tried\":[]}"
+
+static void why_gives_cause_and_remedy(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, WHY(RELAY, "\"hard-hard-nat\""), WHY(DIRECT, "null"), WHY("null", "\"peer-offline\""));
+	assert_int_equal(RUN(f, "why", "carol"), 2);
+	assert_string_equal(f->out,
+			    "carol is as it is\n"
+			    "  here   NAT: port changes per destination (\"hard\"); filtering -; UDP yes; IPv6 no\n"
+			    "  there  not known\n"
+			    "  tried  0 pairs\n"
+			    "cause    hard-hard-nat\n"
+			    "fix      forward a port\n");
+	assert_int_equal(RUN(f, "why", "carol"), 0);
+	assert_int_equal(RUN(f, "why", "carol", "--json"), 1);
+	assert_string_equal(f->out, WHY("null", "\"peer-offline\"") "\n");
+}
+
+#define RELOADED \
+	"{\"schema\":\"warren.reload/1\",\"ok\":true,\"error\":null,\"applied\":[\"log_level\",\"member\"],\"restart\":[\"workers\"]}"
+#define NOT_RELOADED \
+	"{\"schema\":\"warren.reload/1\",\"ok\":false,\"error\":\"/etc/x.conf:3: unknown key\",\"applied\":[],\"restart\":[]}"
+
+static void a_failed_reload_exits_78(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, RELOADED, NOT_RELOADED);
+	assert_int_equal(RUN(f, "reload"), 0);
+	assert_string_equal(f->out, "applied: log_level, member\nchanged, but needs a restart: workers\n");
+	assert_int_equal(RUN(f, "reload"), 78);
+	assert_string_equal(f->out, "");
+	says(f->err, "/etc/x.conf:3: unknown key");
+	says(f->err, "the old settings stay in force");
+}
+
+#define STATUS(state, error)                                                                                                   \
+	"{\"schema\":\"warren.status/1\",\"time\":\"2026-01-02T12:44:03Z\",\"role\":\"peer\",\"name\":\"alice\","              \
+	"\"version\":\"0.1.0\",\"pid\":4121,\"uptime_s\":11520,\"config\":{\"path\":\"/etc/warren/home.conf\","                \
+	"\"loaded\":\"2026-01-02T12:03:11Z\",\"changed_on_disk\":false,\"last_error\":" error "},\"key\":\"" PUBLIC            \
+	"\","                                                                                                                  \
+	"\"addresses\":[\"10.44.0.2/24\"],\"tun\":{\"name\":\"warren0\",\"mtu\":1420,\"queues\":2,\"features\":[\"gso\"]},"    \
+	"\"workers\":2,\"offload\":{\"gso\":true},\"ciphers\":[{\"suite\":\"aes-256-gcm\",\"implementation\":\"libsodium\"}]," \
+	"\"coordinators\":[{\"name\":\"c1\",\"endpoint\":\"c1.example.net:27700\",\"state\":\"" state                          \
+	"\",\"rtt_ms\":18.0,"                                                                                                  \
+	"\"since\":\"2026-01-02T12:43:59Z\",\"error\":null}],\"underlay\":{\"udp4\":\"203.0.113.7:41833\",\"udp6\":null,"      \
+	"\"port\":41833,\"mapping\":\"endpoint-dependent\",\"udp_blocked\":false},\"peers\":{\"known\":4,\"up\":3,"            \
+	"\"lan\":1,\"direct\":1,\"relay\":1,\"tcp\":0},\"counters\":{\"rx_bytes\":5},\"notices\":[\"carol is relayed\"]}"
+
+static void status_tells_a_peer_from_top_to_bottom(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(setenv("TZ", "UTC", 1), 0);
+	DAEMON(f, STATUS("connected", "null"));
+	assert_int_equal(RUN(f, "status"), 0);
+	assert_string_equal(
+		f->out, "alice: peer, up 3h12m, warrend 0.1.0 (pid 4121)\n"
+			"  config       /etc/warren/home.conf loaded 12:03:11, unchanged on disk\n"
+			"  self         10.44.0.2/24  key hSDwCYkw\n"
+			"  tun          warren0 mtu 1420, 2 queues, gso\n"
+			"  coordinator  c1 c1.example.net:27700  connected, rtt 18 ms, for 4s\n"
+			"  underlay     udp4 203.0.113.7:41833, udp6 -, port 41833 (mapping depends on destination)\n"
+			"  peers        3 of 4 up: 1 lan, 1 direct, 1 relay\n"
+			"  ciphers      aes-256-gcm by libsodium\n"
+			"  workers      2, gso on\n"
+			"! carol is relayed\n");
+	assert_int_equal(RUN(f, "status", "-w"), 0);
+	says(f->out, PUBLIC);
+	says(f->out, "rx_bytes ");
+}
+
+static void status_check_is_silent_when_all_is_well(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, STATUS("connected", "null"), STATUS("waiting", "null"), STATUS("connected", "\"x.conf:3: bad\""));
+	assert_int_equal(RUN(f, "status", "--check"), 0);
+	assert_string_equal(f->out, "");
+	assert_string_equal(f->err, "");
+	assert_int_equal(RUN(f, "status", "--check"), 1);
+	says(f->err, "no coordinator is connected");
+	assert_int_equal(RUN(f, "status", "--check"), 1);
+	says(f->err, "the last reload failed");
+}
+
+static void a_coordinators_status_shows_its_network(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, "{\"schema\":\"warren.status/1\",\"role\":\"coordinator\",\"name\":\"c1\",\"tun\":null,"
+		  "\"network\":{\"name\":\"home\",\"prefix\":\"10.77.0.0/16\",\"prefix6\":null},"
+		  "\"members\":{\"total\":3,\"online\":2},\"relay\":{\"enabled\":true}}");
+	assert_int_equal(RUN(f, "status"), 0);
+	says(f->out, "  network      home  10.77.0.0/16 -\n");
+	says(f->out, "  members      2 of 3 online\n");
+	says(f->out, "  relay        on\n");
+	assert_int_equal(RUN(f, "status", "--check"), 0);
+}
+
+static void netcheck_shows_what_passes(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f,
+	       "{\"schema\":\"warren.netcheck/1\",\"udp4\":{\"ok\":true,\"endpoint\":\"203.0.113.7:41833\"},"
+	       "\"udp6\":{\"ok\":false,\"endpoint\":null},\"mapping\":\"endpoint-independent\",\"filtering\":null,"
+	       "\"udp_blocked\":false,\"coordinators\":[{\"name\":\"c1\",\"rtt_ms\":18,\"udp_rtt_ms\":17.5,"
+	       "\"state\":\"connected\"}],\"interfaces\":[\"eth0\",{\"name\":\"wlan0\",\"addresses\":[\"192.0.2.1\"]}]}");
+	assert_int_equal(RUN(f, "netcheck"), 0);
+	assert_string_equal(f->out, "udp4          ok, 203.0.113.7:41833\n"
+				    "udp6          none\n"
+				    "mapping       endpoint-independent\n"
+				    "filtering     -\n"
+				    "udp blocked   no\n"
+				    "coordinators  c1: connected, tcp 18 ms, udp 18 ms\n"
+				    "interfaces    eth0\n"
+				    "              wlan0 192.0.2.1\n");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(wrong_usage_exits_64_with_a_hint),
+		TEST(help_is_data_and_exits_0),
+		TEST(keys_need_no_daemon),
+		TEST(what_is_no_key_is_not_quoted),
+		TEST(a_daemon_that_is_not_there_exits_69),
+		TEST(a_socket_that_is_not_ours_exits_77),
+		TEST(answers_that_are_none_exit_69),
+		TEST(an_unknown_peer_exits_1_and_names_the_nearest),
+		TEST(peers_are_a_table),
+		TEST(paths_show_every_try),
+		TEST(ping_tells_direct_from_relayed_and_lost),
+		TEST(why_gives_cause_and_remedy),
+		TEST(a_failed_reload_exits_78),
+		TEST(status_tells_a_peer_from_top_to_bottom),
+		TEST(status_check_is_silent_when_all_is_well),
+		TEST(a_coordinators_status_shows_its_network),
+		TEST(netcheck_shows_what_passes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
