@@ -75,7 +75,8 @@ static void wake_if_asleep(struct lane *l, struct shared_peer *peer)
 
 /* ---------------------------------------------------------------- out */
 
-static void flush(struct lane *l)
+/* The datagrams stay in their slots. */
+static void send_runs(struct lane *l)
 {
 	unsigned done = 0, errors = 0;
 	int last_error = 0;
@@ -84,10 +85,15 @@ static void flush(struct lane *l)
 		done = udp_send(l->udp, l->runs, l->n_runs, &errors, &last_error);
 		for (unsigned i = 0; i < done; i++)
 			counters_add(l->counters, COUNTER_tx_bytes, l->runs[i].len);
-		counters_add(l->counters, COUNTER_tx_datagrams, done);
+		counters_add(l->counters, COUNTER_tx_datagrams, done - errors);
 		counters_add(l->counters, COUNTER_drop_send_error, errors + l->n_runs - done);
 	}
 	l->n_runs = 0;
+}
+
+static void flush(struct lane *l)
+{
+	send_runs(l);
 	l->n_slots = 0;
 }
 
@@ -108,6 +114,11 @@ static void put_on_path(struct lane *l, const struct table_path *path, uint8_t *
 		*run = (struct udp_run){ .peer = path->addr.endpoint, .data = datagram, .len = len };
 		break;
 	case PATH_RELAY_UDP:
+		if (l->n_runs && run[-1].data == datagram - WIRE_RELAY_HEADER_BYTES) {
+			/* The copy through another coordinator has its header there still. */
+			send_runs(l);
+			run = l->runs;
+		}
 		relay_link_wrap(path->link, datagram - WIRE_RELAY_HEADER_BYTES, path->member, len);
 		*run = (struct udp_run){ .peer = path->addr.endpoint,
 					 .data = datagram - WIRE_RELAY_HEADER_BYTES,
@@ -148,8 +159,6 @@ static void send_packet(struct lane *l, uint8_t *packet, size_t len)
 	uint8_t *datagram = packet - WIRE_SEALED_HEADER_BYTES;
 	int sealed;
 
-	counters_inc(l->counters, COUNTER_tun_rx_packets);
-	counters_add(l->counters, COUNTER_tun_rx_bytes, len);
 	if (inner_ip_parse(&ip, packet, len) < 0) {
 		drop(l, COUNTER_drop_inner);
 		return;
@@ -193,8 +202,14 @@ bool lane_pump_tun(struct lane *l)
 		uint8_t *packet = next_packet(l);
 		ssize_t len = tun_read(l->tun, l->queue, packet, l->slot_bytes - LANE_OVERHEAD_BYTES, &vnet);
 
+		if (len == -EMSGSIZE) { /* somebody raised the device's MTU */
+			drop(l, COUNTER_drop_too_big);
+			continue;
+		}
 		if (len <= 0)
 			return false;
+		counters_inc(l->counters, COUNTER_tun_rx_packets);
+		counters_add(l->counters, COUNTER_tun_rx_bytes, (uint64_t)len);
 		send_packet(l, packet, (size_t)len);
 	}
 	return true;
