@@ -54,6 +54,8 @@ struct table *table_new(unsigned n_routes, unsigned n_indices)
 
 	if (!t)
 		return NULL;
+	t->routes_max = n_routes;
+	t->indices_max = n_indices;
 	t->addr_mask = addr_slots - 1;
 	t->index_mask = index_slots - 1;
 	t->routes = calloc(n_routes ? n_routes : 1, sizeof(*t->routes));
@@ -78,8 +80,11 @@ static const struct table_route **addr_slot(const struct table *t, const struct 
 
 const struct table_route *table_add_route(struct table *t, const struct table_route *route)
 {
-	struct table_route *r = &t->routes[t->n_routes++];
+	struct table_route *r;
 
+	if (t->n_routes == t->routes_max)
+		return NULL;
+	r = &t->routes[t->n_routes++];
 	*r = *route;
 	shared_peer_ref(r->peer);
 	if (r->session)
@@ -105,22 +110,33 @@ static struct table_index *index_slot(const struct table *t, uint32_t index)
 	return &t->by_index[at];
 }
 
+/* A free slot for a new index; NULL: taken already, or the table is full (it must keep free slots, where searches end). */
+static struct table_index *new_index_slot(struct table *t, uint32_t index)
+{
+	struct table_index *slot = index_slot(t, index);
+
+	if (slot->index || t->n_indices == t->indices_max)
+		return NULL;
+	t->n_indices++;
+	return slot;
+}
+
 void table_add_session(struct table *t, struct session *s, const struct table_route *route)
 {
-	struct table_index *slot = index_slot(t, s->local_index);
+	struct table_index *slot = new_index_slot(t, s->local_index);
 
-	if (slot->index)
-		return;
-	*slot = (struct table_index){ .index = s->local_index, .session = session_ref(s), .route = route };
+	if (slot)
+		*slot = (struct table_index){ .index = s->local_index, .session = session_ref(s), .route = route };
 }
 
 void table_add_link(struct table *t, struct relay_link *l, uint8_t coordinator)
 {
-	struct table_index *slot = index_slot(t, l->local_index);
+	struct table_index *slot = new_index_slot(t, l->local_index);
 
-	if (slot->index)
-		return;
-	*slot = (struct table_index){ .index = l->local_index, .link = relay_link_ref(l), .coordinator = coordinator };
+	if (slot)
+		*slot = (struct table_index){ .index = l->local_index,
+					      .link = relay_link_ref(l),
+					      .coordinator = coordinator };
 }
 
 void table_free(struct table *t)

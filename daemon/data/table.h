@@ -54,8 +54,9 @@ struct table {
 	uint64_t epoch;
 	unsigned n_own;
 	struct ip own[WIRE_ADDRS_MAX];
-	unsigned n_routes;
+	unsigned n_routes, routes_max;
 	struct table_route *routes;
+	unsigned n_indices, indices_max;
 	unsigned addr_mask, index_mask; /* slots - 1 */
 	const struct table_route **by_addr;
 	struct table_index *by_index;
@@ -64,7 +65,8 @@ struct table {
 
 /* Builder: sizes are upper bounds. NULL: memory. References are taken by the add functions. */
 struct table *table_new(unsigned n_routes, unsigned n_indices);
-/* The route has n_paths, session etc. filled in by the caller; the table takes references to what it names. NULL if full. */
+/* The route has n_paths, session etc. filled in by the caller; the table takes references to what it names. NULL if
+ * full; a session or link too many is left out. */
 const struct table_route *table_add_route(struct table *t, const struct table_route *route);
 void table_add_session(struct table *t, struct session *s, const struct table_route *route);
 void table_add_link(struct table *t, struct relay_link *l, uint8_t coordinator);
