@@ -22,11 +22,13 @@ static int path_of(char out[static STATE_PATH_BYTES], const char *dir, const cha
 static int from_json(struct state *out, const json_t *root)
 {
 	const json_t *addrs = json_object_get(root, "addresses"), *item;
-	json_int_t port = json_integer_value(json_object_get(root, "port"));
-	json_int_t floor = json_integer_value(json_object_get(root, "wall_floor_ms"));
+	const json_t *port_item = json_object_get(root, "port"), *floor_item = json_object_get(root, "wall_floor_ms");
+	json_int_t port = json_integer_value(port_item), floor = json_integer_value(floor_item);
 	size_t i;
 
-	if (!json_is_object(root) || port < 0 || port > UINT16_MAX || floor < 0 || !json_is_array(addrs))
+	if (!json_is_integer(port_item) || !json_is_integer(floor_item) || !json_is_array(addrs))
+		return -EUCLEAN;
+	if (port < 0 || port > UINT16_MAX || floor < 0)
 		return -EUCLEAN;
 	out->port = (uint16_t)port;
 	out->wall_floor_ms = (uint64_t)floor;

@@ -1,0 +1,274 @@
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/data/state.h"
+
+static char work[] = "/tmp/test_state.XXXXXX"; /* each test's own directory */
+static char path_buffer[256];
+
+static const char *in_work(const char *name)
+{
+	snprintf(path_buffer, sizeof(path_buffer), "%s/%s", work, name);
+	return path_buffer;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	memcpy(work + sizeof(work) - 7, "XXXXXX", 6);
+	return mkdtemp(work) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	static const char *const files[] = { "node.json", "node.json.tmp", "a/b/node.json" };
+	static const char *const dirs[] = { "node.json", "a/b", "a", "" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		unlink(in_work(files[i]));
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		rmdir(in_work(dirs[i]));
+	return access(work, F_OK) < 0 ? 0 : -1;
+}
+
+static void put_file(const char *text, size_t len)
+{
+	FILE *file = fopen(in_work("node.json"), "we");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(text, 1, len, file), len);
+	assert_int_equal(fclose(file), 0);
+}
+
+static struct state full_state(void)
+{
+	static const char *const addrs[] = { "10.77.0.2/16", "fd77::2/64", "255.255.255.255/32",
+					     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128" };
+	struct state s = { .port = 65535, .wall_floor_ms = (uint64_t)INT64_MAX, .n_addrs = WIRE_ADDRS_MAX };
+
+	static_assert(sizeof(addrs) / sizeof(addrs[0]) == WIRE_ADDRS_MAX, "as many as there can be");
+	for (unsigned i = 0; i < WIRE_ADDRS_MAX; i++)
+		assert_int_equal(prefix_from_text(&s.addrs[i], addrs[i]), 0);
+	return s;
+}
+
+static void assert_same(const struct state *a, const struct state *b)
+{
+	assert_int_equal(a->port, b->port);
+	assert_int_equal(a->wall_floor_ms, b->wall_floor_ms);
+	assert_int_equal(a->n_addrs, b->n_addrs);
+	for (unsigned i = 0; i < a->n_addrs; i++) {
+		assert_true(ip_equal(&a->addrs[i].ip, &b->addrs[i].ip));
+		assert_int_equal(a->addrs[i].bits, b->addrs[i].bits);
+	}
+}
+
+static void assert_empty(const struct state *s)
+{
+	const struct state none = { 0 };
+
+	assert_same(s, &none);
+}
+
+static void what_is_written_is_read_back(void **state)
+{
+	const struct state full = full_state(), none = { 0 };
+	struct state got;
+
+	(void)state;
+	assert_int_equal(state_write(&full, work), 0);
+	assert_int_equal(state_read(&got, work), 0);
+	assert_same(&got, &full);
+	assert_int_equal(state_write(&none, work), 0);
+	assert_int_equal(state_read(&got, work), 0);
+	assert_empty(&got);
+	assert_int_equal(access(in_work("node.json.tmp"), F_OK), -1);
+}
+
+static void missing_file_is_an_empty_state(void **state)
+{
+	struct state got = full_state();
+
+	(void)state;
+	assert_int_equal(state_read(&got, work), -ENOENT);
+	assert_empty(&got);
+	got = full_state();
+	assert_int_equal(state_read(&got, in_work("nothing/there")), -ENOENT);
+	assert_empty(&got);
+}
+
+static void file_cut_anywhere_is_not_believed(void **state)
+{
+	const struct state full = full_state();
+	struct state got;
+	char text[1024];
+	FILE *file;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(state_write(&full, work), 0);
+	file = fopen(in_work("node.json"), "re");
+	assert_non_null(file);
+	len = fread(text, 1, sizeof(text), file);
+	fclose(file);
+	assert_in_range(len, 50, sizeof(text) - 1);
+	for (size_t cut = 0; cut < len; cut++) {
+		put_file(text, cut);
+		assert_int_equal(state_read(&got, work), -EUCLEAN);
+		assert_empty(&got);
+	}
+}
+
+static void alien_file_is_not_believed(void **state)
+{
+	static const char *const texts[] = {
+		"PNG",
+		"[]",
+		"{}",
+		"null",
+		"{\"port\": 1, \"wall_floor_ms\": 1}",
+		"{\"port\": 1, \"addresses\": []}",
+		"{\"wall_floor_ms\": 1, \"addresses\": []}",
+		"{\"port\": \"1\", \"wall_floor_ms\": 1, \"addresses\": []}",
+		"{\"port\": 1.5, \"wall_floor_ms\": 1, \"addresses\": []}",
+		"{\"port\": -1, \"wall_floor_ms\": 1, \"addresses\": []}",
+		"{\"port\": 65536, \"wall_floor_ms\": 1, \"addresses\": []}",
+		"{\"port\": 1, \"wall_floor_ms\": -1, \"addresses\": []}",
+		"{\"port\": 1, \"wall_floor_ms\": true, \"addresses\": []}",
+		"{\"port\": 1, \"wall_floor_ms\": 99999999999999999999, \"addresses\": []}",
+		"{\"port\": 1, \"wall_floor_ms\": 1, \"addresses\": {}}",
+		"{\"port\": 1, \"wall_floor_ms\": 1, \"addresses\": [1]}",
+		"{\"port\": 1, \"wall_floor_ms\": 1, \"addresses\": [\"10.77.0.2/16\", \"10.77.0.2/33\"]}",
+		"{\"port\": 1, \"wall_floor_ms\": 1, \"addresses\": [\"::1\",\"::2\",\"::3\",\"::4\",\"::5\"]}",
+		"{\"port\": 1, \"port\": 2, \"wall_floor_ms\": 1, \"addresses\": []}",
+		"{\"port\": 1, \"wall_floor_ms\": 1, \"addresses\": []} and more",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct state got = full_state();
+
+		put_file(texts[i], strlen(texts[i]));
+		if (state_read(&got, work) != -EUCLEAN)
+			fail_msg("%s", texts[i]);
+		assert_empty(&got);
+	}
+}
+
+static void later_versions_fields_are_passed_over(void **state)
+{
+	static const char text[] = "{\"port\": 1, \"wall_floor_ms\": 2, \"addresses\": [], \"colour\": \"blue\"}";
+	struct state got;
+
+	(void)state;
+	put_file(text, strlen(text));
+	assert_int_equal(state_read(&got, work), 0);
+	assert_int_equal(got.port, 1);
+	assert_int_equal(got.wall_floor_ms, 2);
+}
+
+static void missing_directories_are_made_for_us_alone(void **state)
+{
+	const struct state full = full_state();
+	struct state got;
+	struct stat st;
+
+	(void)state;
+	umask(0);
+	assert_int_equal(state_write(&full, in_work("a/b")), 0);
+	assert_int_equal(state_read(&got, in_work("a/b")), 0);
+	assert_same(&got, &full);
+	assert_int_equal(stat(in_work("a/b"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(stat(in_work("a/b/node.json"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+static void file_in_place_of_the_directory_is_an_error(void **state)
+{
+	const struct state full = full_state();
+	char long_dir[5000];
+
+	(void)state;
+	put_file("x", 1);
+	assert_int_equal(state_write(&full, in_work("node.json")), -ENOTDIR);
+	assert_int_equal(state_write(&full, in_work("node.json/below")), -ENOTDIR);
+	memset(long_dir, 'd', sizeof(long_dir) - 1);
+	long_dir[sizeof(long_dir) - 1] = '\0';
+	assert_int_equal(state_write(&full, long_dir), -ENAMETOOLONG);
+}
+
+static void link_left_at_the_temporary_name_is_not_followed(void **state)
+{
+	const struct state full = full_state();
+	struct state got;
+
+	(void)state;
+	put_file("x", 1);
+	assert_int_equal(symlink("node.json", in_work("node.json.tmp")), 0);
+	assert_int_equal(state_write(&full, work), -ELOOP);
+	assert_int_equal(state_read(&got, work), -EUCLEAN); /* still the one byte */
+}
+
+static void full_disk_keeps_the_old_file(void **state)
+{
+	struct state full = full_state(), got;
+	char fill[4096] = { 0 };
+	int fd;
+
+	(void)state;
+	/* A disk of two pages, seen by this program alone. */
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", work, "tmpfs", 0, "size=8k,mode=700") < 0)
+		skip();
+	full.port = 1111;
+	assert_int_equal(state_write(&full, work), 0);
+	fd = open(in_work("fill"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	while (write(fd, fill, sizeof(fill)) > 0)
+		;
+	full.port = 2222;
+	assert_int_equal(state_write(&full, work), -ENOSPC);
+	assert_int_equal(state_read(&got, work), 0);
+	assert_int_equal(got.port, 1111);
+	assert_int_equal(access(in_work("node.json.tmp"), F_OK), -1);
+
+	close(fd);
+	unlink(in_work("fill"));
+	assert_int_equal(state_write(&full, work), 0);
+	assert_int_equal(state_read(&got, work), 0);
+	assert_int_equal(got.port, 2222);
+	assert_int_equal(umount(work), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(what_is_written_is_read_back),
+		TEST(missing_file_is_an_empty_state),
+		TEST(file_cut_anywhere_is_not_believed),
+		TEST(alien_file_is_not_believed),
+		TEST(later_versions_fields_are_passed_over),
+		TEST(missing_directories_are_made_for_us_alone),
+		TEST(file_in_place_of_the_directory_is_an_error),
+		TEST(link_left_at_the_temporary_name_is_not_followed),
+		TEST(full_disk_keeps_the_old_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
