@@ -1,0 +1,243 @@
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/peer/peers.h"
+#include "tests/unit/dataplane.h"
+
+static int set_up(void **state)
+{
+	static struct peers peers;
+
+	memset(&peers, 0, sizeof(peers));
+	*state = &peers;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct peers *t = *state;
+
+	while (t->by_number)
+		peers_remove_take(t, t->by_number);
+	return t->n == 0 && !t->by_key ? 0 : -1;
+}
+
+static struct wire_member record_of(uint8_t key, const char *name, const char *addr)
+{
+	struct wire_member m = { .id = 100u + key, .flags = MEMBER_ONLINE, .n_addrs = 1 };
+
+	memset(m.key, key, sizeof(m.key));
+	snprintf(m.name, sizeof(m.name), "%s", name);
+	m.addrs[0] = ip_of(addr);
+	return m;
+}
+
+static struct peer *put(struct peers *t, const struct wire_member *record, unsigned coordinator)
+{
+	struct peer *displaced, *p;
+	bool is_new;
+
+	p = peers_put(t, record, coordinator, &is_new, &displaced);
+	assert_non_null(p);
+	assert_null(displaced);
+	return p;
+}
+
+static void peer_is_found_by_everything_it_is_known_by(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2"), eve = record_of(2, "eve", "10.77.0.3");
+	struct peer *displaced, *b, *e;
+	struct ip ip;
+	bool is_new;
+
+	bob.addrs[bob.n_addrs++] = ip_of("fd77::2");
+	b = peers_put(t, &bob, 0, &is_new, &displaced);
+	assert_non_null(b);
+	assert_true(is_new);
+	assert_null(displaced);
+	e = put(t, &eve, 0);
+	assert_int_equal(t->n, 2);
+	assert_true(b->number != 0 && b->number != e->number);
+	assert_string_equal(b->name, "bob");
+	assert_true(b->is_online[0]);
+	assert_false(b->is_online[1]);
+
+	assert_ptr_equal(peers_by_number(t, b->number), b);
+	assert_ptr_equal(peers_by_key(t, &b->key), b);
+	assert_ptr_equal(peers_by_key(t, &e->key), e);
+	assert_ptr_equal(peers_by_member(t, 0, 101), b);
+	assert_ptr_equal(peers_by_addr(t, &bob.addrs[0]), b);
+	assert_ptr_equal(peers_by_addr(t, &bob.addrs[1]), b);
+	assert_ptr_equal(peers_by_addr(t, &eve.addrs[0]), e);
+
+	ip = ip_of("10.77.0.9");
+	assert_null(peers_by_number(t, 99));
+	assert_null(peers_by_addr(t, &ip));
+	assert_null(peers_by_member(t, 0, 103));
+	assert_null(peers_by_member(t, 1, 101));
+	assert_null(peers_by_member(t, 1, 0)); /* not known there: not a match for one another */
+	assert_null(peers_by_member(t, CONFIG_COORDINATORS_MAX, 101));
+}
+
+static void record_with_a_known_key_updates_its_peer(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2");
+	struct peer *b = put(t, &bob, 0), *again, *displaced;
+	struct ip old = bob.addrs[0];
+	uint64_t number = b->number;
+	bool is_new;
+
+	b->has_there = true;
+	snprintf(bob.name, sizeof(bob.name), "robert");
+	bob.addrs[0] = ip_of("10.77.0.22");
+	bob.flags = 0;
+	again = peers_put(t, &bob, 0, &is_new, &displaced);
+	assert_ptr_equal(again, b);
+	assert_false(is_new);
+	assert_null(displaced);
+	assert_int_equal(t->n, 1);
+	assert_int_equal(b->number, number);
+	assert_string_equal(b->name, "robert");
+	assert_false(b->is_online[0]);
+	assert_true(b->has_there);
+	assert_null(peers_by_addr(t, &old));
+	assert_ptr_equal(peers_by_addr(t, &bob.addrs[0]), b);
+}
+
+static void each_coordinator_has_its_own_id_for_a_peer(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2"), eve = record_of(2, "eve", "10.77.0.3");
+	struct peer *b = put(t, &bob, 0), *e = put(t, &eve, 0);
+
+	bob.id = 102; /* eve's at the other coordinator */
+	bob.flags = 0;
+	assert_ptr_equal(put(t, &bob, 1), b);
+	assert_ptr_equal(peers_by_member(t, 0, 101), b);
+	assert_ptr_equal(peers_by_member(t, 1, 102), b);
+	assert_ptr_equal(peers_by_member(t, 0, 102), e);
+	assert_true(b->is_online[0]);
+	assert_false(b->is_online[1]);
+}
+
+static void peer_whose_address_or_name_went_to_another_is_told(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2");
+	const struct wire_member heirs[] = { record_of(2, "eve", "10.77.0.2"), record_of(3, "bob", "10.77.0.4") };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct peer *b = put(t, &bob, 0), *displaced, *heir;
+		bool is_new;
+
+		heir = peers_put(t, &heirs[i], 0, &is_new, &displaced);
+		assert_true(is_new);
+		assert_ptr_equal(displaced, b);
+		peers_remove_take(t, displaced);
+		assert_ptr_equal(peers_by_addr(t, &heirs[i].addrs[0]), heir);
+		assert_ptr_equal(peers_by_words(t, heirs[i].name), heir);
+		peers_remove_take(t, heir);
+	}
+}
+
+static void removed_peers_number_is_not_used_again(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2");
+	struct peer *b = put(t, &bob, 0);
+	uint64_t number = b->number;
+
+	peers_remove_take(t, b);
+	assert_int_equal(t->n, 0);
+	assert_null(peers_by_number(t, number));
+	b = put(t, &bob, 0);
+	assert_true(b->number > number);
+}
+
+static void words_name_a_peer(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2"), eve = record_of(2, "eve", "fd77::3");
+	struct peer *b = put(t, &bob, 0), *e = put(t, &eve, 0);
+	char text[KEY_TEXT_BYTES];
+
+	assert_ptr_equal(peers_by_words(t, "bob"), b);
+	assert_ptr_equal(peers_by_words(t, "10.77.0.2"), b);
+	assert_ptr_equal(peers_by_words(t, "fd77:0::3"), e);
+	pubkey_to_text(&b->key, text);
+	assert_ptr_equal(peers_by_words(t, text), b);
+	text[8] = '\0';
+	assert_ptr_equal(peers_by_words(t, text), b);
+	text[7] = '\0';
+	assert_null(peers_by_words(t, text));
+	assert_null(peers_by_words(t, ""));
+	assert_null(peers_by_words(t, "bo"));
+	assert_null(peers_by_words(t, "mallory-with-a-long-name"));
+	assert_null(peers_by_words(t, "10.77.0.3"));
+}
+
+static void key_text_that_fits_two_names_nobody(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2"), twin = record_of(1, "twin", "10.77.0.3");
+	char text[KEY_TEXT_BYTES];
+	struct peer *b, *w;
+
+	twin.key[31] = 2;
+	b = put(t, &bob, 0);
+	w = put(t, &twin, 0);
+	pubkey_to_text(&b->key, text);
+	text[20] = '\0';
+	assert_null(peers_by_words(t, text));
+	pubkey_to_text(&w->key, text);
+	assert_ptr_equal(peers_by_words(t, text), w);
+}
+
+static void table_has_a_limit(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member m = record_of(1, "x", "10.77.0.2");
+	struct peer *displaced, *last = NULL;
+	bool is_new;
+
+	/* Without `displaced` nobody is looked for who holds the name already. */
+	for (uint32_t i = 0; i < PEERS_MAX; i++) {
+		memcpy(m.key, &i, sizeof(i));
+		last = peers_put(t, &m, 0, &is_new, NULL);
+		assert_non_null(last);
+		assert_true(is_new);
+	}
+	memset(m.key, 0xff, sizeof(m.key));
+	snprintf(m.name, sizeof(m.name), "one-more");
+	m.addrs[0] = ip_of("10.77.0.3");
+	assert_null(peers_put(t, &m, 0, &is_new, &displaced));
+	assert_int_equal(t->n, PEERS_MAX);
+	memcpy(m.key, last->key.b, sizeof(m.key));
+	assert_ptr_equal(peers_put(t, &m, 0, &is_new, NULL), last); /* a known one may still change */
+	assert_string_equal(last->name, "one-more");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(peer_is_found_by_everything_it_is_known_by),
+		TEST(record_with_a_known_key_updates_its_peer),
+		TEST(each_coordinator_has_its_own_id_for_a_peer),
+		TEST(peer_whose_address_or_name_went_to_another_is_told),
+		TEST(removed_peers_number_is_not_used_again),
+		TEST(words_name_a_peer),
+		TEST(key_text_that_fits_two_names_nobody),
+		TEST(table_has_a_limit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
