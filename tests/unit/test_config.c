@@ -578,6 +578,24 @@ static void comments_are_blanked_and_lines_kept(void **state)
 	assert_string_equal(text, "a    \n    \n      e 'f # g' \"h // i\"     \nk//l");
 }
 
+static void the_examples_are_sound(void **state)
+{
+	static const char *const examples[] = { "peer", "coordinator" };
+	char path[512], error[CONFIG_ERROR_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct config *c;
+
+		snprintf(path, sizeof(path), "%s/conf/%s.conf", WARREN_SOURCE_DIR, examples[i]);
+		c = config_load(path, error);
+		if (!c)
+			fail_msg("%s", error);
+		assert_int_equal(c->role, i == 0 ? CONFIG_PEER : CONFIG_COORDINATOR);
+		config_free(c);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_place, remove_place)
 
 int main(void)
@@ -604,6 +622,7 @@ int main(void)
 		TEST(a_credential_of_the_service_goes_first),
 		TEST(differences_are_sorted_into_reload_and_restart),
 		TEST(comments_are_blanked_and_lines_kept),
+		TEST(the_examples_are_sound),
 	};
 
 	if (crypto_start() < 0)
