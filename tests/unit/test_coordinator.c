@@ -1,0 +1,347 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/control/proto.h"
+#include "daemon/coordinator/registry.h"
+#include "daemon/wire/stun.h"
+#include "tests/unit/coordinator_world.h"
+#include "tests/unit/netns.h"
+
+/* The whole role: each test starts a coordinator of its own. */
+
+static void a_member_registers_over_tcp(void **state)
+{
+	struct world *f = *state;
+	struct client *a = client_join(f, 0);
+
+	assert_string_equal(a->member.registered.name, "m0");
+	assert_int_equal(a->member.registered.udp_port, UDP_PORT);
+	assert_int_equal(a->member.registered.alternate_port, ALTERNATE_PORT);
+	assert_int_equal(world_counter(f, "registrations"), 1);
+}
+
+static void an_unknown_key_is_closed_and_counted(void **state)
+{
+	struct world *f = *state;
+
+	client_connect(f, &f->stranger);
+	assert_true(world_run_until(f, client_is_closed, &f->stranger));
+	assert_false(f->stranger.member.has_channel);
+	assert_int_equal(world_counter(f, "control_unknown_key"), 1);
+}
+
+static void silent_connections_give_way_to_new_ones(void **state)
+{
+	struct client *silent = calloc(REGISTRY_UNCONFIRMED_MAX, sizeof(*silent));
+	struct world *f = *state;
+
+	for (unsigned i = 0; i < REGISTRY_UNCONFIRMED_MAX; i++)
+		client_dial(f, &silent[i]);
+	for (unsigned i = 0; i < REGISTRY_UNCONFIRMED_MAX; i++)
+		assert_true(world_run_until(f, client_is_connected, &silent[i]));
+	client_join(f, 0);
+	assert_true(world_run_until(f, client_is_closed, &silent[0]));
+	assert_false(silent[REGISTRY_UNCONFIRMED_MAX - 1].is_closed);
+	for (unsigned i = 0; i < REGISTRY_UNCONFIRMED_MAX; i++)
+		stream_close(silent[i].stream);
+	free(silent);
+}
+
+static void both_are_introduced(void **state)
+{
+	struct world *f = *state;
+	struct client *a = client_join(f, 0), *b = client_join(f, 1);
+	uint8_t message[64];
+
+	client_say(a, message, wire_connect_encode(message, sizeof(message), client_id(b)));
+	assert_true(world_run_until(f, client_is_introduced, a));
+	assert_true(world_run_until(f, client_is_introduced, b));
+}
+
+static void both_udp_ports_tell_the_endpoint_and_one_binds_it(void **state)
+{
+	struct world *f = *state;
+	struct client *a = client_join(f, 0);
+	struct sockaddr_in own;
+	socklen_t len = sizeof(own);
+
+	getsockname(a->udp, (struct sockaddr *)&own, &len);
+	client_ask_bind(f, a, ALTERNATE_PORT, 0, BIND_NO_MOVE);
+	assert_int_equal(a->bound.observed.port, ntohs(own.sin_port));
+	assert_int_equal(a->bound.challenge, 0);
+	assert_int_equal(a->bound.token, 42);
+	client_ask_bind(f, a, UDP_PORT, 0, 0);
+	assert_int_equal(a->bound.observed.port, ntohs(own.sin_port));
+	assert_int_not_equal(a->bound.challenge, 0);
+	client_ask_bind(f, a, UDP_PORT, a->bound.challenge ^ 1, 0);
+	assert_int_equal(a->bound.flags & BIND_BOUND, 0);
+	client_ask_bind(f, a, UDP_PORT, a->bound.challenge, 0);
+	assert_int_equal(a->bound.flags & BIND_BOUND, BIND_BOUND);
+}
+
+static void a_stock_stun_request_is_answered_on_both_ports(void **state)
+{
+	const uint16_t ports[] = { UDP_PORT, ALTERNATE_PORT };
+	struct world *f = *state;
+	struct client *c = &f->clients[0];
+	uint8_t id[STUN_ID_BYTES] = "transaction", request[20];
+	struct sockaddr_in own;
+	socklen_t len = sizeof(own);
+
+	getsockname(c->udp, (struct sockaddr *)&own, &len);
+	for (unsigned i = 0; i < 2; i++) {
+		c->n_datagrams = 0;
+		stun_request_encode(request, id);
+		client_send(c->udp, ports[i], request, sizeof(request));
+		assert_true(world_run_until(f, client_has_datagram, c));
+		/* Read by hand: stun_decode takes no answer that names a loopback address. */
+		assert_int_equal(c->datagram_len, 32);
+		assert_memory_equal(c->datagram, "\x01\x01\x00\x0c\x21\x12\xa4\x42", 8);
+		assert_memory_equal(c->datagram + 8, id, sizeof(id));
+		assert_memory_equal(c->datagram + 20, "\x00\x20\x00\x08\x00\x01", 6);
+		assert_int_equal((c->datagram[26] << 8 | c->datagram[27]) ^ 0x2112, ntohs(own.sin_port));
+		assert_memory_equal(c->datagram + 28, "\x5e\x12\xa4\x43", 4); /* 127.0.0.1 xor the magic cookie */
+	}
+	assert_int_equal(world_counter(f, "stun_answered"), 2);
+}
+
+static void a_datagram_goes_from_udp_to_udp(void **state)
+{
+	struct world *f = *state;
+	struct client *a = client_join(f, 0), *b = client_join(f, 1);
+	struct wire_relay r;
+
+	client_bind(f, a);
+	client_bind(f, b);
+	client_relay(a, client_id(b), "opaque to the relay");
+	assert_true(world_run_until(f, client_has_datagram, b));
+	assert_int_equal(wire_relay_decode(&r, b->datagram, b->datagram_len), 0);
+	assert_int_equal(r.member, client_id(a));
+	assert_int_equal(r.index, b->member.index);
+	assert_int_equal(relay_link_check(b->member.link, &r, b->datagram), 0);
+	assert_int_equal(r.payload_len, 19);
+	assert_memory_equal(r.payload, "opaque to the relay", 19);
+	assert_int_equal(world_counter(f, "relay_forwarded_datagrams"), 1);
+	assert_int_equal(world_counter(f, "relay_forwarded_bytes"), 19);
+}
+
+static void check_relayed_message(struct world *f, struct client *from, struct client *to, const char *payload)
+{
+	const uint8_t *data;
+	uint32_t sender;
+	size_t len;
+	int i;
+
+	assert_true(world_run_until(f, client_has_message, to));
+	i = member_double_find(&to->member, CONTROL_RELAY, 0);
+	assert_int_equal(
+		wire_control_relay_decode(&sender, &data, &len, to->member.kept[i].data, to->member.kept[i].len), 0);
+	assert_int_equal(sender, client_id(from));
+	assert_int_equal(len, strlen(payload));
+	assert_memory_equal(data, payload, len);
+}
+
+static void a_datagram_goes_from_udp_to_tcp_where_no_endpoint_is_bound(void **state)
+{
+	struct world *f = *state;
+	struct client *a = client_join(f, 0), *b = client_join(f, 1);
+
+	client_bind(f, a);
+	client_relay(a, client_id(b), "to one without UDP");
+	check_relayed_message(f, a, b, "to one without UDP");
+}
+
+static void a_message_goes_from_tcp_to_tcp_even_where_an_endpoint_is_bound(void **state)
+{
+	struct world *f = *state;
+	struct client *a = client_join(f, 0), *b = client_join(f, 1);
+	uint8_t message[64];
+	int at = wire_control_relay_encode(message, sizeof(message), client_id(b));
+
+	client_bind(f, b);
+	memcpy(message + at, "reliably", 8);
+	client_say(a, message, at + 8);
+	check_relayed_message(f, a, b, "reliably");
+	assert_int_equal(b->n_datagrams, 0);
+}
+
+static void forged_and_replayed_relay_datagrams_are_dropped(void **state)
+{
+	struct world *f = *state;
+	struct client *a = client_join(f, 0), *b = client_join(f, 1), *c = client_join(f, 2);
+	uint8_t datagram[256];
+	size_t len;
+
+	client_bind(f, a);
+	client_bind(f, b);
+	client_bind(f, c);
+	len = client_wrap(a, client_id(b), "once", datagram);
+	client_send(a->udp, UDP_PORT, datagram, len);
+	client_send(a->udp, UDP_PORT, datagram, len); /* replayed */
+	len = client_wrap(a, client_id(b), "forged", datagram);
+	for (size_t at = 8; at < WIRE_RELAY_HEADER_BYTES; at++) { /* world_counter, member, tag */
+		datagram[at] ^= 1;
+		client_send(a->udp, UDP_PORT, datagram, len);
+		datagram[at] ^= 1;
+	}
+	client_send(a->udp, UDP_PORT, datagram, len - 1); /* shorter than tagged */
+	client_send(c->udp, UDP_PORT, datagram, len);     /* a's, from elsewhere */
+	datagram[4] ^= 1;
+	client_send(a->udp, UDP_PORT, datagram, len); /* nobody's index */
+	client_settle(f, a);
+	client_settle(f, c);
+	assert_int_equal(world_counter(f, "relay_forwarded_datagrams"), 1);
+	assert_int_equal(world_counter(f, "drop_replay"), 1);
+	assert_int_equal(world_counter(f, "drop_auth"), WIRE_RELAY_HEADER_BYTES - 8 + 1);
+	assert_int_equal(world_counter(f, "relay_bad_source"), 1);
+	assert_int_equal(world_counter(f, "drop_unknown_index"), 1);
+	assert_true(world_run_until(f, client_has_datagram, b));
+	assert_int_equal(b->n_datagrams, 1);
+	datagram[4] ^= 1;
+	client_send(a->udp, UDP_PORT, datagram, len); /* none of the forgeries used up its counter */
+	client_settle(f, a);
+	assert_int_equal(world_counter(f, "relay_forwarded_datagrams"), 2);
+}
+
+static void a_sender_that_is_not_bound_relays_nothing(void **state)
+{
+	struct world *f = *state;
+	struct client *a = client_join(f, 0), *b = client_join(f, 1);
+
+	client_bind(f, b);
+	client_relay(a, client_id(b), "too early");
+	client_settle(f, a);
+	assert_int_equal(world_counter(f, "relay_bad_source"), 1);
+	assert_int_equal(world_counter(f, "relay_forwarded_datagrams"), 0);
+}
+
+static void datagrams_over_the_quota_are_dropped(void **state)
+{
+	struct world *f = *state;
+	struct client *a, *b;
+	struct config slow = f->config;
+	char error[256];
+	int64_t n_forwarded;
+
+	slow.relay.packets_per_peer = 1;
+	assert_int_equal(coordinator_reload(f->coordinator, &slow, error, sizeof(error)), 0);
+	a = client_join(f, 0);
+	b = client_join(f, 1);
+	client_bind(f, a);
+	for (unsigned i = 0; i < 150; i++) {
+		client_relay(a, client_id(b), "much");
+		if (i % 50 == 49)
+			client_settle(f, a);
+	}
+	n_forwarded = world_counter(f, "relay_forwarded_datagrams");
+	assert_true(n_forwarded >= 64 && n_forwarded < 80);
+	assert_int_equal(world_counter(f, "relay_over_rate"), 150 - n_forwarded);
+	assert_int_equal(coordinator_reload(f->coordinator, &f->config, error, sizeof(error)), 0);
+}
+
+static void a_restarted_coordinator_gives_the_same_addresses(void **state)
+{
+	struct world *f = *state;
+	struct client *b;
+	uint32_t id;
+
+	b = client_join(f, 1);
+	id = client_id(b);
+	coordinator_stop(f->coordinator);
+	f->coordinator = NULL;
+	assert_true(world_run_until(f, client_is_closed, b));
+	world_start(f);
+	b = client_join(f, 1);
+	assert_int_equal(client_id(b), id);
+}
+
+static void the_control_socket_tells_status_and_peers(void **state)
+{
+	struct world *f = *state;
+	json_t *answer, *peer;
+
+	client_join(f, 1);
+	answer = world_ask(f, "{\"cmd\":\"peers\"}\n");
+	assert_string_equal(json_string_value(json_object_get(answer, "schema")), "warren.peers/1");
+	assert_int_equal(json_array_size(json_object_get(answer, "peers")), N_MEMBERS);
+	peer = json_array_get(json_object_get(answer, "peers"), 1);
+	assert_string_equal(json_string_value(json_object_get(peer, "name")), "m1");
+	assert_string_equal(json_string_value(json_object_get(peer, "state")), "up");
+	peer = json_array_get(json_object_get(answer, "peers"), 0);
+	assert_string_equal(json_string_value(json_object_get(peer, "state")), "down");
+	json_decref(answer);
+	answer = world_ask(f, "{\"cmd\":\"status\"}\n");
+	assert_string_equal(json_string_value(json_object_get(answer, "role")), "coordinator");
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(answer, "members"), "online")), 1);
+	json_decref(answer);
+	answer = world_ask(f, "{\"cmd\":\"netcheck\"}\n");
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(answer, "error"), "code")), EXIT_NO);
+	json_decref(answer);
+}
+
+static void a_taken_port_is_named_and_leaves_nothing_open(void **state)
+{
+	struct world *f = *state;
+	struct coordinator *second = NULL;
+
+	assert_int_equal(coordinator_start(&second, &f->loop, &f->config, &f->secret), -EADDRINUSE);
+	assert_null(second);
+}
+
+static void a_damaged_database_keeps_the_role_from_starting(void **state)
+{
+	struct world *f = *state;
+	char path[256];
+	int fd;
+
+	coordinator_stop(f->coordinator);
+	f->coordinator = NULL;
+	snprintf(path, sizeof(path), "%s/coordinator.db", f->state_dir);
+	assert_int_equal(truncate(path, 100), 0);
+	assert_int_equal(coordinator_start(&f->coordinator, &f->loop, &f->config, &f->secret), -EUCLEAN);
+	assert_null(f->coordinator);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(lseek(fd, 0, SEEK_END), 100);
+	close(fd);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(a_member_registers_over_tcp),
+		TEST(an_unknown_key_is_closed_and_counted),
+		TEST(silent_connections_give_way_to_new_ones),
+		TEST(both_are_introduced),
+		TEST(both_udp_ports_tell_the_endpoint_and_one_binds_it),
+		TEST(a_stock_stun_request_is_answered_on_both_ports),
+		TEST(a_datagram_goes_from_udp_to_udp),
+		TEST(a_datagram_goes_from_udp_to_tcp_where_no_endpoint_is_bound),
+		TEST(a_message_goes_from_tcp_to_tcp_even_where_an_endpoint_is_bound),
+		TEST(forged_and_replayed_relay_datagrams_are_dropped),
+		TEST(a_sender_that_is_not_bound_relays_nothing),
+		TEST(datagrams_over_the_quota_are_dropped),
+		TEST(a_restarted_coordinator_gives_the_same_addresses),
+		TEST(the_control_socket_tells_status_and_peers),
+		TEST(a_taken_port_is_named_and_leaves_nothing_open),
+		TEST(a_damaged_database_keeps_the_role_from_starting),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	netns_enter();
+	if (crypto_start() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
