@@ -134,16 +134,15 @@ static void timestamp_increment(uint8_t t[static WIRE_TIMESTAMP_BYTES])
 	writer_be32(&w, ns < 1000000000 ? ns : 0);
 }
 
-/* Rises whatever the wall clock does: a host whose clock was set back is not locked out. */
-static void timestamp_next(struct sessions *s)
+void timestamp_advance(uint8_t last[static WIRE_TIMESTAMP_BYTES], uint64_t wall_ms)
 {
 	uint8_t t[WIRE_TIMESTAMP_BYTES];
 
-	timestamp_encode(t, s->env->wall_ms(s->owner));
-	if (timestamp_compare(t, s->last_timestamp_sent) > 0)
-		memcpy(s->last_timestamp_sent, t, sizeof(t));
+	timestamp_encode(t, wall_ms);
+	if (timestamp_compare(t, last) > 0)
+		memcpy(last, t, sizeof(t));
 	else
-		timestamp_increment(s->last_timestamp_sent);
+		timestamp_increment(last);
 }
 
 static uint64_t repeat_after_ms(unsigned n_sent)
@@ -164,7 +163,7 @@ static bool attempt_send(struct sessions *s, unsigned attempt)
 	uint8_t data[WIRE_INIT_BYTES];
 	int len;
 
-	timestamp_next(s);
+	timestamp_advance(s->last_timestamp_sent, s->env->wall_ms(s->owner));
 	len = handshake_initiate(&s->attempt, s->identity, HANDSHAKE_PEER, &s->remote, s->attempt_index,
 				 s->last_timestamp_sent, has_fresh_cookie(s) ? s->cookie : NULL, data, sizeof(data));
 	if (len < 0) {

@@ -101,4 +101,8 @@ uint64_t sessions_next_ms(const struct sessions *s);
 struct session *sessions_sendable(const struct sessions *s, uint64_t now_ms);
 bool sessions_is_initiating(const struct sessions *s);
 
+/* Turns the last timestamp an initiator sent into its next: the time, or one nanosecond later where the clock stood still
+ * or was set back. It rises whatever the clock does, so that nobody is locked out by it. */
+void timestamp_advance(uint8_t last[static WIRE_TIMESTAMP_BYTES], uint64_t wall_ms);
+
 #endif
