@@ -41,17 +41,18 @@ static json_t *config_state(const struct coordinator *c)
 			 "changed_on_disk", is_changed, "last_error", text_or_null(c->reload_error));
 }
 
-/* "aes-256-gcm (libsodium)": suite and who computes it here. */
+/* The suites that may be used, and who computes each here. */
 static json_t *ciphers(uint16_t suites)
 {
 	json_t *array = json_array();
 
-	for (int suite = AEAD_SUITE_COUNT - 1; suite > AEAD_NONE; suite--) {
-		const struct aead_impl *impl = aead_impl_of((enum aead_suite)suite);
+	for (int i = AEAD_SUITE_COUNT - 1; i > AEAD_NONE; i--) {
+		enum aead_suite suite = (enum aead_suite)i;
+		const struct aead_impl *impl = aead_impl_of(suite);
 
 		if (impl && suites & (1u << suite))
-			json_array_append_new(
-				array, json_sprintf("%s (%s)", aead_suite_name((enum aead_suite)suite), impl->name));
+			json_array_append_new(array, json_pack("{s:s, s:s}", "suite", aead_suite_name(suite),
+							       "implementation", impl->name));
 	}
 	return array;
 }

@@ -1,0 +1,363 @@
+/* daemon/main.c - warrend: options, role, start order, stop order */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "crypto/key.h"
+#include "daemon/base/log.h"
+#include "daemon/config/config.h"
+#include "daemon/control/proto.h"
+#include "daemon/coordinator/role.h"
+#include "daemon/data/node.h"
+#include "daemon/notify.h"
+
+static const char usage[] = "usage: warrend -c FILE [--check] [-v]\n"
+			    "       warrend --version | --help\n"
+			    "\n"
+			    "Runs in the foreground and logs to standard error. See warrend(8) and warren.conf(5).\n"
+			    "\n"
+			    "  -c, --config FILE  the configuration, one per network\n"
+			    "      --check        only check it and the key files it names: exit code 0 or 78\n"
+			    "  -v, --verbose      log in detail, whatever log_level says\n"
+			    "      --version      print the version\n"
+			    "  -h, --help         print this\n";
+
+struct options {
+	const char *path;
+	bool is_check, is_verbose;
+};
+
+struct program {
+	struct options options;
+	uv_loop_t loop;
+	uv_signal_t terminate, interrupt, hangup;
+	uv_timer_t watchdog;
+	struct config *config;
+	struct coordinator *coordinator; /* one of the two, by role */
+	struct node *node;
+	bool is_stopping;
+};
+
+/* ---------------------------------------------------------------- options */
+
+static int bad_usage(const char *words, const char *which)
+{
+	fprintf(stderr, "warrend: %s%s\n%s", words, which, usage);
+	return EXIT_BAD_USAGE;
+}
+
+/* -1: go on; else the exit code. */
+static int parse_options(struct options *o, int argc, char **argv)
+{
+	static const struct option known[] = {
+		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'k' },
+		{ "verbose", no_argument, NULL, 'v' },      { "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":c:vh", known, NULL)) >= 0) {
+		switch (option) {
+		case 'c':
+			o->path = optarg;
+			break;
+		case 'k':
+			o->is_check = true;
+			break;
+		case 'v':
+			o->is_verbose = true;
+			break;
+		case 'V':
+			printf("warrend %s\n", WARREN_VERSION);
+			return EXIT_YES;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_YES;
+		case ':':
+			return bad_usage("no argument after ", argv[optind - 1]);
+		default:
+			return bad_usage("unknown option ", argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return bad_usage("not an option: ", argv[optind]);
+	if (!o->path)
+		return bad_usage("which configuration? Say ", "-c FILE");
+	return -1;
+}
+
+/* ---------------------------------------------------------------- process */
+
+/* Before any key is read: neither a core dump nor a debugger of our own user shall find it. */
+static void protect_memory(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/* A coordinator holds one connection a member. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void set_log_level(const struct options *o, const struct config *config)
+{
+	enum log_level level = LOG_LEVEL_INFO;
+
+	if (config->log_level)
+		log_level_from_text(config->log_level, &level); /* checked by config_load */
+	log_set_level(o->is_verbose ? LOG_LEVEL_DEBUG : level);
+}
+
+/* ---------------------------------------------------------------- reload */
+
+struct reload {
+	bool ok;
+	char error[CONFIG_ERROR_BYTES];
+	char applied[512], restart[512];
+};
+
+static int apply(struct program *p, const struct config *fresh, char *error, size_t capacity)
+{
+	if (fresh->role != p->config->role) {
+		snprintf(error, capacity, "%s: another role needs a restart", fresh->path);
+		return -EINVAL;
+	}
+	return p->coordinator ? coordinator_reload(p->coordinator, fresh, error, capacity) :
+				node_reload(p->node, fresh, error, capacity);
+}
+
+/* Whole or not at all: with a bad file everything stays as it is. */
+static void reload(struct program *p, struct reload *r)
+{
+	struct config *fresh;
+
+	memset(r, 0, sizeof(*r));
+	notify_send("STATUS=reloading");
+	fresh = config_load(p->options.path, r->error);
+	if (!fresh || apply(p, fresh, r->error, sizeof(r->error)) < 0) {
+		log_error("reload: %s; the settings before it stay", r->error);
+		if (p->coordinator)
+			coordinator_set_reload_error(p->coordinator, r->error);
+		config_free(fresh);
+		notify_send("STATUS=running; the last reload failed");
+		return;
+	}
+	config_diff(p->config, fresh, r->applied, r->restart, sizeof(r->applied));
+	config_free(p->config);
+	p->config = fresh;
+	set_log_level(&p->options, fresh);
+	r->ok = true;
+	log_info("reload: applied: %s", r->applied[0] ? r->applied : "nothing changed");
+	if (r->restart[0])
+		log_warn("reload: changed, but only a restart applies it: %s", r->restart);
+	notify_send("STATUS=running");
+}
+
+static void on_coordinator_reload(void *arg, struct coordinator_reload_result *result)
+{
+	struct reload r;
+
+	reload(arg, &r);
+	result->ok = r.ok;
+	memcpy(result->error, r.error, sizeof(result->error));
+	memcpy(result->applied, r.applied, sizeof(result->applied));
+	memcpy(result->restart, r.restart, sizeof(result->restart));
+}
+
+static void on_node_reload(void *arg, struct node_reload_result *result)
+{
+	struct reload r;
+
+	reload(arg, &r);
+	result->ok = r.ok;
+	memcpy(result->error, r.error, sizeof(result->error));
+	memcpy(result->applied, r.applied, sizeof(result->applied));
+	memcpy(result->restart, r.restart, sizeof(result->restart));
+}
+
+/* ---------------------------------------------------------------- signals */
+
+static void close_handles(struct program *p)
+{
+	uv_handle_t *handles[] = { (uv_handle_t *)&p->terminate, (uv_handle_t *)&p->interrupt,
+				   (uv_handle_t *)&p->hangup, (uv_handle_t *)&p->watchdog };
+
+	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
+		if (!uv_is_closing(handles[i]))
+			uv_close(handles[i], NULL);
+	}
+}
+
+static void stop(struct program *p)
+{
+	p->is_stopping = true;
+	notify_send("STOPPING=1");
+	coordinator_stop(p->coordinator);
+	if (p->node)
+		node_stop(p->node);
+	p->coordinator = NULL;
+	p->node = NULL;
+	/* Signals are still caught while the rest closes, so that a second one can end it; they do not keep the loop
+	 * alive. */
+	uv_unref((uv_handle_t *)&p->terminate);
+	uv_unref((uv_handle_t *)&p->interrupt);
+}
+
+static void on_stop_signal(uv_signal_t *handle, int number)
+{
+	struct program *p = handle->data;
+
+	if (p->is_stopping)
+		_exit(EXIT_NO);
+	log_info("%s: stopping", number == SIGINT ? "SIGINT" : "SIGTERM");
+	stop(p);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+	struct program *p = handle->data;
+	struct reload r;
+
+	(void)number;
+	if (!p->is_stopping)
+		reload(p, &r);
+}
+
+static void on_watchdog(uv_timer_t *timer)
+{
+	(void)timer;
+	notify_send("WATCHDOG=1");
+}
+
+static void start_watchdog(struct program *p)
+{
+	const char *text = getenv("WATCHDOG_USEC");
+	unsigned long long usec = text ? strtoull(text, NULL, 10) : 0;
+
+	uv_timer_init(&p->loop, &p->watchdog);
+	uv_unref((uv_handle_t *)&p->watchdog);
+	if (usec >= 2000)
+		uv_timer_start(&p->watchdog, on_watchdog, usec / 2000, usec / 2000);
+}
+
+static int start_signals(struct program *p)
+{
+	uv_signal_t *handles[] = { &p->terminate, &p->interrupt, &p->hangup };
+	uv_signal_cb callbacks[] = { on_stop_signal, on_stop_signal, on_hangup };
+	int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	int ret = 0;
+
+	for (size_t i = 0; i < 3; i++) {
+		int r = uv_signal_init(&p->loop, handles[i]);
+
+		handles[i]->data = p;
+		r = r ? r : uv_signal_start(handles[i], callbacks[i], numbers[i]);
+		ret = ret ? ret : r;
+	}
+	uv_unref((uv_handle_t *)&p->hangup);
+	return ret;
+}
+
+/* ---------------------------------------------------------------- run */
+
+static int start_role(struct program *p, const struct seckey *secret, const struct psk *psk)
+{
+	int ret;
+
+	if (p->config->role == CONFIG_COORDINATOR) {
+		ret = coordinator_start(&p->coordinator, &p->loop, p->config, secret);
+		if (ret == 0)
+			coordinator_on_reload(p->coordinator, on_coordinator_reload, p);
+	} else {
+		ret = node_start(&p->node, &p->loop, p->config, secret, psk);
+		if (ret == 0)
+			node_on_reload(p->node, on_node_reload, p);
+	}
+	return ret;
+}
+
+static int run(struct program *p, const struct seckey *secret, const struct psk *psk)
+{
+	int ret = uv_loop_init(&p->loop);
+
+	if (ret) {
+		log_error("event loop: %s", uv_strerror(ret));
+		return EXIT_NO;
+	}
+	ret = start_signals(p);
+	start_watchdog(p);
+	if (ret)
+		log_error("signals: %s", uv_strerror(ret));
+	else
+		ret = start_role(p, secret, psk);
+	if (ret == 0) {
+		notify_send("READY=1\nSTATUS=running");
+		uv_run(&p->loop, UV_RUN_DEFAULT); /* until stop() and everything it closes */
+	}
+	close_handles(p);
+	uv_run(&p->loop, UV_RUN_DEFAULT);
+	if (uv_loop_close(&p->loop) < 0)
+		log_warn("stopped with handles open");
+	return ret ? EXIT_NO : EXIT_YES;
+}
+
+int main(int argc, char **argv)
+{
+	struct program p = { .options = { .path = NULL } };
+	char error[CONFIG_ERROR_BYTES] = "";
+	struct seckey secret = { { 0 } };
+	struct psk psk = { { 0 } };
+	int ret = parse_options(&p.options, argc, argv);
+
+	if (ret >= 0)
+		return ret;
+	protect_memory();
+	signal(SIGPIPE, SIG_IGN);
+	tzset();
+	if (crypto_start() < 0) {
+		log_error("libsodium does not start");
+		return EXIT_NO;
+	}
+	p.config = config_load(p.options.path, error);
+	if (!p.config || config_read_keys(p.config, p.options.is_check ? NULL : &secret,
+					  p.options.is_check ? NULL : &psk, error) < 0) {
+		fprintf(stderr, "%s\n", error);
+		config_free(p.config);
+		key_wipe(&secret, sizeof(secret));
+		key_wipe(&psk, sizeof(psk));
+		return EXIT_BAD_CONFIG;
+	}
+	if (p.options.is_check) {
+		printf("%s: ok\n", p.options.path);
+		config_free(p.config);
+		return EXIT_YES;
+	}
+	set_log_level(&p.options, p.config);
+	raise_file_limit();
+	sodium_mlock(&secret, sizeof(secret));
+	sodium_mlock(&psk, sizeof(psk));
+	ret = run(&p, &secret, &psk);
+	sodium_munlock(&secret, sizeof(secret)); /* wipes */
+	sodium_munlock(&psk, sizeof(psk));
+	config_free(p.config);
+	return ret;
+}
