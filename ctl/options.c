@@ -82,7 +82,7 @@ static int set_option(struct ctl *ctl, const struct ctl_option *o, const char *v
 		fprintf(ctl->err, "warrenctl: --%s takes no value\n", o->name);
 		return usage(ctl, ctl->command ? ctl->command->name : NULL);
 	}
-	if (o->choices && !is_among(o->choices, value)) {
+	if (o->choices && value && !is_among(o->choices, value)) {
 		fprintf(ctl->err, "warrenctl: --%s is one of %s, not \"%s\"\n", o->name, o->choices, value);
 		return EXIT_BAD_USAGE;
 	}

@@ -264,15 +264,18 @@ static int finish(const struct config_load *l)
 struct config *config_load(const char *path, char error[static CONFIG_ERROR_BYTES])
 {
 	struct config *c = calloc(1, sizeof(*c));
-	struct config_source source;
 	struct config_load l = { .c = c, .error = error };
-	int ret = config_source_open(&source, path, error);
+	struct config_source source;
+	int ret;
 
+	error[0] = '\0';
+	if (!c || !(c->path = strdup(path))) {
+		config_fail(error, path, 0, "out of memory");
+		config_free(c);
+		return NULL;
+	}
+	ret = config_source_open(&source, path, error);
 	l.root = source.root;
-	if (ret == 0 && c)
-		c->path = strdup(path);
-	if (ret == 0 && (!c || !c->path))
-		ret = config_fail(error, path, 0, "out of memory");
 	if (ret == 0)
 		ret = apply_role(&l);
 	if (ret == 0) {

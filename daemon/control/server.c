@@ -321,9 +321,7 @@ static int remove_stale(const struct sockaddr_un *address)
 		return -errno;
 	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
 		ret = -EADDRINUSE;
-	else if (errno != ECONNREFUSED)
-		ret = -errno;
-	else if (unlink(address->sun_path) < 0)
+	else if (errno != ECONNREFUSED || unlink(address->sun_path) < 0)
 		ret = -errno;
 	close(fd);
 	return ret;
@@ -397,7 +395,7 @@ int control_server_open(struct control_server **out, uv_loop_t *loop, const char
 	s->commands = commands;
 	s->arg = arg;
 	s->n_refs = 1;
-	memcpy(s->path, path, strlen(path));
+	memcpy(s->path, path, strlen(path) + 1); /* bind_socket() saw that it fits */
 	s->listener.data = s;
 	uv_pipe_init(loop, &s->listener, 0);
 	ret = uv_pipe_open(&s->listener, fd);
