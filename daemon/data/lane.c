@@ -239,11 +239,31 @@ void lane_write_tun(struct lane *l, uint8_t *packet, size_t len)
 	counters_add(l->counters, COUNTER_tun_tx_bytes, len);
 }
 
+/* Once per source and second, and of few sources: the loop checks a path, it does not count packets. */
+static bool is_worth_telling(struct shared_peer *peer, const struct path_addr *from, uint64_t now_ms)
+{
+	uint32_t hash = endpoint_hash(&from->endpoint) ^ ((uint32_t)from->kind << 8 | from->coordinator);
+	uint64_t second = now_ms / 1000 << 32;
+	_Atomic uint64_t *stale = NULL;
+
+	for (unsigned i = 0; i < SHARED_PEER_TOLD; i++) {
+		uint64_t told = atomic_load_explicit(&peer->told[i], memory_order_relaxed);
+
+		if (told == (second | hash))
+			return false;
+		if (told >> 32 != second >> 32)
+			stale = &peer->told[i];
+	}
+	if (!stale)
+		return false;
+	atomic_store_explicit(stale, second | hash, memory_order_relaxed);
+	return true;
+}
+
 /* Did it come over the path we use ourselves? Then that path is proven; else the peer may have moved. */
 static void note_path(struct lane *l, const struct table_route *route, const struct path_addr *from)
 {
 	struct shared_peer *peer = route->peer;
-	uint32_t hash;
 
 	if (route->n_paths) {
 		struct path_addr used = route->paths[0].addr;
@@ -255,13 +275,8 @@ static void note_path(struct lane *l, const struct table_route *route, const str
 			return;
 		}
 	}
-	/* Once per source and second: the loop checks a path, it does not count packets. */
-	hash = endpoint_hash(&from->endpoint) ^ ((uint32_t)from->kind << 8 | from->coordinator) ^
-	       (uint32_t)(l->now_ms / 1000) * 2654435761u;
-	if (atomic_load_explicit(&peer->told_source, memory_order_relaxed) != hash) {
-		atomic_store_explicit(&peer->told_source, hash, memory_order_relaxed);
+	if (is_worth_telling(peer, from, l->now_ms))
 		tell(l, &(struct mail){ .kind = MAIL_SOURCE, .peer = peer->id, .from = *from });
-	}
 }
 
 static void receive_data(struct lane *l, const struct path_addr *from, uint8_t *data, size_t len)

@@ -13,12 +13,15 @@
 #include "daemon/peer/session.h"
 #include "daemon/relay/link.h"
 
+/* Other sources of one peer that the loop is told of in one second: a peer has few ways to us at a time. */
+#define SHARED_PEER_TOLD 4
+
 /* The part of a peer that workers share with the loop. */
 struct shared_peer {
 	uint64_t id; /* the loop's peer by this id, if it still exists */
 	_Atomic uint32_t refs;
-	_Atomic bool is_asleep;       /* the loop wants to hear of the next traffic */
-	_Atomic uint32_t told_source; /* hash of the last other source the loop was told of */
+	_Atomic bool is_asleep;                  /* the loop wants to hear of the next traffic */
+	_Atomic uint64_t told[SHARED_PEER_TOLD]; /* other sources the loop was told of: second, hash of the source */
 	struct traffic traffic;
 };
 struct shared_peer *shared_peer_new(uint64_t id);

@@ -793,7 +793,7 @@ static void strangers_datagram_is_dropped_and_changes_nothing(void **state)
 	d->data[7] = d->data[6] = d->data[5] = d->data[4] = 0; /* no index at all */
 	assert_dropped(f, d, COUNTER_drop_unknown_index);
 	assert_int_equal(f->shared->traffic.last_received_ms, 0);
-	assert_int_equal(f->shared->told_source, 0);
+	assert_int_equal(f->shared->told[0], 0);
 	session_pair_free(&strangers);
 }
 
@@ -925,6 +925,26 @@ static void data_from_another_way_is_told_once_a_second(void **state)
 	receive_from(f, &used, 0, data_of_peer(f), NOW_MS + 3000);
 	assert_int_equal(f->n_told, 3);
 	assert_int_equal(f->shared->traffic.path_received_ms, NOW_MS + 3000);
+}
+
+static void sources_in_turns_are_told_no_more_often(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < 200; i++) {
+		struct path_addr from = { .kind = PATH_UDP, .endpoint = endpoint_of("198.51.100.7:4242") };
+
+		from.endpoint.port = (uint16_t)(from.endpoint.port + i % 2);
+		receive_from(f, &from, 0, data_of_peer(f), NOW_MS);
+	}
+	assert_int_equal(f->n_told, 2);
+	for (unsigned i = 0; i < 200; i++) {
+		struct path_addr from = { .kind = PATH_UDP, .endpoint = endpoint_of("198.51.100.8:4242") };
+
+		from.endpoint.port = (uint16_t)(from.endpoint.port + i);
+		receive_from(f, &from, 0, data_of_peer(f), NOW_MS);
+	}
+	assert_int_equal(f->n_told, SHARED_PEER_TOLD);
 }
 
 static void relay_and_direct_are_different_ways(void **state)
@@ -1120,6 +1140,7 @@ int main(void)
 		TEST(first_opened_datagram_confirms_the_session_once),
 		TEST(sleeping_peer_is_reported_awake_once),
 		TEST(data_from_another_way_is_told_once_a_second),
+		TEST(sources_in_turns_are_told_no_more_often),
 		TEST(relay_and_direct_are_different_ways),
 		TEST(relayed_datagram_is_opened),
 		TEST(datagram_of_a_control_connection_is_opened),
