@@ -38,6 +38,7 @@ void directory_changes_fini(struct directory_changes *c)
 		member_free(c->removed[i]);
 	free(c->removed);
 	free(c->changed);
+	free(c->old_ids);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -265,7 +266,8 @@ static int load_prepare(struct load *l, const struct directory *d, const struct 
 	l->by_name = calloc(n, sizeof(*l->by_name));
 	l->changes.changed = calloc(d->n + 1u, sizeof(struct member *));
 	l->changes.removed = calloc(d->n + 1u, sizeof(struct member *));
-	if (!l->fresh || !l->by_id || !l->by_name || !l->changes.changed || !l->changes.removed)
+	l->changes.old_ids = calloc(d->n + 1u, sizeof(uint32_t));
+	if (!l->fresh || !l->by_id || !l->by_name || !l->changes.changed || !l->changes.removed || !l->changes.old_ids)
 		return -ENOMEM;
 	for (unsigned i = 0; i < config->n_members; i++) {
 		if (directory_by_key(d, &config->members[i].key))
@@ -378,8 +380,10 @@ int directory_load(struct directory *d, const struct config *config, struct dire
 	d->sorted_by_name = l.by_name;
 	fill_tables(d);
 	for (unsigned i = 0; i < n_before; i++) {
-		if (before[i].member->is_kept && is_other_face(&before[i]))
-			l.changes.changed[l.changes.n_changed++] = before[i].member;
+		if (!before[i].member->is_kept || !is_other_face(&before[i]))
+			continue;
+		l.changes.old_ids[l.changes.n_changed] = before[i].id;
+		l.changes.changed[l.changes.n_changed++] = before[i].member;
 	}
 	l.changes.n_added = l.n_fresh;
 	if (l.changes.n_added || l.changes.n_changed || l.changes.n_removed)

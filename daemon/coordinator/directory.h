@@ -50,6 +50,7 @@ struct directory_changes {
 	unsigned n_added, n_changed, n_removed;
 	struct member **changed; /* name or addresses are others; still in the directory */
 	struct member **removed; /* no longer in the directory */
+	uint32_t *old_ids;       /* of the changed ones, before */
 	unsigned n_unleased;     /* members that got no number, for the log */
 	int lease_error;         /* why: -EADDRNOTAVAIL, -ENOSPC ... */
 };

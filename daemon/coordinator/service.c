@@ -381,19 +381,25 @@ void service_closed(struct service *s, struct registration *r, uint64_t now_ms)
 	tell_introduced(s, m, m->id, PEER_OFFLINE);
 }
 
+/* Those who were introduced to a member by a number that it has no more. */
+static void forget_number(struct service *s, const struct member *m, uint32_t id)
+{
+	tell_introduced(s, m, id, PEER_REMOVED);
+	for (unsigned i = 0; i < m->introduced.n; i++) {
+		struct member *other = directory_by_id(s->directory, m->introduced.ids[i]);
+
+		if (other)
+			introduced_remove(&other->introduced, id);
+	}
+}
+
 void service_reloaded(struct service *s, const struct directory_changes *changes)
 {
 	for (unsigned i = 0; i < changes->n_removed; i++) {
 		struct member *m = changes->removed[i];
 
 		log_info("member %s: removed", m->name);
-		tell_introduced(s, m, m->id, PEER_REMOVED);
-		for (unsigned k = 0; k < m->introduced.n; k++) {
-			struct member *other = directory_by_id(s->directory, m->introduced.ids[k]);
-
-			if (other)
-				introduced_remove(&other->introduced, m->id);
-		}
+		forget_number(s, m, m->id);
 		introduced_fini(&m->introduced); /* so that its end is not told as a mere absence */
 		if (m->registration)
 			registration_refuse(m->registration, REFUSED_REMOVED, "not a member any more");
@@ -402,6 +408,10 @@ void service_reloaded(struct service *s, const struct directory_changes *changes
 		struct member *m = changes->changed[i];
 
 		log_info("member %s: name or address changed", m->name);
+		if (changes->old_ids[i] != m->id) {
+			forget_number(s, m, changes->old_ids[i]);
+			introduced_fini(&m->introduced);
+		}
 		if (m->registration)
 			registration_close(m->registration);
 	}

@@ -503,6 +503,26 @@ static void a_removed_member_is_refused_and_its_peers_are_told(void **state)
 	assert_int_equal(last->n_sent, 0);
 }
 
+static void a_member_whose_number_changed_comes_back_under_the_new_one(void **state)
+{
+	struct fixture *f = *state;
+	struct connection *a = join(f, 0), *b = join(f, 1);
+	struct directory_changes changes;
+	uint32_t old_id = id_of(f, 1);
+
+	say_connect(f, a, old_id);
+	f->members[1].address.b[3] = 200;
+	assert_int_equal(directory_load(f->directory, &f->config, &changes), 0);
+	service_reloaded(&f->service, &changes);
+	directory_changes_fini(&changes);
+	assert_true(was_told(&f->doubles[0], old_id, PEER_REMOVED));
+	assert_true(b->is_closed);
+	assert_false(a->is_closed);
+	join(f, 1);
+	assert_int_not_equal(id_of(f, 1), old_id);
+	assert_int_equal(f->doubles[1].registered.addrs[0].ip.b[3], 200);
+}
+
 /* ---------------------------------------------------------------- look-up and list */
 
 static struct wire_found look_up(struct fixture *f, struct connection *c, const struct wire_lookup *lookup)
@@ -718,6 +738,7 @@ int main(void)
 		TEST(only_those_introduced_learn_that_a_member_went),
 		TEST(a_restart_is_told_apart_from_a_lost_connection),
 		TEST(a_removed_member_is_refused_and_its_peers_are_told),
+		TEST(a_member_whose_number_changed_comes_back_under_the_new_one),
 		TEST(members_are_found_by_address_name_key_and_id),
 		TEST(lookups_over_the_limit_are_dropped_and_counted),
 		TEST(the_list_comes_in_pages_and_not_again_while_it_is_known),

@@ -5,9 +5,12 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/coordinator/directory.h"
@@ -291,6 +294,35 @@ static void a_full_prefix_leaves_the_last_member_without_an_address(void **state
 	assert_int_equal(f->changes.n_unleased, 0);
 }
 
+static void a_full_disk_costs_new_members_their_address_until_there_is_room(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit old, none;
+	char wal[128];
+	struct stat st;
+
+	add(f, 1, "a", NULL);
+	load(f);
+	add(f, 2, "b", NULL);
+	snprintf(wal, sizeof(wal), "%s-wal", f->path);
+	assert_int_equal(stat(wal, &st), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	none = (struct rlimit){ (rlim_t)st.st_size, old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	load(f);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(f->changes.n_unleased, 1);
+	assert_int_not_equal(f->changes.lease_error, 0);
+	assert_int_equal(member(f, 1)->id, 1);
+	check_address(&member(f, 1)->address, "10.77.0.1");
+	assert_int_equal(member(f, 2)->id, 0);
+	assert_ptr_equal(directory_by_name(f->directory, "b"), member(f, 2));
+	assert_int_equal(directory_lease(f->directory, member(f, 2)), 0);
+	check_address(&member(f, 2)->address, "10.77.0.2");
+	assert_ptr_equal(directory_by_id(f->directory, 2), member(f, 2));
+}
+
 static void a_network_of_ipv6_alone_gives_numbers_too(void **state)
 {
 	struct fixture *f = *state;
@@ -366,6 +398,7 @@ int main(void)
 		TEST(the_version_rises_with_every_visible_change_only),
 		TEST(a_removed_member_that_is_online_is_not_counted_twice),
 		TEST(a_full_prefix_leaves_the_last_member_without_an_address),
+		TEST(a_full_disk_costs_new_members_their_address_until_there_is_room),
 		TEST(a_network_of_ipv6_alone_gives_numbers_too),
 		TEST(members_are_walked_by_id_and_by_name),
 		cmocka_unit_test(introductions_forget_the_oldest),
