@@ -75,7 +75,7 @@ static size_t checksum_end(uint32_t sum)
 	return ~sum & 0xffff;
 }
 
-static size_t unreachable4(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len, const struct ip *from)
+static size_t unreachable4(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len)
 {
 	size_t header = ipv4_header_bytes(packet), quote, total;
 
@@ -98,7 +98,7 @@ static size_t unreachable4(uint8_t *out, size_t capacity, const uint8_t *packet,
 	put_be16(out + 2, total);
 	out[8] = 64;
 	out[9] = PROTO_ICMP;
-	memcpy(out + 12, from->b, 4);
+	memcpy(out + 12, packet + 16, 4);
 	memcpy(out + 16, packet + 12, 4);
 	put_be16(out + 10, checksum_end(checksum_add(0, out, IPV4_HEADER_BYTES)));
 	out[IPV4_HEADER_BYTES] = 3;     /* destination unreachable */
@@ -109,7 +109,7 @@ static size_t unreachable4(uint8_t *out, size_t capacity, const uint8_t *packet,
 	return total;
 }
 
-static size_t unreachable6(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len, const struct ip *from)
+static size_t unreachable6(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len)
 {
 	uint8_t pseudo[8] = { 0 }, *icmp = out + IPV6_HEADER_BYTES;
 	size_t quote = len, body;
@@ -127,7 +127,7 @@ static size_t unreachable6(uint8_t *out, size_t capacity, const uint8_t *packet,
 	put_be16(out + 4, body);
 	out[6] = PROTO_ICMPV6;
 	out[7] = 64;
-	memcpy(out + 8, from->b, 16);
+	memcpy(out + 8, packet + 24, 16);
 	memcpy(out + 24, packet + 8, 16);
 	icmp[0] = 1; /* destination unreachable */
 	icmp[1] = 3; /* address unreachable */
@@ -140,14 +140,14 @@ static size_t unreachable6(uint8_t *out, size_t capacity, const uint8_t *packet,
 	return IPV6_HEADER_BYTES + body;
 }
 
-size_t inner_ip_unreachable(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len, const struct ip *from)
+size_t inner_ip_unreachable(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len)
 {
 	struct inner_ip ip;
 
-	if (inner_ip_parse(&ip, packet, len) < 0 || from->len != ip.dst.len)
+	if (inner_ip_parse(&ip, packet, len) < 0)
 		return 0;
 	if (ip_is_multicast(&ip.dst) || ip_is_broadcast(&ip.dst) || !ip_is_sendable(&ip.src))
 		return 0;
-	return ip.dst.len == 4 ? unreachable4(out, capacity, packet, ip.len, from) :
-				 unreachable6(out, capacity, packet, ip.len, from);
+	return ip.dst.len == 4 ? unreachable4(out, capacity, packet, ip.len) :
+				 unreachable6(out, capacity, packet, ip.len);
 }

@@ -19,8 +19,9 @@ int inner_ip_parse(struct inner_ip *out, const uint8_t *packet, size_t len);
 /* The longest error built: an IPv6 one fits the smallest link (RFC 4443 section 3.1). */
 #define INNER_IP_ERROR_MAX_BYTES 1280
 
-/* Builds into `out` the ICMP or ICMPv6 "destination unreachable" (host, address) for `packet`, from `from`. Returns its length, 0 when
- * none must be sent (RFC 1122 section 3.2.2, RFC 4443 section 2.4: an ICMP error, a later fragment, multicast) or it does not fit. */
-size_t inner_ip_unreachable(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len, const struct ip *from);
+/* Builds into `out` the ICMP or ICMPv6 "destination unreachable" (host, address) for `packet`. It comes from the address that was asked
+ * for: the kernel takes no packet from a link that claims one of the host's own addresses. Returns its length, 0 when none must be sent (RFC 1122
+ * section 3.2.2, RFC 4443 section 2.4: an ICMP error, a later fragment, multicast) or it does not fit. */
+size_t inner_ip_unreachable(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len);
 
 #endif

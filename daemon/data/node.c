@@ -77,14 +77,6 @@ int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8
 
 /* ---------------------------------------------------------------- overlay addresses */
 
-const struct ip *node_own_address(const struct node *n, uint8_t ip_len)
-{
-	for (unsigned i = 0; i < n->state.n_addrs; i++)
-		if (n->state.addrs[i].ip.len == ip_len)
-			return &n->state.addrs[i].ip;
-	return NULL;
-}
-
 bool node_is_overlay(const struct node *n, const struct ip *ip)
 {
 	for (unsigned i = 0; i < n->state.n_addrs; i++)

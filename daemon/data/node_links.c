@@ -163,10 +163,27 @@ static void on_introduce(struct node *n, struct link *l, const struct wire_intro
 		return;
 	log_debug("peer %s: introduced by %s, %u candidates", p->name, link_config(l)->name, m->candidates.n);
 	node_take_candidates(n, p, &m->candidates);
-	/* With a relay the asker's initiation comes that way. Without one both must send to open their NATs. */
-	if (!(m->flags & INTRODUCE_ASKED) && !link_has_relay(l) && !sessions_sendable(&p->sessions, now))
+	p->offline_ms = 0;
+	/* The asker's initiation comes through the relay. Without a relay both must send to open their NATs. */
+	if (sessions_sendable(&p->sessions, now))
+		return;
+	if (m->flags & INTRODUCE_ASKED)
+		sessions_renew(&p->sessions, now); /* if an earlier one went to nobody */
+	else if (!link_has_relay(l))
 		sessions_want(&p->sessions, now);
 	node_mark_peer(n, p);
+}
+
+/* Whoever talked to it, or tried to, need not wait for the next repeat. */
+static void came_back(struct node *n, struct link *l, struct peer *p, uint64_t now_ms)
+{
+	p->is_online[link_number(l)] = true;
+	p->offline_ms = 0;
+	p->asked_ms = 0;
+	if (!p->paths || !node_is_in_contact(p, now_ms))
+		return;
+	node_want_peer(n, p);
+	sessions_renew(&p->sessions, now_ms);
 }
 
 static void on_peer_event(struct node *n, struct link *l, const struct wire_peer_event *e)
@@ -177,21 +194,21 @@ static void on_peer_event(struct node *n, struct link *l, const struct wire_peer
 	if (!p)
 		return;
 	switch (e->event) {
-	case PEER_RESTARTED:
-		p->is_online[link_number(l)] = true;
-		if (p->paths && (p->sessions.current || node_is_in_contact(p, now))) {
+	case PEER_RESTARTED: /* its sessions are gone */
+		if (p->paths && p->sessions.current) {
 			log_info("peer %s: restarted", p->name);
-			sessions_renew(&p->sessions, now);
 			path_set_start(p->paths, now);
 		}
+		came_back(n, l, p, now);
 		break;
 	case PEER_ONLINE:
+		if (!p->paths || !sessions_sendable(&p->sessions, now))
+			came_back(n, l, p, now);
 		p->is_online[link_number(l)] = true;
-		if (p->paths && node_is_in_contact(p, now) && !sessions_sendable(&p->sessions, now))
-			node_want_peer(n, p);
 		break;
 	case PEER_OFFLINE:
 		p->is_online[link_number(l)] = false;
+		p->offline_ms = now;
 		if (p->paths && !sessions_sendable(&p->sessions, now) && node_is_known_offline(n, p))
 			node_unreachable(n, p->held);
 		break;

@@ -9,17 +9,10 @@ static void tell_unreachable(void *arg, const uint8_t *packet, size_t len)
 {
 	struct node *n = arg;
 	uint8_t buffer[TUN_VNET_BYTES + INNER_IP_ERROR_MAX_BYTES];
-	const struct ip *from;
-	struct inner_ip ip;
 	size_t icmp;
 
 	counters_inc(node_counters(n), COUNTER_drop_no_peer);
-	if (inner_ip_parse(&ip, packet, len) < 0)
-		return;
-	from = node_own_address(n, ip.dst.len);
-	if (!from)
-		return;
-	icmp = inner_ip_unreachable(buffer + TUN_VNET_BYTES, INNER_IP_ERROR_MAX_BYTES, packet, len, from);
+	icmp = inner_ip_unreachable(buffer + TUN_VNET_BYTES, INNER_IP_ERROR_MAX_BYTES, packet, len);
 	if (icmp)
 		lane_write_tun(&n->lane, buffer + TUN_VNET_BYTES, icmp);
 }
@@ -197,6 +190,7 @@ void node_lookup_free(struct node *n)
 
 void node_packet(struct node *n, const uint8_t *packet, size_t len)
 {
+	uint64_t now = clock_now_ms();
 	struct inner_ip ip;
 	struct lookup *l;
 	struct peer *p;
@@ -222,6 +216,7 @@ void node_packet(struct node *n, const uint8_t *packet, size_t len)
 	if (!p->paths)
 		return;
 	hold_for_peer(p, packet, len);
-	if (!sessions_sendable(&p->sessions, clock_now_ms()) && node_is_known_offline(n, p))
+	/* Asked again every NODE_ASK_AGAIN_MS; in between the last answer holds. */
+	if (!sessions_sendable(&p->sessions, now) && p->offline_ms && now - p->offline_ms < NODE_ASK_AGAIN_MS)
 		node_unreachable(n, p->held);
 }

@@ -507,7 +507,6 @@ static void on_initiation(struct node *n, const struct path_addr *from, uint32_t
 	if (!s)
 		return;
 	p = s->owner;
-	counters_inc(node_counters(n), COUNTER_handshakes_answered);
 	/* A relayed initiation tells the sender's id there, should the introduction be late. */
 	if (from->kind != PATH_UDP && p->member[from->coordinator] != member) {
 		p->member[from->coordinator] = member;
@@ -520,39 +519,39 @@ static void on_response(struct node *n, const struct path_addr *from, const uint
 {
 	struct wire_response r;
 	enum index_kind kind;
-	struct sessions *s;
 	uint32_t rtt_us = 0;
+	struct peer *p;
 
 	if (wire_response_decode(&r, data, len) < 0) {
 		counters_inc(node_counters(n), COUNTER_handshake_malformed);
 		return;
 	}
-	s = indices_find(n->indices, r.receiver, &kind);
-	if (!s || kind != INDEX_HANDSHAKE) {
+	p = indices_find(n->indices, r.receiver, &kind);
+	if (!p || kind != INDEX_HANDSHAKE) {
 		counters_inc(node_counters(n), COUNTER_drop_unknown_index);
 		return;
 	}
-	if (sessions_on_response(s, data, len, clock_now_ms(), &rtt_us) < 0) {
+	if (sessions_on_response(&p->sessions, data, len, clock_now_ms(), &rtt_us) < 0) {
 		counters_inc(node_counters(n), COUNTER_handshake_bad_auth);
 		return;
 	}
-	path_set_on_handshake(((struct peer *)s->owner)->paths, from, rtt_us, clock_now_ms());
-	node_mark_peer(n, s->owner);
+	path_set_on_handshake(p->paths, from, rtt_us, clock_now_ms());
+	node_mark_peer(n, p);
 }
 
 static void on_cookie(struct node *n, const uint8_t *data, size_t len)
 {
 	struct wire_cookie c;
 	enum index_kind kind;
-	struct sessions *s;
+	struct peer *p;
 
 	if (wire_cookie_decode(&c, data, len) < 0) {
 		counters_inc(node_counters(n), COUNTER_handshake_malformed);
 		return;
 	}
-	s = indices_find(n->indices, c.receiver, &kind);
-	if (s && kind == INDEX_HANDSHAKE)
-		sessions_on_cookie(s, data, len, clock_now_ms());
+	p = indices_find(n->indices, c.receiver, &kind);
+	if (p && kind == INDEX_HANDSHAKE)
+		sessions_on_cookie(&p->sessions, data, len, clock_now_ms());
 }
 
 /* A first datagram under a session the peer initiated: it is there, and the way the datagram came goes both ways. */
@@ -598,7 +597,6 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 	struct wire_probe probe;
 	enum index_kind kind;
 	struct wire_sealed h;
-	struct sessions *sessions;
 	struct session *s;
 	struct peer *p;
 	int n_body;
@@ -607,8 +605,8 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 		counters_inc(counters, COUNTER_drop_short);
 		return;
 	}
-	sessions = indices_find(n->indices, h.index, &kind);
-	s = sessions && kind == INDEX_SESSION ? session_of(sessions, h.index) : NULL;
+	p = indices_find(n->indices, h.index, &kind);
+	s = p && kind == INDEX_SESSION ? session_of(&p->sessions, h.index) : NULL;
 	if (!s) {
 		counters_inc(counters, COUNTER_drop_unknown_index);
 		return;
@@ -620,7 +618,6 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 								COUNTER_drop_auth);
 		return;
 	}
-	p = sessions->owner;
 	p->last_seen_ms = now;
 	atomic_store_explicit(&node_shared(p)->traffic.last_received_ms, now, memory_order_relaxed);
 	atomic_store_explicit(&s->is_confirmed, true, memory_order_relaxed);

@@ -154,8 +154,6 @@ uint64_t node_wall_ms(struct node *n);
 /* The way the loop itself sends: `datagram` has WIRE_RELAY_HEADER_BYTES of headroom. */
 int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8_t *datagram, size_t len);
 bool node_lane_enter(struct node *n);
-/* Own overlay address of that family, NULL if none. */
-const struct ip *node_own_address(const struct node *n, uint8_t ip_len);
 void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n_addrs);
 bool node_is_overlay(const struct node *n, const struct ip *ip);
 

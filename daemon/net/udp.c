@@ -31,13 +31,14 @@ static int set_option(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-/* DF on every datagram, and no path MTU kept by the kernel: the search is the path's own (RFC 8899), and a forged ICMP
- * message must not shrink what is sent. EMSGSIZE then means the outgoing link's MTU. */
-static void set_dont_fragment(int fd, bool is_v6)
+/* Either DF on every datagram and the kernel's own idea of the path MTU ignored, so that a forged ICMP message cannot shrink
+ * what is sent (EMSGSIZE then means the outgoing link's MTU); or never DF, and what is too big is fragmented. */
+static void set_fragmenting(int fd, bool is_v6, bool dont_fragment)
 {
-	set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+	set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, dont_fragment ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
 	if (is_v6)
-		set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+		set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
+			   dont_fragment ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
 }
 
 static void set_buffers(int fd, int bytes)
@@ -82,7 +83,7 @@ static int open_family(struct udp *udp, bool is_v6, const struct ip *address, co
 		close(fd);
 		return ret;
 	}
-	set_dont_fragment(fd, is_v6);
+	set_fragmenting(fd, is_v6, options->dont_fragment);
 	set_buffers(fd, options->buffer_bytes);
 	udp->fd = fd;
 	udp->is_v6 = is_v6;

@@ -5,7 +5,7 @@
  * what the kernel can take or give in one call (UDP_SEGMENT, UDP_GRO, recvmmsg, sendmmsg) is decided behind it, so a
  * caller only ever sees "a run of datagrams to one endpoint, all but the last of segment_bytes".
  * ICMP errors the kernel reports on sending (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH ...) are hints: they are counted
- * and never stop a batch. Every datagram goes with DF set, and the kernel keeps no path MTU: EMSGSIZE means the
+ * and never stop a batch. With dont_fragment every datagram goes with DF set, and the kernel keeps no path MTU: EMSGSIZE means the
  * outgoing link's MTU.
  * Thread: a socket's receive side belongs to one thread; sending is allowed from any. */
 #ifndef DAEMON_NET_UDP_H
@@ -29,6 +29,7 @@ struct udp_options {
 	bool want_gso, want_gro;    /* probed; the fields of struct udp say what is there */
 	bool want_local;            /* a host with several addresses answers from the one it was asked at */
 	const char *bind_interface; /* NULL or "": none */
+	bool dont_fragment;         /* DF on every datagram, for whoever finds path MTUs itself */
 	int buffer_bytes;           /* socket buffers, 0: the default */
 };
 

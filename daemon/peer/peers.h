@@ -39,6 +39,7 @@ struct peer {
 	void *owner;
 	/* contact */
 	uint64_t wanted_ms;      /* a packet or a person wanted it; 0: never */
+	uint64_t offline_ms;     /* when a coordinator last answered that it is offline; 0: never, or it came back */
 	uint64_t asked_ms;       /* when an introduction was asked for */
 	uint64_t due_ms;         /* when its sessions and paths want a tick */
 	bool is_changed;         /* sessions or paths changed since the last settle */

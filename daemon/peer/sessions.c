@@ -218,8 +218,10 @@ void sessions_want(struct sessions *s, uint64_t now_ms)
 void sessions_renew(struct sessions *s, uint64_t now_ms)
 {
 	see(s, now_ms);
-	if (!s->attempt.is_active)
-		attempt_start(s);
+	if (s->attempt.is_active && s->now_ms - s->attempt_sent_ms < SESSIONS_RENEW_MS)
+		return; /* this one may still be answered */
+	attempt_end(s, false);
+	attempt_start(s);
 	plan(s);
 }
 

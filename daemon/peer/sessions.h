@@ -2,17 +2,20 @@
  *
  *   none --sessions_want--> initiating --response--> current
  *   none --initiation from the peer--> next (unconfirmed) --first datagram opens--> current
- * A new current moves the old one to previous; previous and next still receive. Timers are WireGuard's (whitepaper section
- * 6), with these differences:
+ * A new current moves the old one to previous; previous and next still receive. Timers are WireGuard's (whitepaper
+ * section 6), with these differences:
  * - The first initiations of an attempt are repeated after 300, 600, 1200 and 2400 ms and only then every
- *   SESSION_REKEY_TIMEOUT_MS (+ 0..333 ms jitter), because a datagram lost on a lossy link must not cost 5 s of connecting.
- * - When both sides initiate at once, two sessions come to be; both keep the one whose initiator has the lower public key.
- * - A session is gone at reject time, from every slot: nothing opens or seals under it any more. So no key outlives 180 s,
- *   and what WireGuard wipes after 540 s without a handshake is no longer there; secrets of an attempt go after 90 s.
- * An attempt ends after SESSION_ATTEMPT_MS. A session is renewed by its initiator when data is sent past rekey time, by
- * either when data is received 15 s before reject time, when it is worn, and when data was sent and nothing came for 15 s.
- * Workers write the traffic that decides this, so it is looked at every SESSIONS_POLL_MS while there is a session; all
- * peers at the same instants, for one wake-up. Deadlines found then are kept to the millisecond.
+ *   SESSION_REKEY_TIMEOUT_MS (+ 0..333 ms jitter), because a datagram lost on a lossy link must not cost 5 s of
+ *   connecting.
+ * - When both sides initiate at once, two sessions come to be; both keep the one whose initiator has the lower public
+ *   key.
+ * - A session is gone at reject time, from every slot: nothing opens or seals under it any more. So no key outlives
+ *   180 s, and what WireGuard wipes after 540 s without a handshake is no longer there; secrets of an attempt go
+ *   after 90 s.
+ * An attempt ends after SESSION_ATTEMPT_MS. A session is renewed by its initiator when data is sent past rekey time,
+ * by either when data is received 15 s before reject time, when it is worn, and when data was sent and nothing came
+ * for 15 s. Workers write the traffic that decides this, so it is looked at every SESSIONS_POLL_MS while there is a
+ * session; all peers at the same instants, for one wake-up. Deadlines found then are kept to the millisecond.
  * Decisions only: no socket, no clock. Thread: loop. */
 #ifndef DAEMON_PEER_SESSIONS_H
 #define DAEMON_PEER_SESSIONS_H
@@ -29,8 +32,8 @@ struct sessions_env {
 	void (*changed)(void *owner);
 	/* An attempt ended unanswered after SESSION_ATTEMPT_MS. */
 	void (*failed)(void *owner);
-	/* An empty data datagram is due: 10 s after data came and nothing went, and after a response, which confirms the
-	 * session to the responder (until then it may not send). */
+	/* An empty data datagram is due: 10 s after data came and nothing went, and after a response, which confirms
+	 * the session to the responder (until then it may not send). */
 	void (*keepalive)(void *owner);
 	uint64_t (*wall_ms)(void *owner); /* for the timestamp */
 };
@@ -68,7 +71,8 @@ struct sessions {
 };
 
 #define SESSIONS_POLL_MS 2500
-/* Cookie replies that are followed at once, an attempt: forged ones must not make us send at the pace of their sender. */
+/* Cookie replies that are followed at once, an attempt: forged ones must not make us send at the pace of their
+ * sender. */
 #define SESSIONS_COOKIE_REPEATS_MAX 3
 /* A cookie is good for 120 s less the time it may have travelled (WireGuard's). */
 #define SESSIONS_COOKIE_AGE_MS 115000
@@ -79,13 +83,15 @@ void sessions_fini(struct sessions *s);
 
 /* A session is wanted now: starts an attempt unless one is going on or current is good. */
 void sessions_want(struct sessions *s, uint64_t now_ms);
-/* Starts an attempt even though current looks good (the peer restarted). */
+/* Starts an attempt even though current looks good (the peer restarted), or anew though one is going on whose repeats
+ * have become rare (the peer came back). At most one a SESSIONS_RENEW_MS. */
+#define SESSIONS_RENEW_MS 200
 void sessions_renew(struct sessions *s, uint64_t now_ms);
 /* Ends all sessions and any attempt (the peer said close, or is no member any more). */
 void sessions_drop(struct sessions *s);
 
-/* A response for this peer's attempt (its receiver index was looked up in indices). 0, or -EBADMSG (ignored). *rtt_us gets
- * the time since the last initiation was sent. */
+/* A response for this peer's attempt (its receiver index was looked up in indices). 0, or -EBADMSG (ignored). *rtt_us
+ * gets the time since the last initiation was sent. */
 int sessions_on_response(struct sessions *s, const uint8_t *data, size_t len, uint64_t now_ms, uint32_t *rtt_us);
 /* A cookie reply: the initiation is repeated at once with mac2. */
 int sessions_on_cookie(struct sessions *s, const uint8_t *data, size_t len, uint64_t now_ms);
@@ -101,8 +107,8 @@ uint64_t sessions_next_ms(const struct sessions *s);
 struct session *sessions_sendable(const struct sessions *s, uint64_t now_ms);
 bool sessions_is_initiating(const struct sessions *s);
 
-/* Turns the last timestamp an initiator sent into its next: the time, or one nanosecond later where the clock stood still
- * or was set back. It rises whatever the clock does, so that nobody is locked out by it. */
+/* Turns the last timestamp an initiator sent into its next: the time, or one nanosecond later where the clock stood
+ * still or was set back. It rises whatever the clock does, so that nobody is locked out by it. */
 void timestamp_advance(uint8_t last[static WIRE_TIMESTAMP_BYTES], uint64_t wall_ms);
 
 #endif

@@ -131,28 +131,28 @@ static uint16_t fold(uint32_t sum)
 static void ipv4_packet_is_answered_with_host_unreachable(void **state)
 {
 	static const size_t data_bytes[] = { 0, 1, 8, 1000 };
-	const struct ip from = ip_of("10.77.0.1");
+	const struct ip unreachable = ip_of("10.77.0.9"), own = ip_of("10.77.0.1");
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
 		uint8_t packet[PACKET_MAX_BYTES] = { 0 }, out[PACKET_MAX_BYTES];
 		size_t len = packet_make(packet, "10.77.0.1", "10.77.0.9", 1, data_bytes[i]);
-		size_t n = inner_ip_unreachable(out, sizeof(out), packet, len, &from);
+		size_t n = inner_ip_unreachable(out, sizeof(out), packet, len);
 		struct inner_ip ip;
 
 		assert_int_equal(n, 20 + 8 + 28); /* the quote: header and 8 bytes */
 		assert_int_equal(inner_ip_parse(&ip, out, n), 0);
 		assert_int_equal(ip.len, n);
-		assert_true(ip_equal(&ip.src, &from));
-		assert_memory_equal(ip.dst.b, packet + 12, 4);
+		assert_true(ip_equal(&ip.src, &unreachable));
+		assert_true(ip_equal(&ip.dst, &own));
 		assert_int_equal(out[9], 1);
 		assert_int_equal(fold(sum_of(out, 20)), 0xffff);
 		assert_int_equal(out[20], 3);
 		assert_int_equal(out[21], 1);
 		assert_int_equal(fold(sum_of(out + 20, n - 20)), 0xffff);
 		assert_memory_equal(out + 28, packet, 28);
-		assert_int_equal(inner_ip_unreachable(out, n, packet, len, &from), n);
-		assert_int_equal(inner_ip_unreachable(out, n - 1, packet, len, &from), 0);
+		assert_int_equal(inner_ip_unreachable(out, n, packet, len), n);
+		assert_int_equal(inner_ip_unreachable(out, n - 1, packet, len), 0);
 	}
 }
 
@@ -174,21 +174,21 @@ static size_t ipv6_make(uint8_t *out, const char *src, const char *dst, uint8_t 
 static void ipv6_packet_is_answered_with_address_unreachable(void **state)
 {
 	static const size_t data_bytes[] = { 0, 1, 8, 1231, 1232, 1300 };
-	const struct ip from = ip_of("fd77::1");
+	const struct ip unreachable = ip_of("fd77::9"), own = ip_of("fd77::1");
 
 	(void)state;
 	for (size_t i = 0; i < 6; i++) {
 		uint8_t packet[1400], out[1400];
 		size_t len = ipv6_make(packet, "fd77::1", "fd77::9", 17, data_bytes[i]);
-		size_t n = inner_ip_unreachable(out, sizeof(out), packet, len, &from);
+		size_t n = inner_ip_unreachable(out, sizeof(out), packet, len);
 		size_t quote = len < 1232 ? len : 1232;
 		struct inner_ip ip;
 
 		assert_int_equal(n, 48 + quote);
 		assert_true(n <= 1280);
 		assert_int_equal(inner_ip_parse(&ip, out, n), 0);
-		assert_true(ip_equal(&ip.src, &from));
-		assert_memory_equal(ip.dst.b, packet + 8, 16);
+		assert_true(ip_equal(&ip.src, &unreachable));
+		assert_true(ip_equal(&ip.dst, &own));
 		assert_int_equal(out[6], 58);
 		assert_int_equal(out[40], 1);
 		assert_int_equal(out[41], 3);
@@ -196,7 +196,7 @@ static void ipv6_packet_is_answered_with_address_unreachable(void **state)
 		assert_int_equal(fold(sum_of(out + 8, 32) + (uint32_t)(n - 40) + 58 + sum_of(out + 40, n - 40)),
 				 0xffff);
 		assert_memory_equal(out + 48, packet, quote);
-		assert_int_equal(inner_ip_unreachable(out, n - 1, packet, len, &from), 0);
+		assert_int_equal(inner_ip_unreachable(out, n - 1, packet, len), 0);
 	}
 }
 
@@ -217,35 +217,31 @@ static void what_must_not_be_answered_is_not(void **state)
 		{ "::1", "fd77::9" },
 		{ "ff02::1", "fd77::9" },
 	};
-	const struct ip from = ip_of("10.77.0.1"), from6 = ip_of("fd77::1");
 	uint8_t packet[PACKET_MAX_BYTES] = { 0 }, out[PACKET_MAX_BYTES];
 	size_t len;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
 		len = packet_make(packet, pairs[i].src, pairs[i].dst, 1, 8);
-		assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len, &from), 0);
+		assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len), 0);
 	}
 	for (size_t i = 0; i < sizeof(pairs6) / sizeof(pairs6[0]); i++) {
 		len = ipv6_make(packet, pairs6[i].src, pairs6[i].dst, 17, 8);
-		assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len, &from6), 0);
+		assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len), 0);
 	}
 	len = packet_make(packet, "10.77.0.1", "10.77.0.9", 1, 8);
-	assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len, &from6),
-			 0); /* no address to answer from */
-	assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len - 1, &from), 0);
+	assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len - 1), 0);
 	packet[7] = 1; /* a later fragment */
-	assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len, &from), 0);
+	assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len), 0);
 	packet[7] = 0;
 	packet[6] = 0x20; /* the first of several */
-	assert_true(inner_ip_unreachable(out, sizeof(out), packet, len, &from) > 0);
+	assert_true(inner_ip_unreachable(out, sizeof(out), packet, len) > 0);
 }
 
 static void icmp_errors_are_not_answered_and_queries_are(void **state)
 {
 	static const uint8_t queries[] = { 0, 8, 13, 14 }, errors[] = { 3, 4, 5, 11, 12 };
 	static const uint8_t queries6[] = { 128, 129 }, errors6[] = { 1, 2, 3, 4, 127 };
-	const struct ip from = ip_of("10.77.0.1"), from6 = ip_of("fd77::1");
 	uint8_t packet[PACKET_MAX_BYTES] = { 0 }, out[PACKET_MAX_BYTES];
 	size_t len = packet_make(packet, "10.77.0.1", "10.77.0.9", 1, 8);
 
@@ -253,23 +249,23 @@ static void icmp_errors_are_not_answered_and_queries_are(void **state)
 	packet[9] = 1;
 	for (size_t i = 0; i < sizeof(queries); i++) {
 		packet[20] = queries[i];
-		assert_true(inner_ip_unreachable(out, sizeof(out), packet, len, &from) > 0);
+		assert_true(inner_ip_unreachable(out, sizeof(out), packet, len) > 0);
 	}
 	for (size_t i = 0; i < sizeof(errors); i++) {
 		packet[20] = errors[i];
-		assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len, &from), 0);
+		assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len), 0);
 	}
 	packet[3] = 20; /* nothing of the ICMP message is there to tell */
-	assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, 20, &from), 0);
+	assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, 20), 0);
 
 	len = ipv6_make(packet, "fd77::1", "fd77::9", 58, 8);
 	for (size_t i = 0; i < sizeof(queries6); i++) {
 		packet[40] = queries6[i];
-		assert_true(inner_ip_unreachable(out, sizeof(out), packet, len, &from6) > 0);
+		assert_true(inner_ip_unreachable(out, sizeof(out), packet, len) > 0);
 	}
 	for (size_t i = 0; i < sizeof(errors6); i++) {
 		packet[40] = errors6[i];
-		assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len, &from6), 0);
+		assert_int_equal(inner_ip_unreachable(out, sizeof(out), packet, len), 0);
 	}
 }
 

@@ -34,7 +34,9 @@ static struct udp_run runs[RUNS];
 
 static void open_with(struct udp *udp, const char *address, bool want_gso, bool want_gro)
 {
-	struct udp_options options = { .want_gso = want_gso, .want_gro = want_gro, .buffer_bytes = 4 << 20 };
+	struct udp_options options = {
+		.want_gso = want_gso, .want_gro = want_gro, .dont_fragment = true, .buffer_bytes = 4 << 20
+	};
 
 	if (address)
 		assert_int_equal(ip_from_text(&options.address, address), 0);
@@ -258,19 +260,26 @@ static void address_that_is_not_ours_is_refused(void **state)
 	assert_int_equal(udp_open(&udp, &options), -EADDRNOTAVAIL);
 }
 
-static void datagrams_are_never_fragmented(void **state)
+static void check_fragmenting(bool dont_fragment, int want4, int want6)
 {
+	struct udp_options options = { .dont_fragment = dont_fragment };
 	int value = -1;
 	socklen_t len = sizeof(value);
 	struct udp udp;
 
-	(void)state;
-	open_with(&udp, NULL, false, false);
+	assert_int_equal(udp_open(&udp, &options), 0);
 	assert_int_equal(getsockopt(udp.fd, IPPROTO_IP, IP_MTU_DISCOVER, &value, &len), 0);
-	assert_int_equal(value, IP_PMTUDISC_PROBE);
+	assert_int_equal(value, want4);
 	assert_int_equal(getsockopt(udp.fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &value, &len), 0);
-	assert_int_equal(value, IPV6_PMTUDISC_PROBE);
+	assert_int_equal(value, want6);
 	udp_close(&udp);
+}
+
+static void fragmenting_is_the_owners_choice(void **state)
+{
+	(void)state;
+	check_fragmenting(true, IP_PMTUDISC_PROBE, IPV6_PMTUDISC_PROBE);
+	check_fragmenting(false, IP_PMTUDISC_DONT, IPV6_PMTUDISC_DONT);
 }
 
 static void link_local_sender_keeps_its_scope(void **state)
@@ -687,7 +696,7 @@ int main(void)
 		cmocka_unit_test(port_is_shared_only_when_asked_for),
 		cmocka_unit_test(socket_is_bound_to_its_interface),
 		cmocka_unit_test(address_that_is_not_ours_is_refused),
-		cmocka_unit_test(datagrams_are_never_fragmented),
+		cmocka_unit_test(fragmenting_is_the_owners_choice),
 		cmocka_unit_test(link_local_sender_keeps_its_scope),
 		cmocka_unit_test(train_arrives_whole_with_offloads),
 		cmocka_unit_test(train_arrives_without_gso),
