@@ -1,0 +1,167 @@
+/* Datagrams into a lane that knows one session and one relay link. The first byte says how the rest comes:
+ * 0 as it is over UDP, 1 over a control connection, 2 relayed under a good header, 3 sealed by the peer, 4 both. */
+#include "tests/fuzz/fuzz.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "crypto/key.h"
+#include "daemon/data/lane.h"
+#include "daemon/peer/handshake.h"
+
+enum way {
+	RAW,
+	TCP,
+	RELAYED,
+	SEALED,
+	SEALED_RELAYED,
+	WAYS
+};
+
+#define NOW_MS 1000000
+#define SESSION_INDEX 0x01020304
+#define LINK_INDEX 0x05060708
+#define MEMBER 9
+#define BODY_MAX_BYTES 2000
+
+static const struct ip own = { .len = 4, .b = { 10, 77, 0, 1 } }, peers = { .len = 4, .b = { 10, 77, 0, 2 } };
+
+struct world {
+	struct lane lane;
+	struct counters counters;
+	struct tables tables;
+	struct tun tun;
+	struct udp udp;
+	int kernel;
+	struct session *near, *far;
+	struct relay_link *link, *coordinator;
+	struct shared_peer *shared;
+	bool is_proven; /* what is handed in was sealed by the peer */
+	size_t len;     /* of what is handed in */
+};
+
+static bool tell(void *arg, const struct mail *m)
+{
+	const struct world *w = arg;
+
+	if (m->kind == MAIL_DATAGRAM)
+		must(m->len > 0 && m->len <= w->len && m->data[0] >= WIRE_INIT && m->data[0] <= WIRE_BIND &&
+		     m->data[0] != WIRE_DATA);
+	else
+		must(w->is_proven && (m->kind == MAIL_OPENED || m->kind == MAIL_SOURCE || m->kind == MAIL_AWAKE));
+	return true;
+}
+
+static struct world *world_new(void)
+{
+	static struct world w;
+	struct handshake_keys keys = { .suite = AEAD_CHACHA20_POLY1305, .send = { 1 }, .recv = { 2 } };
+	struct handshake_keys mirrored = { .suite = AEAD_CHACHA20_POLY1305, .send = { 2 }, .recv = { 1 } };
+	const uint8_t up[32] = { 3 }, down[32] = { 4 }, tag_up[SHORT_KEY_BYTES] = { 5 },
+		      tag_down[SHORT_KEY_BYTES] = { 6 };
+	struct table_route route = { .n_addrs = 1, .addrs = { peers } };
+	const struct table_route *added;
+	struct table *t;
+	int pair[2];
+
+	must(crypto_start() == 0);
+	must(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+	w.kernel = pair[1];
+	w.tun = (struct tun){ .n_queues = 1, .features = TUN_VNET, .fd = { pair[0] } };
+	w.udp.fd = -1; /* what is received is never answered here */
+	w.near = session_new(&keys, SESSION_INDEX, 1, false, NOW_MS, NULL);
+	w.far = session_new(&mirrored, 1, SESSION_INDEX, true, NOW_MS, NULL);
+	w.link = relay_link_new(up, down, tag_up, tag_down, LINK_INDEX, 2, NULL);
+	w.coordinator = relay_link_new(down, up, tag_down, tag_up, 2, LINK_INDEX, NULL);
+	w.shared = shared_peer_new(7);
+	must(w.near && w.far && w.link && w.coordinator && w.shared);
+	route.peer = w.shared;
+	route.session = w.near;
+	t = table_new(1, 2);
+	must(t != NULL);
+	t->own[t->n_own++] = own;
+	added = table_add_route(t, &route);
+	table_add_session(t, w.near, added);
+	table_add_link(t, w.link, 0);
+	tables_init(&w.tables);
+	tables_publish_take(&w.tables, t);
+	w.lane = (struct lane){ .tables = &w.tables, .udp = &w.udp, .tun = &w.tun, .counters = &w.counters };
+	w.lane.tell = tell;
+	w.lane.arg = &w;
+	must(lane_init(&w.lane, 1400) == 0);
+	return &w;
+}
+
+/* What reached the TUN, if anything did, is the front of `body` and has the addresses it must have. */
+static bool check_delivered(const struct world *w, const uint8_t *body, size_t len)
+{
+	uint8_t got[TUN_VNET_BYTES + 65536];
+	const uint8_t *packet = got + TUN_VNET_BYTES;
+	ssize_t n = read(w->kernel, got, sizeof(got));
+
+	if (n < 0)
+		return false;
+	must(w->is_proven && n > TUN_VNET_BYTES);
+	n -= TUN_VNET_BYTES;
+	must((size_t)n <= len && memcmp(packet, body, (size_t)n) == 0);
+	must(n >= 20 && packet[0] >> 4 == 4 && (packet[2] << 8 | packet[3]) == n);
+	must(memcmp(packet + 12, peers.b, 4) == 0 && memcmp(packet + 16, own.b, 4) == 0);
+	must(read(w->kernel, got, sizeof(got)) < 0); /* once */
+	return true;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	static struct world *w;
+	static uint8_t buffer[WIRE_RELAY_HEADER_BYTES + WIRE_SEALED_OVERHEAD_BYTES + BODY_MAX_BYTES];
+	struct path_addr from = { .kind = PATH_UDP, .endpoint = { .ip = { 4, { 192, 0, 2, 1 } }, .port = 1 } };
+	uint8_t *at = buffer + WIRE_RELAY_HEADER_BYTES;
+	uint64_t n_counted = 0, sums[2][COUNTER_COUNT] = { 0 };
+	struct replay window, link_window;
+	enum way way;
+	size_t n;
+	bool is_delivered;
+
+	if (!w)
+		w = world_new();
+	if (len == 0 || len - 1 > BODY_MAX_BYTES)
+		return 0;
+	way = data[0] % WAYS;
+	n = len - 1;
+	w->is_proven = way == SEALED || way == SEALED_RELAYED;
+	if (w->is_proven)
+		n = (size_t)session_seal(w->far, WIRE_DATA, 0, at, data + 1, n);
+	else
+		memcpy(at, data + 1, n);
+	if (way == RELAYED || way == SEALED_RELAYED) {
+		relay_link_wrap(w->coordinator, buffer, MEMBER, n);
+		at = buffer;
+		n += WIRE_RELAY_HEADER_BYTES;
+	}
+	if (way == TCP)
+		from = (struct path_addr){ .kind = PATH_RELAY_TCP };
+	w->len = n;
+	window = w->near->window;
+	link_window = w->link->window;
+	counters_sum(sums[0], &w->counters);
+
+	must(lane_enter(&w->lane, NOW_MS));
+	lane_receive(&w->lane, &from, way == TCP ? MEMBER : 0, at, n);
+	must(w->lane.n_runs == 0 && w->lane.n_slots == 0);
+	lane_leave(&w->lane);
+
+	is_delivered = check_delivered(w, data + 1, len - 1);
+	counters_sum(sums[1], &w->counters);
+	for (unsigned c = COUNTER_drop_short; c <= COUNTER_drop_multicast; c++)
+		n_counted += sums[1][c] - sums[0][c];
+	must(n_counted <= 1 && !(is_delivered && n_counted));
+	must(sums[1][COUNTER_tun_tx_packets] - sums[0][COUNTER_tun_tx_packets] == is_delivered);
+	if (w->is_proven) {
+		must(is_delivered || n_counted == 1 || len == 1); /* or a keepalive */
+	} else {
+		must(memcmp(&window, &w->near->window, sizeof(window)) == 0);
+		must(way == RELAYED || memcmp(&link_window, &w->link->window, sizeof(link_window)) == 0);
+	}
+	return 0;
+}
