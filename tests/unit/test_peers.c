@@ -148,6 +148,29 @@ static void peer_whose_address_or_name_went_to_another_is_told(void **state)
 	}
 }
 
+static void each_of_several_displaced_peers_is_told_in_its_turn(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2"), eve = record_of(2, "eve", "10.77.0.3");
+	const struct wire_member heir = record_of(3, "bob", "10.77.0.3"); /* the one's name, the other's address */
+	struct peer *displaced, *first, *p;
+	bool is_new;
+
+	put(t, &bob, 0);
+	put(t, &eve, 0);
+	peers_put(t, &heir, 0, &is_new, &first);
+	assert_non_null(first);
+	peers_remove_take(t, first);
+	p = peers_put(t, &heir, 0, &is_new, &displaced);
+	assert_non_null(displaced);
+	assert_false(is_new);
+	peers_remove_take(t, displaced);
+	assert_ptr_equal(put(t, &heir, 0), p);
+	assert_int_equal(t->n, 1);
+	assert_ptr_equal(peers_by_words(t, "bob"), p);
+	assert_ptr_equal(peers_by_words(t, "10.77.0.3"), p);
+}
+
 static void removed_peers_number_is_not_used_again(void **state)
 {
 	struct peers *t = *state;
@@ -233,6 +256,7 @@ int main(void)
 		TEST(record_with_a_known_key_updates_its_peer),
 		TEST(each_coordinator_has_its_own_id_for_a_peer),
 		TEST(peer_whose_address_or_name_went_to_another_is_told),
+		TEST(each_of_several_displaced_peers_is_told_in_its_turn),
 		TEST(removed_peers_number_is_not_used_again),
 		TEST(words_name_a_peer),
 		TEST(key_text_that_fits_two_names_nobody),
