@@ -1,10 +1,10 @@
 /* daemon/peer/binding.h - our reflexive endpoints and the relay's way to us
  *
- * Sends bind requests (wire/bind.h) to the coordinator's UDP ports, learns from the answers the endpoint each saw and whether
- * the mapping depends on the destination (RFC 4787), proves our endpoint to the relay by repeating its challenge, and
- * keeps the mapping open every 15..18 s. Unanswered requests are repeated after 150, 300, 600, 1200 ms; 5 unanswered:
- * UDP to this coordinator is blocked, and it is tried again every 30 s and at once on binding_refresh.
- * Decisions only. Thread: loop. */
+ * Sends bind requests (wire/bind.h) to the coordinator's UDP ports, learns from the answers the endpoint each saw and
+ * whether the mapping depends on the destination (RFC 4787), proves our endpoint to the relay by repeating its
+ * challenge, and keeps the mapping open every 15..18 s. Unanswered requests are repeated after 150, 300, 600, 1200
+ * ms; 5 unanswered: UDP to this coordinator is blocked, and it is tried again every 30 s and at once on
+ * binding_refresh. Decisions only. Thread: loop. */
 #ifndef DAEMON_PEER_BINDING_H
 #define DAEMON_PEER_BINDING_H
 
@@ -17,16 +17,16 @@ struct binding;
 
 struct binding_env {
 	void (*send)(void *arg, const struct endpoint *to, const struct wire_bind *request);
-	/* A reflexive endpoint, the mapping behaviour, bound or blocked changed. Must not call back into the binding but to
-	 * read it. */
+	/* A reflexive endpoint, the mapping behaviour, bound or blocked changed. Must not call back into the binding
+	 * but to read it. */
 	void (*changed)(void *arg);
 };
 
 struct binding *binding_new(const struct binding_env *env, void *arg);
 void binding_free(struct binding *b);
 
-/* Registered: servers[0] is the port that relays for us; the rest (its alternate port, other addresses and families) are asked
- * with BIND_NO_MOVE. Starts at once. */
+/* Registered: servers[0] is the port that relays for us; the rest (its alternate port, other addresses and families)
+ * are asked with BIND_NO_MOVE. Starts at once. */
 void binding_start(struct binding *b, const struct endpoint *servers, unsigned n, uint64_t now_ms);
 void binding_stop(struct binding *b); /* registration lost; forgets everything but the last facts */
 /* Something changed, or a path fell silent: ask again now. At most one refresh a 500 ms. */

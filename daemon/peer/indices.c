@@ -39,8 +39,10 @@ void indices_free(struct indices *t)
 
 	if (!t)
 		return;
-	HASH_ITER(hh, t->by_index, e, following) {
-		HASH_DEL(t->by_index, e);
+	e = t->by_index;
+	HASH_CLEAR(hh, t->by_index); /* the table only; the entries are still a list */
+	for (; e; e = following) {
+		following = e->hh.next;
 		free(e);
 	}
 	free(t);
@@ -83,11 +85,9 @@ void indices_change(struct indices *t, uint32_t index, enum index_kind kind)
 
 static void forget_rested(struct indices *t)
 {
-	struct entry *e, *following;
+	struct entry *e;
 
-	DL_FOREACH_SAFE(t->resting, e, following) {
-		if (t->now_ms - e->freed_ms < INDICES_REST_MS)
-			return;
+	while ((e = t->resting) != NULL && t->now_ms - e->freed_ms >= INDICES_REST_MS) {
 		DL_DELETE(t->resting, e);
 		HASH_DEL(t->by_index, e);
 		free(e);

@@ -152,8 +152,8 @@ void registrar_free(struct registrar *r)
 	free(r);
 }
 
-/* Seals one control message and sends it. A refused frame leaves the channel as it was: it has not gone anywhere, and the
- * next one must take its number. */
+/* Seals one control message and sends it. A refused frame leaves the channel as it was: it has not gone anywhere, and
+ * the next one must take its number. */
 static int send_sealed(struct registrar *r, const uint8_t *message, size_t len, bool is_droppable)
 {
 	uint8_t body[WIRE_FRAME_MAX_BYTES];

@@ -2,13 +2,13 @@
  *
  *   waiting --due, or network changed--> connecting --connected--> handshaking --response--> registering
  *   registering --CONTROL_REGISTERED--> registered; from any of them --closed, timeout, bad frame--> waiting
- * Waits 1 s, doubled to 60 s but to 6 s only during the first 2 minutes of an outage (a coordinator that was restarted has
- * everyone back within 10 s), with 0..25 % jitter; at once after a network change and at the first try after a
- * registration that lasted over a minute was lost, but never twice within 500 ms. A node that another one with its key
- * replaced waits 60 s: the two would replace each other for ever. A step without progress for 5 s ends the try. When
- * registered: CONTROL_PING every 25 s, no frame for 60 s ends it; after a network change a ping must be answered within 3 s.
- * Frames are opened and sealed here (crypto/channel.h). Decisions only: the owner has the stream, the resolver and the clock.
- * Thread: loop. */
+ * Waits 1 s, doubled to 60 s but to 6 s only during the first 2 minutes of an outage (a coordinator that was
+ * restarted has everyone back within 10 s), with 0..25 % jitter; at once after a network change and at the first try
+ * after a registration that lasted over a minute was lost, but never twice within 500 ms. A node that another one
+ * with its key replaced waits 60 s: the two would replace each other for ever. A step without progress for 5 s ends
+ * the try. When registered: CONTROL_PING every 25 s, no frame for 60 s ends it; after a network change a ping must be
+ * answered within 3 s. Frames are opened and sealed here (crypto/channel.h). Decisions only: the owner has the
+ * stream, the resolver and the clock. Thread: loop. */
 #ifndef DAEMON_PEER_REGISTRAR_H
 #define DAEMON_PEER_REGISTRAR_H
 
@@ -34,7 +34,8 @@ struct registrar_env {
 	/* Registered: `keys` (udp and tag keys) are valid during the call. */
 	void (*registered)(void *arg, const struct wire_registered *r, const struct handshake_keys *keys);
 	void (*lost)(void *arg); /* was registered, is no more */
-	/* A control message that is not the registrar's own (FOUND, INTRODUCE, MEMBERS, RELAY, PEER_EVENT). Whole message. */
+	/* A control message that is not the registrar's own (FOUND, INTRODUCE, MEMBERS, RELAY, PEER_EVENT). Whole
+	 * message. */
 	void (*message)(void *arg, int type, const uint8_t *data, size_t len);
 	uint64_t (*wall_ms)(void *arg);
 };
@@ -57,8 +58,8 @@ int registrar_send(struct registrar *r, const uint8_t *message, size_t len, bool
 enum registrar_state registrar_state(const struct registrar *r);
 uint64_t registrar_since_ms(const struct registrar *r); /* of the state */
 uint32_t registrar_rtt_us(const struct registrar *r);   /* of the last ping; 0: unknown */
-/* Why the last try failed, one clause; "" if it did not. E.g. "the coordinator closed the connection during the handshake: is our
- * public key a member there, and its public_key right here?" */
+/* Why the last try failed, one clause; "" if it did not. E.g. "the coordinator closed the connection during the
+ * handshake: is our public key a member there, and its public_key right here?" */
 const char *registrar_error(const struct registrar *r);
 bool registrar_key_refused(const struct registrar *r);
 

@@ -1,13 +1,13 @@
 /* daemon/peer/responder.h - answers initiations
  *
- * The order of checks is SECURITY's: size, type, version, mac1, then under load mac2 and the source's bucket, then the
- * initiator's static key (one DH), known?, payload, timestamp rising, 20 ms since the last; only then keys and an answer. A
- * stranger changes no state and costs one hash before its mac is checked. Under load (more than RESPONDER_LOAD_PER_S
- * initiations a second) an initiation without a good mac2 gets a cookie reply. Buckets are per source address (/32, /64;
- * a relayed source: the coordinator and member), in a table of fixed size; the one for all together comes last, so that who
- * floods is out of his own tokens before he is into another's.
- * Counted: handshake_malformed (size, type, version, no common suite), _bad_mac, _bad_auth, _unknown_key, _replayed,
- * _rate_limited; cookies_sent and handshakes_answered.
+ * Checks come in the order of their cost: size, type, version, mac1, then under load mac2 and the source's bucket, then
+ * the initiator's static key (one DH), known?, payload, timestamp rising, 20 ms since the last; only then keys and an
+ * answer. A stranger changes no state and costs one hash before its mac is checked. Under load (more than
+ * RESPONDER_LOAD_PER_S initiations a second) an initiation without a good mac2 gets a cookie reply. Buckets are per
+ * source address (/32, /64; a relayed source: the coordinator and member), in a table of fixed size; the one for all
+ * together comes last, so that who floods is out of his own tokens before he is into another's.
+ * What is refused is counted: handshake_malformed (size, type, version, no common suite), _bad_mac, _bad_auth,
+ * _unknown_key, _replayed, _rate_limited; so are cookies_sent and handshakes_answered.
  * Thread: loop. */
 #ifndef DAEMON_PEER_RESPONDER_H
 #define DAEMON_PEER_RESPONDER_H
@@ -19,7 +19,8 @@
 /* Under load: initiations of one source, WireGuard's rate; */
 #define RESPONDER_SOURCE_PER_S 20
 #define RESPONDER_SOURCE_BURST 5
-/* cookie replies to one source: they show nobody's address to be true, so a forged one must not use up the true one's; */
+/* cookie replies to one source: they show nobody's address to be true, so a forged one must not use up the true
+ * one's; */
 #define RESPONDER_COOKIE_PER_S 200
 #define RESPONDER_COOKIE_BURST 200
 /* and initiations of all sources, at 0.23 ms each: under half a core. */

@@ -1,8 +1,8 @@
 /* daemon/relay/link.h - one registration's UDP side: the keys of bind and relay datagrams
  *
- * Both ends hold one: the peer towards its coordinator, the coordinator towards each registered peer. Made by the loop when a
- * registration's handshake ends, published to workers, freed with the last reference.
- * Thread: any, as session.h. */
+ * Both ends hold one: the peer towards its coordinator, the coordinator towards each registered peer. Made by the
+ * loop when a registration's handshake ends, published to workers, freed with the last reference. Thread: any, as
+ * session.h. */
 #ifndef DAEMON_RELAY_LINK_H
 #define DAEMON_RELAY_LINK_H
 

@@ -1,6 +1,6 @@
-/* What a stranger, or a member gone bad, sends as an initiation. The first byte tells how it is dressed up, so that the fuzzer
- * gets past checks it cannot guess its way through: bit 0: mac1 is made right; bit 1: the bytes are the payload of a whole
- * initiation by a known member; bit 2: the responder is under load. */
+/* What a stranger, or a member gone bad, sends as an initiation. The first byte tells how it is dressed up, so that
+ * the fuzzer gets past checks it cannot guess its way through: bit 0: mac1 is made right; bit 1: the bytes are the
+ * payload of a whole initiation by a known member; bit 2: the responder is under load. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* Frames of the control connection. The first byte tells who they come from: even: whoever answers at the coordinator's
- * endpoint, in place of the handshake's response; odd: the coordinator itself, inside the sealed channel, first 1 message before and
- * then all after it registered us. Each message: 2 bytes length, then its bytes. */
+/* Frames of the control connection. The first byte tells who they come from: even: whoever answers at the
+ * coordinator's endpoint, in place of the handshake's response; odd: the coordinator itself, inside the sealed
+ * channel, first 1 message before and then all after it registered us. Each message: 2 bytes length, then its bytes. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -210,7 +210,7 @@ static void unknown_suite_makes_no_session(void **state)
 	assert_null(session_new(&keys, 1, 2, true, 0, NULL));
 }
 
-/* What several workers do at once: the datagrams of a few senders, opened by a few receivers, every one of them by all. */
+/* What several workers do at once: what a few senders sealed, opened by a few receivers, every datagram by all of them. */
 #define N_THREADS 3
 #define N_DATAGRAMS 1500
 

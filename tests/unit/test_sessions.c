@@ -552,6 +552,35 @@ static void renew_after_the_peers_restart_replaces_a_good_looking_session(void *
 	assert_true(two_nodes_both_directions_carry_data(w));
 }
 
+static void renew_does_not_wait_for_a_rare_repetition(void **state)
+{
+	struct two_nodes *w = *state;
+	enum index_kind kind;
+	uint32_t index;
+
+	w->is_cut = true;
+	sessions_want(&w->n[0].sessions, w->now_ms);
+	two_nodes_run(w, 12000); /* the last was sent at 9.5..9.9 s, the next is due after 14.5 s */
+	index = w->n[0].sessions.attempt_index;
+	w->is_cut = false;
+	sessions_renew(&w->n[0].sessions, w->now_ms);
+	two_nodes_run(w, 50);
+	assert_true(have_one_session(w));
+	assert_null(indices_find(w->n[0].indices, index, &kind)); /* the old attempt's */
+}
+
+static void renewals_do_not_set_the_pace(void **state)
+{
+	struct two_nodes *w = *state;
+
+	w->is_cut = true;
+	for (unsigned i = 0; i < 1000; i++) {
+		sessions_renew(&w->n[0].sessions, w->now_ms);
+		two_nodes_run(w, 1);
+	}
+	assert_in_range(w->n[0].n_initiations, 5, 6);
+}
+
 /* ---------------------------------------------------------------- forgeries */
 
 static void forged_response_does_not_end_an_attempt(void **state)
@@ -719,6 +748,8 @@ int main(void)
 		TEST(dropped_sessions_leave_nothing),
 		TEST(restarted_peer_comes_back_by_itself),
 		TEST(renew_after_the_peers_restart_replaces_a_good_looking_session),
+		TEST(renew_does_not_wait_for_a_rare_repetition),
+		TEST(renewals_do_not_set_the_pace),
 		TEST(forged_response_does_not_end_an_attempt),
 		TEST(replayed_response_makes_no_second_session),
 		TEST(cookie_from_a_stranger_is_ignored),
