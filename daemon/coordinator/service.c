@@ -10,6 +10,8 @@
 /* Longest wait that puts both starts of an introduction at one moment; a longer round trip is not worth waiting for. */
 #define START_IN_MAX_MS 250
 
+#define PING_AGAIN_US (300 * UINT64_C(1000000))
+
 /* Unknown keys that are logged, so that a scan does not fill the log. */
 #define STRANGERS_PER_S 1
 #define STRANGERS_BURST 5
@@ -210,8 +212,8 @@ static void on_ping(struct service *s, struct registration *r, const uint8_t *da
 		return;
 	}
 	send_encoded(r, message, wire_ping_encode(message, sizeof(message), CONTROL_PONG, token));
-	if (r->state ==
-	    REGISTRATION_REGISTERED) /* its ping is the moment to take the time too: nobody wakes up for it alone */
+	/* The moment to take the time too, now that both are awake; its answer is one more wake-up, so not often. */
+	if (r->state == REGISTRATION_REGISTERED && clock_now_us() - r->ping_us > PING_AGAIN_US)
 		send_ping(r);
 }
 
