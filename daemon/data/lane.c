@@ -279,6 +279,19 @@ static void note_path(struct lane *l, const struct table_route *route, const str
 		tell(l, &(struct mail){ .kind = MAIL_SOURCE, .peer = peer->id, .from = *from });
 }
 
+/* A session may have been published, and used by its peer, since this lane entered: then it goes on with the new table.
+ * What was found in the old one is not to be used after this. */
+static const struct table_index *find_index(struct lane *l, uint32_t index)
+{
+	const struct table_index *slot = table_find_index(l->table, index);
+
+	if (!slot && atomic_load(&l->tables->current) != l->table) {
+		l->table = tables_enter(l->tables, l->number);
+		slot = table_find_index(l->table, index);
+	}
+	return slot;
+}
+
 static void receive_data(struct lane *l, const struct path_addr *from, uint8_t *data, size_t len)
 {
 	const struct table_index *slot;
@@ -293,7 +306,7 @@ static void receive_data(struct lane *l, const struct path_addr *from, uint8_t *
 		drop(l, COUNTER_drop_short);
 		return;
 	}
-	slot = table_find_index(l->table, h.index);
+	slot = find_index(l, h.index);
 	if (!slot || !slot->session) {
 		drop(l, COUNTER_drop_unknown_index);
 		return;
@@ -346,7 +359,7 @@ static void receive_relayed(struct lane *l, const struct path_addr *from, uint8_
 		drop(l, COUNTER_drop_short); /* also a relayed datagram inside another */
 		return;
 	}
-	slot = table_find_index(l->table, r.index);
+	slot = find_index(l, r.index);
 	if (!slot || !slot->link) {
 		drop(l, COUNTER_drop_unknown_index);
 		return;

@@ -822,6 +822,31 @@ static void replayed_datagram_is_dropped(void **state)
 	assert_dropped(f, &again, COUNTER_drop_replay);
 }
 
+static void session_published_after_the_lane_entered_is_known(void **state)
+{
+	struct fixture *f = *state;
+	struct session_pair old = f->sessions;
+	struct path_addr from = from_peer(f);
+	struct datagram *d;
+
+	assert_true(lane_enter(&f->lane, NOW_MS));
+	f->sessions = session_pair_new(NEAR_INDEX + 10, true, NOW_MS);
+	f->route.session = f->sessions.near;
+	publish(f);
+	d = data_of_peer(f);
+	lane_receive(&f->lane, &from, 0, d->data, d->len);
+	assert_delivered(f);
+	assert_int_equal(only_drop(f), COUNTER_COUNT);
+	/* The old table is let go at once, and what it alone knew is known no more. */
+	assert_false(tables_reclaim(&f->tables));
+	assert_int_equal(old.near->refs, 1);
+	d = sealed_by(old.far, WIRE_DATA, f->packet, f->len);
+	lane_receive(&f->lane, &from, 0, d->data, d->len);
+	assert_int_equal(only_drop(f), COUNTER_drop_unknown_index);
+	lane_leave(&f->lane);
+	session_pair_free(&old);
+}
+
 static void expired_session_opens_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -1133,6 +1158,7 @@ int main(void)
 		TEST(strangers_datagram_is_dropped_and_changes_nothing),
 		TEST(other_types_are_dropped),
 		TEST(replayed_datagram_is_dropped),
+		TEST(session_published_after_the_lane_entered_is_known),
 		TEST(expired_session_opens_nothing),
 		TEST(packet_of_anothers_address_is_dropped),
 		TEST(device_that_refuses_is_counted),
