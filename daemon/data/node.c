@@ -152,7 +152,7 @@ static void route_to(struct node *n, struct table_route *r, const struct peer *p
 	r->n_paths++;
 }
 
-static void publish(struct node *n, uint64_t now_ms)
+void node_publish(struct node *n, uint64_t now_ms)
 {
 	struct table *t = table_new(n->peers.n, n->peers.n * 3 + n->n_links);
 	const struct path *extra;
@@ -214,13 +214,13 @@ static void node_settle(uv_prepare_t *prepare)
 			}
 		n->is_table_stale = true;
 		/* Held packets go through the lane, which reads the table. */
-		publish(n, now);
+		node_publish(n, now);
 		for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 			if (p->held && !held_is_empty(p->held))
 				node_settle_peer(n, p, now);
 	}
 	if (n->is_table_stale)
-		publish(n, now);
+		node_publish(n, now);
 	if (tables_reclaim(&n->tables))
 		node_due(n, now + RECLAIM_AFTER_MS);
 	loop_timer_set(n->timer, n->due_ms);
@@ -524,7 +524,7 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 	if (ret < 0)
 		return ret;
 	read_interfaces(n);
-	publish(n, now); /* before the first worker looks */
+	node_publish(n, now); /* before the first worker looks */
 	ret = start_workers(n);
 	if (ret < 0) {
 		log_error("workers cannot be started: %s", strerror(-ret));

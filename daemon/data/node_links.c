@@ -95,7 +95,7 @@ void node_candidates_changed(struct node *n, uint64_t now_ms)
 			tell_coordinator(n, n->links[i]);
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 		if (p->paths && p->settled_index && node_is_in_contact(p, now_ms))
-			node_send_candidates(n, p, false);
+			node_tell_peer(n, p, now_ms);
 }
 
 /* ---------------------------------------------------------------- registration */
@@ -165,8 +165,9 @@ static void on_introduce(struct node *n, struct link *l, const struct wire_intro
 	node_take_candidates(n, p, &m->candidates);
 	p->offline_ms = 0;
 	/* The asker's initiation comes through the relay. Without a relay both must send to open their NATs. */
-	if (sessions_sendable(&p->sessions, now))
+	if (sessions_sendable(&p->sessions, now) && !p->is_restarted)
 		return;
+	p->is_restarted = false;
 	if (m->flags & INTRODUCE_ASKED)
 		sessions_renew(&p->sessions, now); /* if an earlier one went to nobody */
 	else if (!link_has_relay(l))
@@ -180,10 +181,9 @@ static void came_back(struct node *n, struct link *l, struct peer *p, uint64_t n
 	p->is_online[link_number(l)] = true;
 	p->offline_ms = 0;
 	p->asked_ms = 0;
-	if (!p->paths || !node_is_in_contact(p, now_ms))
-		return;
-	node_want_peer(n, p);
-	sessions_renew(&p->sessions, now_ms);
+	/* The introduction that is asked for here starts a handshake: before it the peer would not know us. */
+	if (p->paths && node_is_in_contact(p, now_ms))
+		node_ask_introduction(n, p, now_ms);
 }
 
 static void on_peer_event(struct node *n, struct link *l, const struct wire_peer_event *e)
@@ -198,6 +198,7 @@ static void on_peer_event(struct node *n, struct link *l, const struct wire_peer
 		if (p->paths && p->sessions.current) {
 			log_info("peer %s: restarted", p->name);
 			path_set_start(p->paths, now);
+			p->is_restarted = true;
 		}
 		came_back(n, l, p, now);
 		break;

@@ -207,6 +207,41 @@ int node_send_session(struct node *n, struct peer *p, const struct path_addr *to
 			 (size_t)sealed);
 }
 
+static void send_candidates(struct node *n, struct peer *p, bool want_reply)
+{
+	struct wire_session_candidates c = { .want_reply = want_reply, .candidates = n->here };
+	struct path_addr to = node_path_of(n, p), relay = default_path(n, p);
+	uint8_t body[WIRE_SESSION_MAX_BYTES];
+	int len = wire_session_candidates_encode(body, sizeof(body), &c);
+
+	if (len < 0)
+		return;
+	node_send_session(n, p, &to, body, (size_t)len);
+	/* What makes a path fail is what makes candidates change: the relay gets there. */
+	if (to.kind == PATH_UDP)
+		node_send_session(n, p, &relay, body, (size_t)len);
+}
+
+void node_tell_peer(struct node *n, struct peer *p, uint64_t now_ms)
+{
+	p->n_tellings = 1;
+	p->tell_ms = now_ms + NODE_TELL_AGAIN_MS;
+	send_candidates(n, p, true);
+	node_mark_peer(n, p);
+}
+
+static void tell_again(struct node *n, struct peer *p, uint64_t now_ms)
+{
+	if (!p->n_tellings || now_ms < p->tell_ms)
+		return;
+	if (p->n_tellings >= NODE_TELLINGS_MAX || !p->settled_index) {
+		p->n_tellings = 0;
+		return;
+	}
+	p->tell_ms = now_ms + (NODE_TELL_AGAIN_MS << p->n_tellings++);
+	send_candidates(n, p, true);
+}
+
 static void paths_send(void *arg, const struct path_addr *to, const struct wire_probe *probe)
 {
 	struct peer *p = arg;
@@ -226,7 +261,9 @@ static void paths_silent(void *arg)
 	/* Perhaps it is our own NAT that forgot: what does it look like from outside now? */
 	for (unsigned i = 0; i < n->n_links; i++)
 		link_refresh(n->links[i], clock_now_ms());
-	n->are_candidates_stale = true;
+	/* And perhaps the peer missed what we told it last. */
+	p->n_tellings = 1;
+	p->tell_ms = clock_now_ms();
 	node_mark_peer(n, p);
 }
 
@@ -257,18 +294,40 @@ int node_set_up_peer(struct node *n, struct peer *p)
 	return 0;
 }
 
+static void on_initiation(struct node *n, const struct path_addr *from, uint32_t member, const uint8_t *data,
+			  size_t len);
+
+/* The relay over UDP may be faster than the introduction over TCP: its initiation waited for it. */
+static void take_unknown_init(struct node *n, struct peer *p)
+{
+	for (unsigned i = 0; i < NODE_UNKNOWN_INITS; i++) {
+		struct unknown_init u = n->unknown[i];
+
+		if (!u.len || !pubkey_equal(&u.key, &p->key))
+			continue;
+		n->unknown[i].len = 0;
+		if (clock_now_ms() - u.at_ms < NODE_UNKNOWN_MS)
+			on_initiation(n, &u.from, u.member, u.data, u.len);
+	}
+}
+
 struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wire_member *record)
 {
-	struct peer *displaced, *p;
-	bool is_new;
+	struct peer *displaced = NULL, *p;
+	bool is_new, was_new = false;
 
 	if (memcmp(record->key, n->identity.public.b, KEY_BYTES) == 0)
 		return NULL; /* ourselves */
-	p = peers_put(&n->peers, record, coordinator, &is_new, &displaced);
-	if (displaced)
-		node_remove_peer(n, displaced);
+	do {                 /* one may have had its name, another its address */
+		p = peers_put(&n->peers, record, coordinator, &is_new, &displaced);
+		was_new |= is_new;
+		if (displaced)
+			node_remove_peer(n, displaced);
+	} while (displaced);
 	if (p && p->paths)
 		node_relays_changed(n, p, clock_now_ms());
+	if (p && was_new)
+		take_unknown_init(n, p);
 	return p;
 }
 
@@ -284,7 +343,7 @@ void node_remove_peer(struct node *n, struct peer *p)
 	peers_remove_take(&n->peers, p);
 }
 
-static void ask_introduction(struct node *n, struct peer *p, uint64_t now_ms)
+void node_ask_introduction(struct node *n, struct peer *p, uint64_t now_ms)
 {
 	uint8_t message[64];
 
@@ -307,7 +366,7 @@ void node_want_peer(struct node *n, struct peer *p)
 		return;
 	p->wanted_ms = now;
 	if (!sessions_sendable(&p->sessions, now)) {
-		ask_introduction(n, p, now);
+		node_ask_introduction(n, p, now);
 		sessions_want(&p->sessions, now);
 	}
 	node_mark_peer(n, p);
@@ -330,6 +389,7 @@ void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
 	p->last_seen_ms = later(p->last_seen_ms, load_ms(&shared->traffic.last_received_ms));
 	sessions_tick(&p->sessions, &shared->traffic, now_ms);
 	path_set_tick(p->paths, &activity, now_ms);
+	tell_again(n, p, now_ms);
 	last = later(activity.last_sent_ms, load_ms(&shared->traffic.last_data_received_ms));
 	if (now_ms - last >= NODE_ASLEEP_AFTER_MS)
 		atomic_store_explicit(&shared->is_asleep, true, memory_order_relaxed);
@@ -345,6 +405,8 @@ static uint64_t next_of(const struct peer *p, uint64_t now_ms)
 
 	if (paths < next)
 		next = paths;
+	if (p->n_tellings && p->tell_ms < next)
+		next = p->tell_ms;
 	/* Awake: look whether it fell silent. */
 	if (!atomic_load_explicit(&shared->is_asleep, memory_order_relaxed) && now_ms + NODE_ASLEEP_AFTER_MS < next)
 		next = now_ms + NODE_ASLEEP_AFTER_MS;
@@ -391,7 +453,7 @@ void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms)
 		p->settled_index = s->local_index;
 		counters_inc(node_counters(n), COUNTER_handshakes_completed);
 		/* New keys: the far side is told where we can be reached, which also confirms them to it. */
-		node_send_candidates(n, p, is_first);
+		node_tell_peer(n, p, now_ms);
 		if (is_first)
 			path_set_start(p->paths, now_ms);
 	} else if (!s && p->settled_index) {
@@ -430,16 +492,6 @@ void node_say_close(struct node *n)
 
 /* ---------------------------------------------------------------- candidates */
 
-int node_send_candidates(struct node *n, struct peer *p, bool want_reply)
-{
-	struct wire_session_candidates c = { .want_reply = want_reply, .candidates = n->here };
-	struct path_addr to = node_path_of(n, p);
-	uint8_t body[WIRE_SESSION_MAX_BYTES];
-	int len = wire_session_candidates_encode(body, sizeof(body), &c);
-
-	return len < 0 ? len : node_send_session(n, p, &to, body, (size_t)len);
-}
-
 static bool is_lan(void *arg, const struct ip *ip)
 {
 	const struct peer *p = arg; /* the set's */
@@ -477,7 +529,13 @@ static struct sessions *responder_find(void *arg, const struct pubkey *key)
 	struct peer *p = peers_by_key(&n->peers, key);
 
 	if (!p) {
-		/* It repeats the initiation in 300 ms; by then the coordinator may have said who this is. */
+		/* The coordinator may say who this is; the initiation is kept for as long as that takes. */
+		if (n->receiving) {
+			struct unknown_init *u = &n->unknown[n->next_unknown++ % NODE_UNKNOWN_INITS];
+
+			*u = *n->receiving;
+			u->key = *key;
+		}
 		node_ask_key(n, key);
 		return NULL;
 	}
@@ -491,6 +549,8 @@ static void responder_send(void *arg, const struct path_addr *to, uint32_t relay
 
 	if (len > WIRE_HANDSHAKE_MAX_BYTES)
 		return;
+	/* The workers must know the new keys before the peer does: its first datagram follows at once. */
+	node_publish(arg, clock_now_ms());
 	memcpy(buffer + WIRE_RELAY_HEADER_BYTES, data, len);
 	node_send(arg, to, relay_member, buffer + WIRE_RELAY_HEADER_BYTES, len);
 }
@@ -501,9 +561,16 @@ static void on_initiation(struct node *n, const struct path_addr *from, uint32_t
 			  size_t len)
 {
 	uint64_t now = clock_now_ms();
-	struct sessions *s = responder_receive(n->responder, from, member, data, len, now);
+	struct unknown_init received = { .from = *from, .member = member, .len = len, .at_ms = now };
+	struct sessions *s;
 	struct peer *p;
 
+	if (len <= sizeof(received.data)) {
+		memcpy(received.data, data, len);
+		n->receiving = &received;
+	}
+	s = responder_receive(n->responder, from, member, data, len, now);
+	n->receiving = NULL;
 	if (!s)
 		return;
 	p = s->owner;
@@ -637,7 +704,9 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 			break;
 		node_take_candidates(n, p, &c.candidates);
 		if (c.want_reply)
-			node_send_candidates(n, p, false);
+			send_candidates(n, p, false);
+		else
+			p->n_tellings = 0; /* the answer to ours */
 		return;
 	case SESSION_CLOSE:
 		on_closed_by_peer(n, p, now);

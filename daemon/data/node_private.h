@@ -35,8 +35,13 @@
 #define NODE_LOOKUP_MS 3000    /* an address nobody answered for in this time is unreachable */
 #define NODE_ABSENT_MS 2000    /* an address that is nobody's is not asked for again in this time */
 #define NODE_LOOKUPS_MAX 64
+#define NODE_UNKNOWN_INITS 8 /* kept at a time, NODE_UNKNOWN_MS long, oldest out */
+#define NODE_UNKNOWN_MS 1000
 #define NODE_KEY_LOOKUPS_PER_S 5 /* for initiations of unknown keys */
-#define NODE_LIST_MS 500         /* how long `peers` waits for the directory */
+/* Candidates are told again after this, doubled each time, until the peer told its own. */
+#define NODE_TELL_AGAIN_MS 400
+#define NODE_TELLINGS_MAX 5
+#define NODE_LIST_MS 500 /* how long `peers` waits for the directory */
 #define NODE_PINGS_MAX 64
 #define NODE_FLOOR_AHEAD_MS (3600 * UINT64_C(1000)) /* of the stored clock floor: one write an hour */
 
@@ -74,6 +79,15 @@ struct waiter { /* `warrenctl peers` and others that want the directory fresh */
 	json_t *args;
 	uint64_t until_ms;
 	struct waiter *prev, *next;
+};
+
+struct unknown_init { /* an initiation that came before its sender was introduced */
+	struct pubkey key;
+	struct path_addr from;
+	uint32_t member;
+	size_t len; /* 0: free */
+	uint64_t at_ms;
+	uint8_t data[WIRE_INIT_BYTES];
 };
 
 struct directory_copy { /* of one link's member list */
@@ -119,6 +133,9 @@ struct node {
 	struct candidates here; /* what we last told others */
 	uint64_t key_lookups_ms;
 	unsigned n_key_lookups;
+	struct unknown_init unknown[NODE_UNKNOWN_INITS];
+	unsigned next_unknown;
+	const struct unknown_init *receiving; /* the initiation being looked at */
 	struct lookup *lookups;
 	unsigned n_lookups;
 	uint32_t last_token;
@@ -154,6 +171,7 @@ uint64_t node_wall_ms(struct node *n);
 /* The way the loop itself sends: `datagram` has WIRE_RELAY_HEADER_BYTES of headroom. */
 int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8_t *datagram, size_t len);
 bool node_lane_enter(struct node *n);
+void node_publish(struct node *n, uint64_t now_ms);
 void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n_addrs);
 bool node_is_overlay(const struct node *n, const struct ip *ip);
 
@@ -165,6 +183,7 @@ struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wi
 void node_remove_peer(struct node *n, struct peer *p);
 int node_set_up_peer(struct node *n, struct peer *p); /* sessions, paths; 0 if they are there already */
 void node_want_peer(struct node *n, struct peer *p);
+void node_ask_introduction(struct node *n, struct peer *p, uint64_t now_ms); /* at most every NODE_ASK_AGAIN_MS */
 void node_mark_peer(struct node *n, struct peer *p);
 void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms);
 void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms);
@@ -175,7 +194,8 @@ struct path_addr node_path_of(const struct node *n, const struct peer *p);
 bool node_is_in_contact(const struct peer *p, uint64_t now_ms);
 bool node_is_known_offline(const struct node *n, const struct peer *p);
 int node_send_session(struct node *n, struct peer *p, const struct path_addr *to, const uint8_t *body, size_t len);
-int node_send_candidates(struct node *n, struct peer *p, bool want_reply);
+/* Tells the peer where we can be reached, over the path in use and a relay, again until it answers. */
+void node_tell_peer(struct node *n, struct peer *p, uint64_t now_ms);
 void node_take_candidates(struct node *n, struct peer *p, const struct candidates *c);
 void node_unreachable(struct node *n, struct held *held);
 static inline struct shared_peer *node_shared(const struct peer *p)

@@ -184,12 +184,16 @@ static bool is_silent(const struct path_set *set, uint64_t now_ms)
 
 static uint64_t keepalive_due_ms(const struct path_set *set)
 {
-	const struct path *p = &set->current->path;
-	uint64_t sent_ms = set->activity.last_sent_ms;
+	const struct path_entry *e = set->current;
+	uint64_t last_ms = set->activity.last_sent_ms;
 
-	if (!set->activity.in_contact || p->addr.kind != PATH_UDP)
+	if (!set->activity.in_contact || e->path.addr.kind != PATH_UDP)
 		return PATH_NEVER;
-	return (sent_ms > p->last_sent_ms ? sent_ms : p->last_sent_ms) + PATH_KEEPALIVE_MS;
+	if (e->path.last_sent_ms > last_ms)
+		last_ms = e->path.last_sent_ms;
+	if (e->replied_ms > last_ms)
+		last_ms = e->replied_ms;
+	return (last_ms + PATH_KEEPALIVE_MS) / PATH_KEEPALIVE_GRID_MS * PATH_KEEPALIVE_GRID_MS;
 }
 
 static uint64_t watch_wait_ms(const struct path *p)

@@ -99,6 +99,8 @@ void path_set_on_probe(struct path_set *set, const struct path_addr *from, const
 
 	if (!e && from->kind == PATH_UDP)
 		e = path_add_peer_reflexive(set, &from->endpoint, now_ms);
+	if (e)
+		e->replied_ms = now_ms;
 	if (e && set->is_running && e->is_usable && !path_is_trusted(set, e, now_ms))
 		check_soon(e, now_ms);
 }

@@ -35,8 +35,9 @@
 #define PATH_PROBE_LIFE_MS 5000
 #define PATH_OUTSTANDING_MAX 64
 #define PATH_SILENCE_MS 1000
-/* Under the 20 s some NATs keep a UDP binding, over the 15 s RFC 8085 section 3.5 names as the floor. */
-#define PATH_KEEPALIVE_MS 16000
+/* At the latest so long after the last datagram, rounded down to a common instant: 15 to 18 s. Under the 20 s some NATs keep a
+ * UDP binding, over the 15 s that RFC 8085 section 3.5 names as the floor. */
+#define PATH_KEEPALIVE_MS 18000
 
 struct path_set;
 

@@ -19,6 +19,8 @@
 
 #define PATH_PROBING_MS 3000 /* a round without an answer for so long has failed */
 #define PATH_ANSWER_MS 500   /* a probe has so long before its path is called failed */
+/* Keepalives of all peers fall on common instants, so that an idle node wakes up once for all of them. */
+#define PATH_KEEPALIVE_GRID_MS 3000
 #define PATH_BACKOFF_MIN_MS 30000
 #define PATH_BACKOFF_MAX_MS 300000
 #define PATH_SENDING_MS 2000  /* data left within this time: the peer is being sent to */
@@ -38,14 +40,15 @@ struct path_budget {
 };
 
 struct path_entry {
-	struct path path;   /* what others see */
-	bool is_known;      /* the slot is taken */
-	bool is_usable;     /* relays: the owner says so; else true */
-	bool is_given_up;   /* fell silent while in use, and has not proven itself since */
-	uint8_t n_proofs;   /* answers since it was last not believed, up to PATH_PROOFS */
-	uint8_t step;       /* of the round; PATH_STEPS: none left */
-	uint64_t base_ms;   /* when its round began */
-	uint64_t urgent_ms; /* a check out of turn is due; PATH_NEVER: none */
+	struct path path;    /* what others see */
+	bool is_known;       /* the slot is taken */
+	bool is_usable;      /* relays: the owner says so; else true */
+	bool is_given_up;    /* fell silent while in use, and has not proven itself since */
+	uint8_t n_proofs;    /* answers since it was last not believed, up to PATH_PROOFS */
+	uint8_t step;        /* of the round; PATH_STEPS: none left */
+	uint64_t replied_ms; /* when the peer's probe of it was last answered: that keeps the mappings open as well */
+	uint64_t base_ms;    /* when its round began */
+	uint64_t urgent_ms;  /* a check out of turn is due; PATH_NEVER: none */
 	/* Belong to the slot, not to the path: a peer that keeps naming new endpoints gains nothing. */
 	struct path_budget planned, urgent;
 };

@@ -293,8 +293,8 @@ class Mesh:
         """Seconds to the first answer of an overlay address; None if there is none in time."""
         return first_answer(self.lab, source, self.overlay(target, six), seconds, **kw)
 
-    def pinger(self, source, target, six=False, **kw):
-        return Pinger(self.lab, source, self.overlay(target, six), **kw)
+    def pinger(self, host, target, six=False, **kw):
+        return Pinger(self.lab, host, self.overlay(target, six), **kw)
 
     def transfer(self, source, target, six=False, **kw):
         return Transfer(self.lab, source, target, self.overlay(target, six), **kw)

@@ -28,8 +28,15 @@ class Events:
             self.save()
         elif box.kind not in PUBLIC:
             nft(gw, "flush map ip natlab eim\nflush set ip natlab perm\n")
+        # A flow that is flushed while another of the same inside port is still there would get its mapping again: a box
+        # that reboots passes nothing.
+        halt = "table inet nl_reboot { chain c { type filter hook prerouting priority -400; policy drop; }\n}\n"
         with netns(gw):
+            if box.kind not in PUBLIC:
+                nft(gw, halt)
             sh("conntrack", "-F", check=False)
+            if box.kind not in PUBLIC:
+                nft(gw, "delete table inet nl_reboot")
 
     def set(self, name, **kw):
         link = self.links[name]
