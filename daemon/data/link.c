@@ -238,9 +238,6 @@ static void on_lost(void *arg)
 {
 	struct link *l = arg;
 
-	binding_stop(l->binding);
-	relay_link_unref(l->udp);
-	l->udp = NULL;
 	l->env->lost(l->arg, l);
 }
 
@@ -422,19 +419,16 @@ bool link_is_registered(const struct link *l)
 	return registrar_state(l->registrar) == REGISTRAR_REGISTERED;
 }
 
-bool link_has_relay(const struct link *l)
+bool link_can_relay(const struct link *l, enum path_kind kind)
 {
-	return link_is_registered(l) && l->registration.flags & REGISTERED_RELAY;
+	if (!l->was_registered || !(l->registration.flags & REGISTERED_RELAY))
+		return false;
+	return kind == PATH_RELAY_UDP ? l->udp && binding_is_bound(l->binding) : link_is_registered(l);
 }
 
 struct relay_link *link_udp(const struct link *l)
 {
 	return l->udp;
-}
-
-bool link_is_bound(const struct link *l)
-{
-	return l->udp && binding_is_bound(l->binding);
 }
 
 const struct endpoint *link_udp_endpoint(const struct link *l)

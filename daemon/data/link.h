@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "daemon/config/config.h"
+#include "daemon/path/path.h"
 #include "daemon/peer/binding.h"
 #include "daemon/peer/indices.h"
 #include "daemon/peer/registrar.h"
@@ -47,10 +48,11 @@ int link_send_relayed(struct link *l, uint32_t member, const uint8_t *datagram, 
 unsigned link_number(const struct link *l);
 const struct config_coordinator *link_config(const struct link *l);
 bool link_is_registered(const struct link *l);
-bool link_has_relay(const struct link *l); /* registered, and the coordinator relays */
-/* The UDP side; NULL unless registered. The relay can be used over UDP when link_is_bound. */
+/* Does this coordinator relay for us now: over the control connection while registered, over UDP while the binding is proven? The latter
+ * outlives the connection: the coordinator may not even have noticed that it broke. */
+bool link_can_relay(const struct link *l, enum path_kind kind);
+/* The UDP side; NULL before the first registration. */
 struct relay_link *link_udp(const struct link *l);
-bool link_is_bound(const struct link *l);
 const struct endpoint *link_udp_endpoint(const struct link *l); /* of the coordinator's relay port */
 const struct registrar *link_registrar(const struct link *l);
 const struct binding *link_binding(const struct link *l);

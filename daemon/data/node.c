@@ -51,7 +51,7 @@ int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8
 	int ret = -ENETUNREACH;
 
 	if (to->kind != PATH_UDP) {
-		if (!l || !link_is_registered(l) || member == 0)
+		if (!l || member == 0)
 			return -ENETUNREACH;
 		counters_inc(c, COUNTER_relay_tx_datagrams);
 		counters_add(c, COUNTER_relay_tx_bytes, len);
@@ -140,7 +140,7 @@ static void route_to(struct node *n, struct table_route *r, const struct peer *p
 		const struct link *l = n->links[to->coordinator];
 
 		path->member = p->member[to->coordinator];
-		if (!link_is_registered(l) || path->member == 0)
+		if (path->member == 0)
 			return;
 		if (to->kind == PATH_RELAY_UDP) {
 			path->link = link_udp(l);

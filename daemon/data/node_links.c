@@ -170,7 +170,7 @@ static void on_introduce(struct node *n, struct link *l, const struct wire_intro
 	p->is_restarted = false;
 	if (m->flags & INTRODUCE_ASKED)
 		sessions_renew(&p->sessions, now); /* if an earlier one went to nobody */
-	else if (!link_has_relay(l))
+	else if (!link_can_relay(l, PATH_RELAY_TCP))
 		sessions_want(&p->sessions, now);
 	node_mark_peer(n, p);
 }

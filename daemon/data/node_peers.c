@@ -52,7 +52,7 @@ void node_mark_peer(struct node *n, struct peer *p)
 
 static bool can_relay(const struct node *n, const struct peer *p, unsigned i, enum path_kind kind)
 {
-	return p->member[i] && link_has_relay(n->links[i]) && (kind == PATH_RELAY_TCP || link_is_bound(n->links[i]));
+	return p->member[i] && link_can_relay(n->links[i], kind);
 }
 
 /* The relay a first packet takes: over UDP where that works, else over TCP. */
@@ -252,22 +252,30 @@ static void paths_send(void *arg, const struct path_addr *to, const struct wire_
 		node_send_session(p->owner, p, to, body, (size_t)len);
 }
 
+/* Perhaps it is our own NAT that forgot: what does it look like from outside now? */
+static void paths_unsure(void *arg)
+{
+	struct peer *p = arg;
+	struct node *n = p->owner;
+
+	for (unsigned i = 0; i < n->n_links; i++)
+		link_refresh(n->links[i], clock_now_ms());
+}
+
 static void paths_silent(void *arg)
 {
 	struct peer *p = arg;
 	struct node *n = p->owner;
 
 	log_info("peer %s: path fell silent", p->name);
-	/* Perhaps it is our own NAT that forgot: what does it look like from outside now? */
-	for (unsigned i = 0; i < n->n_links; i++)
-		link_refresh(n->links[i], clock_now_ms());
+	paths_unsure(p);
 	/* And perhaps the peer missed what we told it last. */
 	p->n_tellings = 1;
 	p->tell_ms = clock_now_ms();
 	node_mark_peer(n, p);
 }
 
-static const struct path_set_env paths_env = { .send = paths_send, .silent = paths_silent };
+static const struct path_set_env paths_env = { .send = paths_send, .unsure = paths_unsure, .silent = paths_silent };
 
 /* ---------------------------------------------------------------- life */
 

@@ -62,7 +62,8 @@ static json_t *link_json(const struct link *l)
 	json_object_set_new(o, "state", json_string(link_state(l)));
 	json_object_set_new(o, "rtt_ms", node_json_ms(registrar_rtt_us(r)));
 	json_object_set_new(o, "udp_rtt_ms", node_json_ms(binding_rtt_us(link_binding(l))));
-	json_object_set_new(o, "relay", link_is_registered(l) ? json_boolean(link_has_relay(l)) : json_null());
+	json_object_set_new(o, "relay",
+			    link_is_registered(l) ? json_boolean(link_can_relay(l, PATH_RELAY_TCP)) : json_null());
 	json_object_set_new(o, "since", node_json_time(registrar_since_ms(r)));
 	json_object_set_new(o, "error",
 			    *registrar_error(r) && !link_is_registered(l) ? json_string(registrar_error(r)) :

@@ -208,6 +208,8 @@ static uint64_t watch_wait_ms(const struct path *p)
 static void watch_probe(struct path_set *set, uint64_t now_ms)
 {
 	set->watch.n_sent++;
+	if (set->watch.n_sent == PATH_UNSURE_PROBES && set->env->unsure)
+		set->env->unsure(set->arg);
 	set->watch.due_ms = now_ms + watch_wait_ms(&set->current->path);
 	path_probe_send(set, set->current, now_ms);
 }

@@ -44,6 +44,8 @@ struct path_set;
 struct path_set_env {
 	/* Hands one probe, or the answer to one, to the network. Borrows; must not call back into the set. */
 	void (*send)(void *arg, const struct path_addr *to, const struct wire_probe *probe);
+	/* A probe of the path in use went unanswered: perhaps our own mapping is gone. May be NULL. Must not call back into the set. */
+	void (*unsure)(void *arg);
 	/* The path in use was given up for silence. May be NULL. Must not call back into the set. */
 	void (*silent)(void *arg);
 };
