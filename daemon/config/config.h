@@ -16,7 +16,10 @@
 #define CONFIG_ERROR_BYTES 512
 #define CONFIG_WORKERS_MAX 8
 
-enum config_role { CONFIG_PEER, CONFIG_COORDINATOR };
+enum config_role {
+	CONFIG_PEER,
+	CONFIG_COORDINATOR
+};
 
 struct config_coordinator { /* a peer's: coordinator "c1" { endpoint = "host:port"  public_key = "..." } */
 	char name[WIRE_NAME_MAX_BYTES + 1];
@@ -38,18 +41,18 @@ struct config {
 	char *path; /* of the file, as given */
 	char *private_key_file, *psk_file /* NULL: none */, *control_socket, *state_dir;
 	char *private_key_at, *psk_at; /* "FILE:LINE" that named them, for config_read_keys(); NULL: by default */
-	unsigned workers;  /* 0: one per core */
-	bool offload;      /* offload = auto|off */
-	uint16_t ciphers;  /* bits 1 << enum aead_suite; all by default */
-	char *log_level;   /* "info" by default */
+	unsigned workers;              /* 0: one per core */
+	bool offload;                  /* offload = auto|off */
+	uint16_t ciphers;              /* bits 1 << enum aead_suite; all by default */
+	char *log_level;               /* "info" by default */
 	struct {
 		struct ip address;       /* none: any */
 		uint16_t port;           /* peer: 0 draws one and keeps it; coordinator: 27700 */
 		uint16_t alternate_port; /* coordinator: 27701; 0: none */
 		char bind_interface[16];
-		unsigned n_tcp_ports;    /* coordinator: { port } by default */
+		unsigned n_tcp_ports; /* coordinator: { port } by default */
 		uint16_t tcp_ports[CONFIG_TCP_PORTS_MAX];
-		bool stun;               /* coordinator: answer stock STUN clients; true by default */
+		bool stun; /* coordinator: answer stock STUN clients; true by default */
 	} listen;
 	struct {
 		char name[16]; /* "warren0" */
@@ -64,8 +67,8 @@ struct config {
 	} network;
 	struct { /* coordinator */
 		bool enabled;
-		uint64_t rate_per_peer;  /* bit/s, 20 Mbit by default */
-		uint64_t rate_total;     /* bit/s of the network, 100 Mbit by default */
+		uint64_t rate_per_peer;    /* bit/s, 20 Mbit by default */
+		uint64_t rate_total;       /* bit/s of the network, 100 Mbit by default */
 		uint32_t packets_per_peer; /* a second, 5000 by default */
 	} relay;
 	unsigned n_members;

@@ -13,7 +13,10 @@
 #include "crypto/noise.h"
 #include "daemon/wire/handshake.h"
 
-enum handshake_purpose { HANDSHAKE_PEER = 1, HANDSHAKE_COORDINATOR = 2 };
+enum handshake_purpose {
+	HANDSHAKE_PEER = 1,
+	HANDSHAKE_COORDINATOR = 2
+};
 
 /* Who we are; made once, `const` afterwards. Secrets: wipe with identity_fini. */
 struct identity {
@@ -22,7 +25,7 @@ struct identity {
 	struct psk psk;          /* the network's, or zeros; used with peers only */
 	struct mac_key mac1_key; /* what others must know to talk to us */
 	struct mac_key cookie_key;
-	uint16_t suites;         /* offer: aead_offer() cut to what the configuration allows */
+	uint16_t suites; /* offer: aead_offer() cut to what the configuration allows */
 	uint16_t features;
 };
 int identity_init(struct identity *id, const struct seckey *secret, const struct psk *psk /* NULL: none */,
@@ -36,7 +39,7 @@ struct handshake_keys {
 	enum aead_suite suite;
 	uint16_t features;
 	uint8_t send[32], recv[32];
-	uint8_t udp_send[32], udp_recv[32];                         /* ChaCha20-Poly1305, for WIRE_BIND */
+	uint8_t udp_send[32], udp_recv[32];                           /* ChaCha20-Poly1305, for WIRE_BIND */
 	uint8_t tag_send[SHORT_KEY_BYTES], tag_recv[SHORT_KEY_BYTES]; /* for WIRE_RELAY */
 };
 
