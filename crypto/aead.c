@@ -1,18 +1,12 @@
 #include "crypto/aead.h"
 
-#include <assert.h>
+#include <endian.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
 #include "crypto/aead_impl.h"
+#include "crypto/aead_state.h"
 #include "crypto/replay.h"
-
-/* The state of a key has pages of its own, so that locking it and keeping it out of core dumps neither fails on
- * alignment nor, when the key ends, unlocks a neighbour's. Implies the 64 bytes that implementations ask for. */
-#define STATE_PAGE_BYTES 4096
 
 /* Fastest first within a suite. */
 static const struct aead_impl *const impls[] = {
@@ -105,19 +99,12 @@ uint64_t aead_reject_after(enum aead_suite suite)
 	return 0;
 }
 
-static size_t state_size(const struct aead_impl *impl)
-{
-	return (impl->state_bytes + STATE_PAGE_BYTES - 1) / STATE_PAGE_BYTES * STATE_PAGE_BYTES;
-}
-
 int aead_key_init_with(struct aead_key *key, const struct aead_impl *impl, const uint8_t secret[static 32])
 {
-	void *state = aligned_alloc(STATE_PAGE_BYTES, state_size(impl));
+	void *state = aead_state_new(impl->state_bytes);
 
 	if (!state)
 		return -ENOMEM;
-	/* Also MADV_DONTDUMP. Best effort: RLIMIT_MEMLOCK may be small, and a key in swap still beats no session. */
-	(void)sodium_mlock(state, state_size(impl));
 	impl->expand(state, secret);
 	key->impl = impl;
 	key->state = state;
@@ -135,22 +122,17 @@ int aead_key_init(struct aead_key *key, enum aead_suite suite, const uint8_t sec
 
 void aead_key_wipe(struct aead_key *key)
 {
-	if (key->state) {
-		sodium_memzero(key->state, key->impl->state_bytes);
-		(void)sodium_munlock(key->state, state_size(key->impl)); /* fails where locking failed */
-		free(key->state);
-	}
+	if (key->state)
+		aead_state_free(key->state, key->impl->state_bytes);
 	*key = (struct aead_key){ 0 };
 }
 
 static void nonce_of(uint8_t nonce[12], enum aead_suite suite, uint64_t counter)
 {
-	memset(nonce, 0, 4);
-	for (unsigned int i = 0; i < 8; i++) {
-		unsigned int shift = suite == AEAD_AES_256_GCM ? 56 - 8 * i : 8 * i;
+	uint64_t field = suite == AEAD_AES_256_GCM ? htobe64(counter) : htole64(counter);
 
-		nonce[4 + i] = (uint8_t)(counter >> shift);
-	}
+	memset(nonce, 0, 4);
+	memcpy(nonce + 4, &field, sizeof(field));
 }
 
 void aead_seal(const struct aead_key *key, uint8_t *out, const uint8_t *in, size_t len, const uint8_t *ad,
