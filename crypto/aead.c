@@ -10,6 +10,10 @@
 
 /* Fastest first within a suite. */
 static const struct aead_impl *const impls[] = {
+#ifdef HAVE_IPSEC_MB
+	&aead_ipsec_mb_aes_256_gcm,
+	&aead_ipsec_mb_chacha20_poly1305,
+#endif
 	&aead_sodium_aes_256_gcm,
 	&aead_sodium_chacha20_poly1305,
 };

@@ -1,8 +1,9 @@
 /* crypto/aead.h - the transport AEADs, behind which several implementations give the same bytes
  *
- * A suite is what the handshake negotiates; an implementation is who computes it here. The fastest available one
- * is chosen once, in crypto_start(). To add one: a file aead_NAME.c with a struct aead_impl, and a line in
- * aead.c's table. There is no null cipher.
+ * A suite is what the handshake negotiates; an implementation is who computes it here: "ipsec-mb" (intel-ipsec-mb,
+ * where the build found it and the CPU is fit for it) or "libsodium". The fastest available one is chosen once, when it
+ * is first asked for; the environment variable WARREN_DISABLE, a list with commas, may hold "ipsec-mb" by then.
+ * To add one: a file aead_NAME.c with a struct aead_impl, and a line in aead.c's table. There is no null cipher.
  * Nonces: 4 zero bytes, then the 64-bit counter: little-endian for ChaCha20-Poly1305, big-endian for AES-GCM
  * (Noise section 12). A counter is never used twice with one key: the caller's atomic counter sees to it.
  * Thread: a struct aead_key may be used by several threads at once; init and wipe by one, with no user left. */
@@ -23,7 +24,7 @@ enum aead_suite { /* numbers on the wire: bit (1 << suite) in an offer */
 #define AEAD_SUITE_COUNT 3
 
 struct aead_impl {
-	const char *name; /* "libsodium" */
+	const char *name; /* "ipsec-mb", "libsodium" */
 	enum aead_suite suite;
 	size_t state_bytes; /* of the expanded key, 64-byte aligned */
 	bool (*is_available)(void);
@@ -31,7 +32,8 @@ struct aead_impl {
 	/* out gets len + AEAD_TAG_BYTES; out == in is allowed, other overlap is not. */
 	void (*seal)(const void *state, uint8_t *out, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len,
 		     const uint8_t nonce[12]);
-	/* in has len + AEAD_TAG_BYTES; out gets len; in place allowed. -EBADMSG: out is not to be used. */
+	/* in has len + AEAD_TAG_BYTES; out gets len; in place allowed. -EBADMSG: out is not to be used,
+	 * it may hold what a forger's bytes decipher to. */
 	int (*open)(const void *state, uint8_t *out, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len,
 		    const uint8_t nonce[12]);
 };

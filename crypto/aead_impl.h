@@ -8,4 +8,8 @@
 extern const struct aead_impl aead_sodium_chacha20_poly1305;
 extern const struct aead_impl aead_sodium_aes_256_gcm;
 
+/* aead_ipsec_mb.c, which is built where HAVE_IPSEC_MB is defined */
+extern const struct aead_impl aead_ipsec_mb_chacha20_poly1305;
+extern const struct aead_impl aead_ipsec_mb_aes_256_gcm;
+
 #endif
