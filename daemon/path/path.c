@@ -70,3 +70,21 @@ const char *candidate_kind_name(enum candidate_kind k)
 	}
 	return "other";
 }
+
+uint32_t path_datagram_max(const struct path *p)
+{
+	return p->mtu_bytes ? p->mtu_bytes : PATH_MTU_BASE_BYTES;
+}
+
+const char *path_mtu_state_name(enum path_mtu_state s)
+{
+	switch (s) {
+	case PATH_MTU_UNKNOWN:
+		break;
+	case PATH_MTU_SEARCHING:
+		return "searching";
+	case PATH_MTU_FOUND:
+		return "found";
+	}
+	return "unknown";
+}

@@ -29,6 +29,17 @@ enum path_state {
 	PATH_IN_USE,
 };
 
+enum path_mtu_state {
+	PATH_MTU_UNKNOWN,
+	PATH_MTU_SEARCHING,
+	PATH_MTU_FOUND,
+};
+
+/* Crosses any IPv6 link whole, relay header included; RFC 8899's BASE_PLPMTU. */
+#define PATH_MTU_BASE_BYTES 1200
+/* The largest UDP payload IPv4 has room for. */
+#define PATH_MTU_MOST_BYTES 65507
+
 struct path {
 	struct path_addr addr;
 	enum candidate_kind candidate; /* PATH_UDP: where the endpoint came from */
@@ -39,14 +50,20 @@ struct path {
 	uint64_t last_sent_ms;       /* 0: never */
 	uint64_t last_answer_ms;     /* last proof that datagrams get there and back; 0: never */
 	uint64_t since_ms;           /* when it entered its state */
+	uint32_t mtu_bytes;          /* largest datagram, before the relay header, that gets through; 0: unknown yet */
+	enum path_mtu_state mtu_state;
+	uint32_t n_mtu_drops; /* times it turned out smaller without anybody saying so */
 };
 
+/* What a datagram, before the relay header, may have now. */
+uint32_t path_datagram_max(const struct path *p);
 bool path_addr_equal(const struct path_addr *a, const struct path_addr *b);
 /* "lan", "direct", "relay" */
 const char *path_kind_name(const struct path *p);
 /* "udp", "tcp" */
 const char *path_transport_name(const struct path_addr *a);
 const char *path_state_name(enum path_state s);         /* "in use", "standby", ... */
+const char *path_mtu_state_name(enum path_mtu_state s); /* "unknown", "searching", "found" */
 const char *candidate_kind_name(enum candidate_kind k); /* "host", "reflexive", ... */
 
 #endif

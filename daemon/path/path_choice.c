@@ -93,6 +93,7 @@ void path_use(struct path_set *set, struct path_entry *e, uint64_t now_ms)
 
 	if (old == e)
 		return;
+	path_mtu_use(set, e, now_ms);
 	set->current = e;
 	path_watch_end(set);
 	if (old)
@@ -136,6 +137,7 @@ void path_give_up(struct path_set *set, uint64_t now_ms)
 
 	e->is_given_up = true;
 	e->n_proofs = 0;
+	path_mtu_forget(set, e);
 	path_watch_end(set);
 	path_choose(set, now_ms);
 	if (!set->is_probing) {

@@ -3,6 +3,7 @@
  * An answer proves one path and nothing else: it counts once, for the path and the id the probe was sent with, and not
  * for long. What strangers can cause by naming endpoints, or by sending to us from many, is bounded by budgets. */
 #include "daemon/path/path_set_private.h"
+#include "daemon/wire/wire.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -63,18 +64,31 @@ static struct path_outstanding *outstanding_find(struct path_set *set, const uin
 	return NULL;
 }
 
-void path_probe_send(struct path_set *set, struct path_entry *e, uint64_t now_ms)
+static void send_probe(struct path_set *set, struct path_entry *e, uint16_t datagram_bytes, uint64_t now_ms)
 {
 	struct path_outstanding *o = outstanding_place(set);
 	struct wire_probe probe = { .size = WIRE_PROBE_BYTES };
 
+	if (datagram_bytes)
+		probe.size = (uint16_t)(datagram_bytes - WIRE_SEALED_OVERHEAD_BYTES);
 	randombytes_buf(probe.id, sizeof(probe.id));
 	memcpy(o->id, probe.id, sizeof(o->id));
 	o->entry = e;
 	o->sent_ms = now_ms;
+	o->datagram_bytes = datagram_bytes;
+	set->env->send(set->arg, &e->path.addr, &probe);
+}
+
+void path_probe_send(struct path_set *set, struct path_entry *e, uint64_t now_ms)
+{
 	e->path.n_sent++;
 	e->path.last_sent_ms = now_ms;
-	set->env->send(set->arg, &e->path.addr, &probe);
+	send_probe(set, e, 0, now_ms);
+}
+
+void path_probe_send_size(struct path_set *set, struct path_entry *e, uint16_t datagram_bytes, uint64_t now_ms)
+{
+	send_probe(set, e, datagram_bytes, now_ms);
 }
 
 /* ---------------------------------------------------------------- what arrives */
@@ -170,15 +184,25 @@ void path_set_on_reply(struct path_set *set, const struct path_addr *from, const
 {
 	struct path_outstanding *o = outstanding_find(set, probe->id, now_ms);
 	struct path_entry *e;
+	bool was_doubted;
 
 	set->now_ms = now_ms;
 	if (!o || !is_answer_from(&o->entry->path.addr, from))
 		return;
 	e = o->entry;
+	was_doubted = e == set->current && set->watch.n_sent;
 	o->entry = NULL;
-	e->path.n_answered++;
-	rtt_sample(&e->path, (now_ms - o->sent_ms) * 1000);
-	answered(set, e, now_ms);
+	if (o->datagram_bytes) {
+		answered(set, e, now_ms);
+		if (probe->size + WIRE_SEALED_OVERHEAD_BYTES == o->datagram_bytes)
+			path_mtu_answered(set, e, o->datagram_bytes, o->sent_ms, now_ms);
+	} else {
+		e->path.n_answered++;
+		rtt_sample(&e->path, (now_ms - o->sent_ms) * 1000);
+		answered(set, e, now_ms);
+		if (was_doubted)
+			path_mtu_on_silence(set, now_ms);
+	}
 	if (e->path.addr.kind == PATH_UDP && !e->path.is_lan && !ip_is_none(&probe->observed.ip))
 		set->observed = probe->observed;
 }

@@ -126,6 +126,7 @@ static void verdict(struct path_set *set, struct path_entry *e, uint64_t now_ms)
 		return;
 	}
 	e->n_proofs = 0;
+	path_mtu_forget(set, e);
 	path_state_set(e, PATH_FAILED, now_ms);
 }
 
@@ -194,6 +195,7 @@ void path_set_tick(struct path_set *set, const struct path_activity *activity, u
 		path_round_begin(set, now_ms);
 	path_watch_tick(set, now_ms);
 	probes(set, now_ms);
+	path_mtu_tick(set, now_ms);
 }
 
 uint64_t path_set_next_ms(const struct path_set *set)
@@ -202,7 +204,7 @@ uint64_t path_set_next_ms(const struct path_set *set)
 
 	if (!set->is_running)
 		return PATH_NEVER;
-	next = sooner(path_set_next_round_ms(set), path_watch_next_ms(set));
+	next = sooner(sooner(path_set_next_round_ms(set), path_watch_next_ms(set)), path_mtu_next_ms(set));
 	if (set->is_probing)
 		next = sooner(next, set->round_ms + PATH_PROBING_MS);
 	for (unsigned i = 0; i < PATH_SET_MAX; i++) {

@@ -173,6 +173,7 @@ static void relay_lost(struct path_set *set, struct path_entry *e, uint64_t now_
 {
 	e->is_usable = false;
 	e->n_proofs = 0;
+	path_mtu_forget(set, e);
 	path_schedule_end(e);
 	path_outstanding_forget(set, e);
 	if (set->current == e) {
@@ -231,6 +232,7 @@ void path_set_stop(struct path_set *set, uint64_t now_ms)
 
 		e->n_proofs = 0;
 		e->is_given_up = false;
+		path_mtu_forget(set, e);
 		path_schedule_end(e);
 		if (e->is_known)
 			path_state_set(e, PATH_NOT_TRIED, now_ms);
@@ -248,6 +250,7 @@ void path_set_network_changed(struct path_set *set, uint64_t now_ms)
 		struct path_entry *e = &set->entries[i];
 
 		e->n_proofs = 0;
+		path_mtu_forget(set, e);
 		e->path.rtt_us = 0;
 		e->is_given_up = false;
 		/* The occasion is our own, no stranger can make it: the round need not wait for the budget. */

@@ -20,6 +20,8 @@
  * A path that was silent for longer than a keepalive takes is unsure from the first of these probes on. With no other path
  * the one given up stays in use, and all are probed once a second while data is being sent.
  * Idle direct paths are kept open by a probe every PATH_KEEPALIVE_MS while the peer is in contact.
+ * MTU. Once set with path_set_set_max_datagram, the size of datagrams the path in use carries is searched, checked and
+ * searched again while data is being sent (path_mtu.h); the result is in struct path.
  * Choice. lan, then direct IPv6 ~ direct IPv4, then relay by UDP, then relay by TCP; inside a class the lower RTT, with
  * hysteresis: better by 10 % and 3 ms. */
 #ifndef DAEMON_PATH_PATH_SET_H
@@ -42,7 +44,8 @@
 struct path_set;
 
 struct path_set_env {
-	/* Hands one probe, or the answer to one, to the network. Borrows; must not call back into the set. */
+	/* Hands one probe, or the answer to one, to the network. A probe's body is padded to probe->size bytes; of an answer size
+	 * is only told. Borrows; must not call back into the set. */
 	void (*send)(void *arg, const struct path_addr *to, const struct wire_probe *probe);
 	/* A probe of the path in use went unanswered: perhaps our own mapping is gone. May be NULL. Must not call back into the set. */
 	void (*unsure)(void *arg);
@@ -87,6 +90,13 @@ void path_set_on_reply(struct path_set *set, const struct path_addr *from, const
 void path_set_on_data(struct path_set *set, const struct path_addr *from, uint64_t now_ms);
 /* A handshake was answered over `addr`. */
 void path_set_on_handshake(struct path_set *set, const struct path_addr *addr, uint32_t rtt_us, uint64_t now_ms);
+
+/* The largest datagram, before the relay header, that will ever be sent; up to it MTUs are searched. 0, as at first: they are not. */
+void path_set_set_max_datagram(struct path_set *set, uint32_t bytes, uint64_t now_ms);
+/* The socket refused a datagram of so many bytes, before the relay header, for its size. Cheap when said again. */
+void path_set_on_too_big(struct path_set *set, const struct path_addr *addr, uint32_t datagram_bytes, uint64_t now_ms);
+/* Data over the path in use seems lost: is it the size? */
+void path_set_suspect_mtu(struct path_set *set, uint64_t now_ms);
 
 /* Does what is due; the caller comes back at path_set_next_ms() (UINT64_MAX: nothing due), which is earlier or later after
  * each call into the set. Activity is seen here only: the caller also comes when the peer gets in or out of contact, and when

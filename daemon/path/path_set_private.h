@@ -3,10 +3,12 @@
  * path_set.c     which paths there are, and the rounds as their owner starts and stops them
  * path_round.c   when the next probe is due: schedule, back-off, the tick
  * path_probe.c   probes and their answers: ids, budgets, proof
- * path_choice.c  which path is used, and when the one in use is no longer believed */
+ * path_choice.c  which path is used, and when the one in use is no longer believed
+ * path_mtu.c     how large a datagram the one in use carries */
 #ifndef DAEMON_PATH_PATH_SET_PRIVATE_H
 #define DAEMON_PATH_PATH_SET_PRIVATE_H
 
+#include "daemon/path/path_mtu.h"
 #include "daemon/path/path_set.h"
 
 #define PATH_NEVER UINT64_MAX
@@ -56,6 +58,7 @@ struct path_entry {
 struct path_outstanding {
 	uint8_t id[WIRE_PROBE_ID_BYTES];
 	struct path_entry *entry; /* NULL: free */
+	uint16_t datagram_bytes;  /* of a padded probe; 0: a small one */
 	uint64_t sent_ms;
 };
 
@@ -80,6 +83,7 @@ struct path_set {
 	uint64_t look_ms;     /* look at the traffic again; PATH_NEVER: when the caller comes */
 	struct path_activity activity;
 	struct path_watch watch;
+	struct path_mtu mtu;
 	struct path_entry *current;
 	struct endpoint observed;
 	struct path_outstanding outstanding[PATH_OUTSTANDING_MAX];
@@ -113,6 +117,8 @@ uint64_t path_budget_free_ms(const struct path_budget *b);
 void path_budget_spend(struct path_budget *b, uint64_t now_ms);
 void path_budget_reset(struct path_budget *b);
 void path_probe_send(struct path_set *set, struct path_entry *e, uint64_t now_ms);
+/* Whether a datagram of that size gets there: it does not count as an attempt to find a path. */
+void path_probe_send_size(struct path_set *set, struct path_entry *e, uint16_t datagram_bytes, uint64_t now_ms);
 /* Answers to probes of `e` (NULL: of all) count no more. */
 void path_outstanding_forget(struct path_set *set, const struct path_entry *e);
 

@@ -1,0 +1,72 @@
+/* daemon/path/path_mtu.h - how large a datagram the path in use carries; for the files of the path set only
+ *
+ * After: RFC 8899 (DPLPMTUD). Sizes are datagram bytes: UDP payload, before the relay header.
+ *
+ * Assumed   PATH_MTU_BASE_BYTES, until something larger is answered or it is found too big itself.
+ * Search    begins with the first data on a path newly in use. A volley: every size at which links usually end, the largest first,
+ *           PATH_PACE_MS apart, until one that leaves nothing to ask is answered; the largest answered is used at once. Then the
+ *           smallest size above it has PATH_MTU_TRIES probes in all before it is too big; then three sizes between the two, and
+ *           so on until PATH_MTU_GRAIN_BYTES are left. Again after 30 s, and after back-off every 10 min: perhaps the path grew.
+ * Check     The size in use is probed when it was not confirmed for PATH_MTU_VERIFY_MS. Unanswered, or when it is suspected,
+ *           3 probes 150 ms apart; unanswered, the base is assumed at once and the search begins anew.
+ * All of it only while data is being sent and the path answers small probes; a search that falls asleep goes on with the next data.
+ * A lost probe of a size says nothing about the path. */
+#ifndef DAEMON_PATH_PATH_MTU_H
+#define DAEMON_PATH_PATH_MTU_H
+
+#include "daemon/path/path_set.h"
+
+#define PATH_MTU_MIN_BYTES 540 /* an IPv4 link of 600 through a relay; below it nothing is tried */
+#define PATH_MTU_SIZES_MAX 12
+#define PATH_MTU_TRIES 3
+#define PATH_MTU_GRAIN_BYTES 16
+/* A check and the volley after it fit at once. */
+#define PATH_MTU_BUDGET_PROBES 16
+#define PATH_MTU_BUDGET_MS 5000
+#define PATH_MTU_VERIFY_MS 5000
+#define PATH_MTU_SUSPECT_MS 2000 /* confirmed so recently: a silence has other causes */
+#define PATH_MTU_CHECK_PROBES 3
+#define PATH_MTU_CHECK_GAP_MS 150
+#define PATH_MTU_AGAIN_MS 1000 /* not even the smallest was answered */
+#define PATH_MTU_RAISE_MIN_MS 30000
+#define PATH_MTU_RAISE_MAX_MS 600000 /* PMTU_RAISE_TIMER, RFC 8899 section 5.1.1 */
+#define PATH_MTU_KEEP_MS 60000       /* a path left for longer may have changed */
+
+struct path_entry;
+
+/* Of the path in use. */
+struct path_mtu {
+	uint16_t max_bytes; /* no larger datagram will ever be sent; 0: nothing is searched */
+	bool is_begun;      /* the rest holds for the path in use; but the budget, which is the set's */
+	/* search */
+	uint16_t low_bytes;                 /* the largest answered; 0: none */
+	uint16_t high_bytes;                /* the smallest that is too big */
+	uint16_t sizes[PATH_MTU_SIZES_MAX]; /* between the two, rising */
+	unsigned n_sizes;                   /* 0: no search is on */
+	unsigned n_volley;                  /* of sizes, still to be probed in the volley */
+	unsigned n_tries;                   /* of the smallest size above low_bytes, the volley's included */
+	uint64_t search_ms, raise_after_ms; /* next step, or next search; how long the pause after this search is */
+	uint64_t refused_ms;                /* answers to earlier probes came before the socket refused their size */
+	uint16_t dropped_bytes;             /* the size whose check failed before this search; 0: none did */
+	/* check */
+	bool is_checking;
+	unsigned n_checks_left;
+	uint64_t check_ms, confirmed_ms;
+	/* budget: the instants of the last probes */
+	uint64_t sent_ms[PATH_MTU_BUDGET_PROBES]; /* 0: never */
+	unsigned oldest;
+};
+
+/* Nothing that was learned of `e` is believed any more. */
+void path_mtu_forget(struct path_set *set, struct path_entry *e);
+/* `e` is about to be the path in use (NULL: none). */
+void path_mtu_use(struct path_set *set, struct path_entry *e, uint64_t now_ms);
+/* A probe of `bytes`, sent over `e` at sent_ms, was answered. */
+void path_mtu_answered(struct path_set *set, const struct path_entry *e, uint32_t bytes, uint64_t sent_ms,
+		       uint64_t now_ms);
+/* The path in use was silent under data, and a small probe was answered: perhaps it loses only what is large. */
+void path_mtu_on_silence(struct path_set *set, uint64_t now_ms);
+void path_mtu_tick(struct path_set *set, uint64_t now_ms);
+uint64_t path_mtu_next_ms(const struct path_set *set);
+
+#endif
