@@ -15,6 +15,33 @@ wants() {
 	return 1
 }
 
+# Installs the VPNs that are missing, and sees to it that none of their services starts, now or later: n2n's, as Debian
+# has it, would join a public network.
+install_peers() {
+	missing=""
+	for package in $peers; do
+		state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) || state=""
+		[ "$state" = "install ok installed" ] || missing="$missing $package"
+	done
+	[ -n "$missing" ] || return 0
+	policy=/usr/sbin/policy-rc.d made_policy=""
+	if [ ! -e $policy ]; then
+		made_policy=yes
+		trap '$sudo rm -f $policy' EXIT
+		trap 'exit 130' INT TERM
+		printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+		$sudo chmod 755 $policy
+	fi
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2
+	# shellcheck disable=SC2086 # one word a package
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $missing >&2
+	for service in $missing; do
+		[ ! -e "/etc/init.d/$service" ] || $sudo update-rc.d "$service" disable || echo "$service: disable its service by hand" >&2
+	done
+	[ -z "$made_policy" ] || $sudo rm -f $policy
+	trap - EXIT INT TERM
+}
+
 if wants --help "$@" || wants -h "$@"; then
 	exec python3 -B tests/bench/bench.py --help
 fi
@@ -28,8 +55,6 @@ fi
 sudo=""
 [ "$(id -u)" -eq 0 ] || sudo="sudo"
 if wants --install "$@"; then
-	# As Debian has them their services have no network to serve; what is measured is started here, in namespaces.
-	# shellcheck disable=SC2086 # one word a package
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $peers >&2
+	install_peers
 fi
 exec $sudo env WARREN_BUILD="$WARREN_BUILD" python3 -B tests/bench/bench.py "$@"
