@@ -235,6 +235,7 @@ static int fetch_page(struct link *l, uint64_t version, uint32_t from)
 
 int node_fetch_directory(struct node *n)
 {
+	uint64_t now = clock_now_ms();
 	int asked = 0;
 
 	for (unsigned i = 0; i < n->n_links; i++) {
@@ -242,11 +243,13 @@ int node_fetch_directory(struct node *n)
 
 		if (!link_is_registered(n->links[i]))
 			continue;
-		if (!copy->is_fetching) {
-			copy->mark++;
+		if (!copy->is_fetching || now - copy->asked_ms >= NODE_PAGE_MS) {
+			/* Asked again, it keeps its mark: the pages that did come, or still come, are of it too. */
+			copy->mark += !copy->is_fetching;
 			if (fetch_page(n->links[i], copy->version, 0) < 0)
 				continue;
 			copy->is_fetching = true;
+			copy->asked_ms = now;
 		}
 		asked++;
 	}
@@ -290,6 +293,7 @@ static void on_members(struct node *n, struct link *l, const struct wire_members
 		}
 		if (m->next) {
 			fetch_page(l, 0, m->next);
+			copy->asked_ms = clock_now_ms();
 		} else {
 			copy->is_fetching = false;
 			copy->version = m->version;

@@ -42,6 +42,8 @@
 #define NODE_TELL_AGAIN_MS 400
 #define NODE_TELLINGS_MAX 5
 #define NODE_LIST_MS 500 /* how long `peers` waits for the directory */
+/* A page that did not come in this time was refused: the coordinator has limits. The listing is asked for again. */
+#define NODE_PAGE_MS 2000
 #define NODE_PINGS_MAX 64
 #define NODE_FLOOR_AHEAD_MS (3600 * UINT64_C(1000)) /* of the stored clock floor: one write an hour */
 
@@ -93,7 +95,7 @@ struct unknown_init { /* an initiation that came before its sender was introduce
 struct directory_copy { /* of one link's member list */
 	uint64_t version;
 	bool is_fetching;
-	uint64_t fetched_ms;
+	uint64_t asked_ms; /* for the last page */
 	uint64_t mark; /* records seen in the listing under way carry it */
 };
 
