@@ -157,6 +157,8 @@ static void reload(struct program *p, struct reload *r)
 		log_error("reload: %s; the settings before it stay", r->error);
 		if (p->coordinator)
 			coordinator_set_reload_error(p->coordinator, r->error);
+		else
+			node_set_reload_error(p->node, r->error);
 		config_free(fresh);
 		notify_send("STATUS=running; the last reload failed");
 		return;

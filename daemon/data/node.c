@@ -511,7 +511,8 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 		return ret;
 	ret = control_server_open(&n->control, n->loop, config->control_socket, node_commands, n);
 	if (ret < 0) {
-		log_error("control socket %s: %s", config->control_socket, strerror(-ret));
+		log_error("control socket %s: %s", config->control_socket,
+			  ret == -EADDRINUSE ? "another daemon is listening there" : strerror(-ret));
 		return ret;
 	}
 	n->netlink_fd = netlink_watch_open();
@@ -632,6 +633,11 @@ void node_on_reload(struct node *n, node_reload_fn *fn, void *arg)
 	n->reload_arg = arg;
 }
 
+void node_set_reload_error(struct node *n, const char *error)
+{
+	snprintf(n->reload_error, sizeof(n->reload_error), "%s", error);
+}
+
 /* Peers forget what a coordinator that is no more told of them. */
 static void close_link(struct node *n, unsigned i)
 {
@@ -676,6 +682,7 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 	n->n_links = has;
 	n->config = new_config;
 	n->loaded_ms = clock_wall_ms();
+	n->reload_error[0] = '\0';
 	n->is_table_stale = true;
 	return 0;
 }

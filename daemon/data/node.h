@@ -23,6 +23,8 @@ typedef void node_reload_fn(void *arg, struct node_reload_result *result);
 void node_on_reload(struct node *n, node_reload_fn *fn, void *arg);
 /* Applies what can be applied while running. After 0 the node uses new_config and the old one may be freed. */
 int node_reload(struct node *n, const struct config *new_config, char *error, size_t n_error);
+/* A reload that failed before node_reload, for `status`; "" once one succeeded. */
+void node_set_reload_error(struct node *n, const char *error);
 /* Says good-bye to its peers, stops the workers, removes the TUN device. Handles close on the loop's next turns. */
 void node_stop(struct node *n);
 

@@ -35,4 +35,27 @@ def a_refused_page_is_asked_for_again():
         wait_until(answers_at_once, 5, "a1 hears from the coordinator again")
 
 
-main(a_refused_page_is_asked_for_again)
+def broken_reload_shows_in_status():
+    with mesh_of_two() as mesh:
+        mesh.start("coord", "a1")
+        mesh.wait_registered("a1")
+        for host in "coord", "a1":
+            node = mesh.nodes[host]
+            check(node.ask("status")["config"]["last_error"] is None, f"{host} has an error before any reload")
+            with open(node.conf, "a") as f:
+                f.write("nonsense = 1\n")
+            r = mesh.ctl(host, "reload")
+            check(r.returncode == 78, f"{host}: reload of a broken file exits {r.returncode}")
+            check("nonsense" in (node.ask("status")["config"]["last_error"] or ""),
+                  f"{host}: status does not name the error: {node.ask('status')['config']}")
+            with open(node.conf) as f:
+                text = f.read().replace("nonsense = 1\n", "")
+            with open(node.conf, "w") as f:
+                f.write(text)
+            r = mesh.ctl(host, "reload")
+            check(r.returncode == 0, f"{host}: reload of the mended file exits {r.returncode}")
+            check(node.ask("status")["config"]["last_error"] is None, f"{host}: the error stays after a good reload")
+        check(mesh.peer("a1", "b1") is not None, "a1 lost its registration by a reload")
+
+
+main(a_refused_page_is_asked_for_again, broken_reload_shows_in_status)
