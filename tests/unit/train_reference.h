@@ -1,8 +1,8 @@
 /* tests/unit/train_reference.h - trains cut and joined the plain, slow way
  *
  * Written from the RFCs with nothing of daemon/data/train.c: every packet is built anew, every checksum summed byte by
- * byte. What may be joined is not told by a list of fields: the super-packet is built, cut again, and must give back the
- * packets that went in. The caller frees what is returned with ref_packets_free. */
+ * byte. What may be joined is not told by a list of fields: the super-packet is built, cut again, and must give back
+ * the packets that went in. The caller frees what is returned with ref_packets_free. */
 #ifndef TESTS_UNIT_TRAIN_REFERENCE_H
 #define TESTS_UNIT_TRAIN_REFERENCE_H
 
