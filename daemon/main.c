@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "crypto/key.h"
+#include "daemon/base/dirs.h"
 #include "daemon/base/log.h"
 #include "daemon/config/config.h"
 #include "daemon/control/proto.h"
@@ -283,8 +284,12 @@ static int start_signals(struct program *p)
 
 static int start_role(struct program *p, const struct seckey *secret, const struct psk *psk)
 {
-	int ret;
+	const char *state_dir = p->config->state_dir;
+	int ret = state_dir ? dirs_make(state_dir, 0700) : 0;
 
+	/* A peer can do without; a coordinator ends a moment later, when it opens its store. */
+	if (ret < 0)
+		log_warn("state directory %s: %s", state_dir, strerror(-ret));
 	if (p->config->role == CONFIG_COORDINATOR) {
 		ret = coordinator_start(&p->coordinator, &p->loop, p->config, secret);
 		if (ret == 0)
@@ -319,6 +324,8 @@ static int run(struct program *p, const struct seckey *secret, const struct psk 
 	uv_run(&p->loop, UV_RUN_DEFAULT);
 	if (uv_loop_close(&p->loop) < 0)
 		log_warn("stopped with handles open");
+	if (ret == -EPERM || ret == -EACCES)
+		return EXIT_NOT_PERMITTED;
 	return ret ? EXIT_NO : EXIT_YES;
 }
 
