@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "crypto/aead.h"
 #include "crypto/keyfile.h"
@@ -323,22 +324,38 @@ static int key_error(const struct config *c, const char *at, const char *what, c
 	return -1;
 }
 
-/* systemd's LoadCredential= goes before the file. */
-static int read_secret(const struct config *c, struct seckey *secret, char *error)
+/* The path of a credential of systemd's (LoadCredential=), which goes before the file. An empty line is the unit's
+ * default and stands for none. */
+static bool credential(char *path, size_t capacity, const char *name)
 {
 	const char *dir = getenv("CREDENTIALS_DIRECTORY");
-	char path[4096];
-	int n, ret = -ENOENT;
+	struct stat st;
+	int n;
 
-	if (dir && dir[0] != '\0') {
-		n = snprintf(path, sizeof(path), "%s/warren.key", dir);
-		if (n > 0 && (size_t)n < sizeof(path))
-			ret = keyfile_read(secret, path);
-		if (ret != -ENOENT)
-			return ret < 0 ? key_error(c, NULL, "private key", path, ret, error) : 0;
-	}
-	ret = keyfile_read(secret, c->private_key_file);
-	return ret < 0 ? key_error(c, c->private_key_at, "private key", c->private_key_file, ret, error) : 0;
+	if (!dir || dir[0] == '\0')
+		return false;
+	n = snprintf(path, capacity, "%s/%s", dir, name);
+	return n > 0 && (size_t)n < capacity && (lstat(path, &st) < 0 ? errno != ENOENT : st.st_size > 1);
+}
+
+static int read_secret(const struct config *c, struct seckey *secret, char *error)
+{
+	char path[4096];
+	bool is_given = credential(path, sizeof(path), "warren.key");
+	const char *from = is_given ? path : c->private_key_file;
+	int ret = keyfile_read(secret, from);
+
+	return ret < 0 ? key_error(c, is_given ? NULL : c->private_key_at, "private key", from, ret, error) : 0;
+}
+
+static int read_psk(const struct config *c, struct psk *psk, char *error)
+{
+	char path[4096];
+	bool is_given = credential(path, sizeof(path), "warren.psk");
+	const char *from = is_given ? path : c->psk_file;
+	int ret = keyfile_read_psk(psk, from);
+
+	return ret < 0 ? key_error(c, is_given ? NULL : c->psk_at, "pre-shared key", from, ret, error) : 0;
 }
 
 int config_read_keys(const struct config *c, struct seckey *secret, struct psk *psk,
@@ -350,11 +367,8 @@ int config_read_keys(const struct config *c, struct seckey *secret, struct psk *
 
 	error[0] = '\0';
 	ret = read_secret(c, &own, error);
-	if (ret == 0 && c->psk_file) {
-		ret = keyfile_read_psk(&shared, c->psk_file);
-		if (ret < 0)
-			ret = key_error(c, c->psk_at, "pre-shared key", c->psk_file, ret, error);
-	}
+	if (ret == 0 && c->psk_file)
+		ret = read_psk(c, &shared, error);
 	if (ret == 0 && secret)
 		*secret = own;
 	if (ret == 0 && psk)

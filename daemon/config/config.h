@@ -79,7 +79,8 @@ struct config {
 struct config *config_load(const char *path, char error[static CONFIG_ERROR_BYTES]);
 void config_free(struct config *c);
 /* Reads the key files named; wipes what it read unless asked to hand it over (either may be NULL). Honours
- * $CREDENTIALS_DIRECTORY/warren.key before private_key_file. 0, or -1 with a line in `error`. */
+ * $CREDENTIALS_DIRECTORY/warren.key before private_key_file, and warren.psk in it, but for an empty line, before
+ * psk_file. 0, or -1 with a line in `error`. */
 int config_read_keys(const struct config *c, struct seckey *secret, struct psk *psk,
 		     char error[static CONFIG_ERROR_BYTES]);
 /* Compares for a reload. Writes the names of changed keys, comma-separated, that need a restart ("" if none) into

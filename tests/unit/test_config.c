@@ -541,6 +541,37 @@ static void a_credential_of_the_service_goes_first(void **state)
 	config_free(c);
 }
 
+static void a_pre_shared_key_may_be_a_credential_and_an_empty_one_is_none(void **state)
+{
+	struct place *p = *state;
+	char text[1024], error[CONFIG_ERROR_BYTES];
+	struct psk psk, wanted;
+	struct config *c;
+
+	snprintf(text, sizeof(text), PEER "private_key_file = \"%s/key\"\npsk_file = \"%s/psk\"\n", p->dir, p->dir);
+	c = load(p, text);
+	put(p, "key", SECRET "\n", 0600);
+	put(p, "psk", KEY1 "\n", 0600);
+	put(p, "warren.psk", "\n", 0600);
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", p->dir, 1), 0);
+	assert_int_equal(config_read_keys(c, NULL, &psk, error), 0);
+	assert_int_equal(psk_from_text(&wanted, KEY1, strlen(KEY1)), 0);
+	assert_memory_equal(&psk, &wanted, sizeof(psk));
+	put(p, "warren.psk", KEY2 "\n", 0600);
+	assert_int_equal(config_read_keys(c, NULL, &psk, error), 0);
+	assert_int_equal(psk_from_text(&wanted, KEY2, strlen(KEY2)), 0);
+	assert_memory_equal(&psk, &wanted, sizeof(psk));
+	put(p, "warren.psk", KEY2 "\n", 0644);
+	assert_int_equal(config_read_keys(c, NULL, &psk, error), -1);
+	assert_non_null(strstr(error, "warren.psk: others can read it"));
+	config_free(c);
+	c = load(p, PEER "private_key_file = \"/nonexistent/key\"\n");
+	put(p, "warren.key", SECRET "\n", 0600);
+	assert_int_equal(config_read_keys(c, NULL, &psk, error), 0); /* not asked for */
+	unsetenv("CREDENTIALS_DIRECTORY");
+	config_free(c);
+}
+
 static void differences_are_sorted_into_reload_and_restart(void **state)
 {
 	struct config *a = load(*state, COORDINATOR "member a { public_key = \"" KEY1 "\" }\n");
@@ -620,6 +651,7 @@ int main(void)
 		TEST(a_bad_file_does_not_spoil_the_next),
 		TEST(keys_are_read_from_their_files),
 		TEST(a_credential_of_the_service_goes_first),
+		TEST(a_pre_shared_key_may_be_a_credential_and_an_empty_one_is_none),
 		TEST(differences_are_sorted_into_reload_and_restart),
 		TEST(comments_are_blanked_and_lines_kept),
 		TEST(the_examples_are_sound),
