@@ -35,6 +35,9 @@ static int find_only_socket(const struct ctl *ctl, char *path, size_t size)
 	glob_t found;
 	int code = EXIT_YES;
 
+	if (euidaccess(ctl->socket_dir, R_OK | X_OK) < 0 && errno == EACCES)
+		return fail(ctl, EXIT_NOT_PERMITTED,
+			    "not permitted to look into %s: it is for root and its group (sudo?)", ctl->socket_dir);
 	snprintf(pattern, sizeof(pattern), "%s/*.sock", ctl->socket_dir);
 	if (glob(pattern, 0, NULL, &found) != 0)
 		return fail(ctl, EXIT_NO_DAEMON,

@@ -248,6 +248,11 @@ static void a_socket_that_is_not_ours_exits_77(void **state)
 	assert_int_equal(RUN(f, "-s", f->socket, "status"), 77);
 	assert_int_equal(seteuid(0), 0);
 	says(f->err, "not permitted to use");
+	assert_int_equal(chmod(f->dir, 0700), 0);
+	assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(RUN(f, "status"), 77);
+	assert_int_equal(seteuid(0), 0);
+	says(f->err, "not permitted to look into");
 	DAEMON(f, "{\"error\":{\"code\":77,\"message\":\"reload is for root and the daemon's own user\"}}");
 	assert_int_equal(RUN(f, "reload"), 77);
 	says(f->err, "reload is for root");
