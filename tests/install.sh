@@ -1,7 +1,7 @@
 #!/bin/sh
-# sh tests/install.sh SET...   installs the Debian packages of the sets that are missing, as root or through sudo
+# sh tests/install.sh [SET...]   installs the Debian packages of the sets that are missing, as root or through sudo
 #
-#   build   compiler, CMake and the libraries of both programs
+#   build   compiler, CMake and the libraries of both programs: what is installed if no set is named
 #   net     namespaces, NAT and what is run inside them
 #   check   clang with its sanitizers, cmocka, and the checkers of style
 set -eu
@@ -12,6 +12,7 @@ build="gcc libc6-dev make cmake pkg-config libuv1-dev libsodium-dev liblz4-dev l
 net="python3 iproute2 nftables conntrack procps iputils-ping tcpdump iperf3 util-linux"
 check="clang libclang-rt-14-dev llvm libcmocka-dev clang-format shellcheck mandoc git"
 
+[ $# -gt 0 ] || set build
 wanted=""
 for set in "$@"; do
 	case $set in
