@@ -209,26 +209,48 @@ ssize_t tun_read(const struct tun *tun, unsigned queue, uint8_t *packet, size_t 
 	return n - (ssize_t)front;
 }
 
+static struct virtio_net_hdr header_of(const struct tun_vnet *vnet)
+{
+	struct virtio_net_hdr hdr = { 0 };
+
+	if (vnet) {
+		hdr.flags = vnet->flags;
+		hdr.gso_type = vnet->gso_type;
+		hdr.hdr_len = vnet->hdr_len;
+		hdr.gso_size = vnet->gso_size;
+		hdr.csum_start = vnet->csum_start;
+		hdr.csum_offset = vnet->csum_offset;
+	}
+	return hdr;
+}
+
 int tun_write(const struct tun *tun, unsigned queue, uint8_t *packet, size_t len, const struct tun_vnet *vnet)
 {
 	size_t front = tun->features & TUN_VNET ? TUN_VNET_BYTES : 0;
 	ssize_t n;
 
 	if (front) {
-		struct virtio_net_hdr hdr = { 0 };
+		struct virtio_net_hdr hdr = header_of(vnet);
 
-		if (vnet) {
-			hdr.flags = vnet->flags;
-			hdr.gso_type = vnet->gso_type;
-			hdr.hdr_len = vnet->hdr_len;
-			hdr.gso_size = vnet->gso_size;
-			hdr.csum_start = vnet->csum_start;
-			hdr.csum_offset = vnet->csum_offset;
-		}
 		memcpy(packet - front, &hdr, sizeof(hdr));
 	}
 	n = write(tun->fd[queue], packet - front, len + front);
 	if (n < 0)
 		return -errno;
 	return (size_t)n == len + front ? 0 : -EIO;
+}
+
+int tun_writev(const struct tun *tun, unsigned queue, const struct iovec *iov, unsigned n_iov,
+	       const struct tun_vnet *vnet)
+{
+	struct virtio_net_hdr hdr = header_of(vnet);
+	struct iovec all[1 + TUN_PIECES_MAX];
+
+	if (n_iov > TUN_PIECES_MAX)
+		return -EINVAL;
+	if (!(tun->features & TUN_VNET))
+		return writev(tun->fd[queue], iov, (int)n_iov) < 0 ? -errno : 0;
+	all[0] = (struct iovec){ .iov_base = &hdr, .iov_len = sizeof(hdr) };
+	memcpy(all + 1, iov, n_iov * sizeof(*iov));
+	return writev(tun->fd[queue], all, (int)n_iov + 1) < 0 ? -errno : 0;
 }

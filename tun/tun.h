@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #define TUN_QUEUES_MAX 8
 #define TUN_VNET_BYTES 10
@@ -33,7 +34,8 @@ struct tun {
 	int fd[TUN_QUEUES_MAX];
 };
 
-struct tun_vnet { /* struct virtio_net_hdr in host order */
+#define TUN_VNET_NEEDS_CSUM 1 /* flags: the checksum at csum_start + csum_offset holds the pseudo-header's sum */
+struct tun_vnet {             /* struct virtio_net_hdr in host order */
 	uint8_t flags, gso_type;
 	uint16_t hdr_len, gso_size, csum_start, csum_offset;
 };
@@ -52,5 +54,10 @@ ssize_t tun_read(const struct tun *tun, unsigned queue, uint8_t *packet, size_t 
 /* Writes one packet; `vnet` NULL: an ordinary one. The TUN_VNET_BYTES before `packet` are overwritten with TUN_VNET.
  * 0 or negative errno. */
 int tun_write(const struct tun *tun, unsigned queue, uint8_t *packet, size_t len, const struct tun_vnet *vnet);
+
+/* The same from several pieces, at most TUN_PIECES_MAX. */
+#define TUN_PIECES_MAX 64
+int tun_writev(const struct tun *tun, unsigned queue, const struct iovec *iov, unsigned n_iov,
+	       const struct tun_vnet *vnet);
 
 #endif

@@ -224,6 +224,7 @@ static int open_port(struct ports *p, unsigned nth, uv_loop_t *loop, const struc
 	struct udp_options options = { .address = config->listen.address,
 				       .port = number,
 				       .want_local = true,
+				       .dont_fragment = true, /* what is relayed finds its MTU end to end */
 				       .bind_interface = config->listen.bind_interface,
 				       .buffer_bytes = BUFFER_BYTES };
 	struct port *port = &p->v[nth];

@@ -75,7 +75,13 @@ static size_t checksum_end(uint32_t sum)
 	return ~sum & 0xffff;
 }
 
-static size_t unreachable4(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len)
+/* What makes an error what it is. */
+struct icmp_error {
+	uint8_t type, code;
+	uint32_t rest; /* the second word of its header */
+};
+
+static size_t error4(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len, const struct icmp_error *e)
 {
 	size_t header = ipv4_header_bytes(packet), quote, total;
 
@@ -101,15 +107,17 @@ static size_t unreachable4(uint8_t *out, size_t capacity, const uint8_t *packet,
 	memcpy(out + 12, packet + 16, 4);
 	memcpy(out + 16, packet + 12, 4);
 	put_be16(out + 10, checksum_end(checksum_add(0, out, IPV4_HEADER_BYTES)));
-	out[IPV4_HEADER_BYTES] = 3;     /* destination unreachable */
-	out[IPV4_HEADER_BYTES + 1] = 1; /* host */
+	out[IPV4_HEADER_BYTES] = e->type;
+	out[IPV4_HEADER_BYTES + 1] = e->code;
+	put_be16(out + IPV4_HEADER_BYTES + 4, e->rest >> 16);
+	put_be16(out + IPV4_HEADER_BYTES + 6, e->rest & 0xffff);
 	memcpy(out + IPV4_HEADER_BYTES + ICMP_HEADER_BYTES, packet, quote);
 	put_be16(out + IPV4_HEADER_BYTES + 2,
 		 checksum_end(checksum_add(0, out + IPV4_HEADER_BYTES, ICMP_HEADER_BYTES + quote)));
 	return total;
 }
 
-static size_t unreachable6(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len)
+static size_t error6(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len, const struct icmp_error *e)
 {
 	uint8_t pseudo[8] = { 0 }, *icmp = out + IPV6_HEADER_BYTES;
 	size_t quote = len, body;
@@ -129,8 +137,10 @@ static size_t unreachable6(uint8_t *out, size_t capacity, const uint8_t *packet,
 	out[7] = 64;
 	memcpy(out + 8, packet + 24, 16);
 	memcpy(out + 24, packet + 8, 16);
-	icmp[0] = 1; /* destination unreachable */
-	icmp[1] = 3; /* address unreachable */
+	icmp[0] = e->type;
+	icmp[1] = e->code;
+	put_be16(icmp + 4, e->rest >> 16);
+	put_be16(icmp + 6, e->rest & 0xffff);
 	memcpy(icmp + ICMP_HEADER_BYTES, packet, quote);
 	put_be16(pseudo + 2, body);
 	pseudo[7] = PROTO_ICMPV6;
@@ -140,7 +150,8 @@ static size_t unreachable6(uint8_t *out, size_t capacity, const uint8_t *packet,
 	return IPV6_HEADER_BYTES + body;
 }
 
-size_t inner_ip_unreachable(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len)
+static size_t error_of(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len, const struct icmp_error *e4,
+		       const struct icmp_error *e6)
 {
 	struct inner_ip ip;
 
@@ -148,6 +159,22 @@ size_t inner_ip_unreachable(uint8_t *out, size_t capacity, const uint8_t *packet
 		return 0;
 	if (ip_is_multicast(&ip.dst) || ip_is_broadcast(&ip.dst) || !ip_is_sendable(&ip.src))
 		return 0;
-	return ip.dst.len == 4 ? unreachable4(out, capacity, packet, ip.len) :
-				 unreachable6(out, capacity, packet, ip.len);
+	return ip.dst.len == 4 ? error4(out, capacity, packet, ip.len, e4) : error6(out, capacity, packet, ip.len, e6);
+}
+
+size_t inner_ip_unreachable(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len)
+{
+	static const struct icmp_error host = { .type = 3, .code = 1 }, address = { .type = 1, .code = 3 };
+
+	return error_of(out, capacity, packet, len, &host, &address);
+}
+
+size_t inner_ip_too_big(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len, size_t mtu_bytes)
+{
+	struct icmp_error needed = { .type = 3, .code = 4, .rest = (uint32_t)mtu_bytes & 0xffff };
+	struct icmp_error too_big = { .type = 2, .rest = (uint32_t)mtu_bytes };
+
+	if (len > 6 && packet[0] >> 4 == 4 && !(packet[6] & 0x40))
+		return 0; /* may be fragmented */
+	return error_of(out, capacity, packet, len, &needed, &too_big);
 }

@@ -24,4 +24,7 @@ int inner_ip_parse(struct inner_ip *out, const uint8_t *packet, size_t len);
  * section 3.2.2, RFC 4443 section 2.4: an ICMP error, a later fragment, multicast) or it does not fit. */
 size_t inner_ip_unreachable(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len);
 
+/* The same for "too big" with the MTU that fits (RFC 1191, RFC 8201): none for an IPv4 packet that may be fragmented. */
+size_t inner_ip_too_big(uint8_t *out, size_t capacity, const uint8_t *packet, size_t len, size_t mtu_bytes);
+
 #endif

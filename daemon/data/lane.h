@@ -1,9 +1,13 @@
 /* daemon/data/lane.h - packet -> seal -> path, and back
  *
  * A lane is what one thread needs to move packets: its UDP socket and TUN queue, its counters, its send buffers, a
- * reader's place at the published table, and a way to tell the loop. Each worker has one; the loop has one for the packets it
- * held back until a session was there and for datagrams that came over a control connection. What cannot be decided
- * from the table goes to the loop as mail. Nothing here allocates, logs or waits.
+ * reader's place at the published table, and a way to tell the loop. Each worker has one; the loop has one for the
+ * packets it held back until a session was there and for datagrams that came over a control connection. What cannot be
+ * decided from the table goes to the loop as mail. Nothing here allocates, logs or waits.
+ *
+ * Out: one read of the TUN yields a train (train.h); each packet cut from it is sealed straight from the read buffer into one
+ * contiguous send buffer, and what is contiguous, of one length and bound for one endpoint is one run for the socket (UDP_SEGMENT).
+ * In: a run (UDP_GRO) is opened in place, and packets that continue each other are written to the TUN as one train.
  * Thread: one lane, one thread. */
 #ifndef DAEMON_DATA_LANE_H
 #define DAEMON_DATA_LANE_H
@@ -11,16 +15,21 @@
 #include "daemon/base/counters.h"
 #include "daemon/data/mailbox.h"
 #include "daemon/data/table.h"
+#include "daemon/data/train.h"
 #include "daemon/net/udp.h"
 #include "tun/tun.h"
 
-/* A packet's place in the send buffer: relay header, sealed header, packet, tag. */
-#define LANE_HEADROOM_BYTES (WIRE_RELAY_HEADER_BYTES + WIRE_SEALED_HEADER_BYTES)
-#define LANE_OVERHEAD_BYTES (LANE_HEADROOM_BYTES + WIRE_TAG_BYTES)
-#define LANE_BATCH 32
+/* A datagram's parts around the packet: relay header, sealed header, tag. */
+#define LANE_OVERHEAD_BYTES (WIRE_RELAY_HEADER_BYTES + WIRE_SEALED_OVERHEAD_BYTES)
+#define LANE_BATCH 32 /* TUN reads, or datagrams without GRO, in one pump */
+#define LANE_RUNS_MAX UDP_BATCH_MAX
+#define LANE_OUT_BYTES (256 * 1024)   /* of the send buffer; a longest packet and its copy fit always */
+#define LANE_FLUSH_BYTES (128 * 1024) /* so much is sent without waiting for more: it still lies in the cache */
 
 /* Tells the loop; false: could not (the caller counts it). Called on the lane's thread. */
 typedef bool lane_tell_fn(void *arg, const struct mail *m);
+
+struct pieces;
 
 struct lane {
 	/* fixed at creation */
@@ -32,21 +41,30 @@ struct lane {
 	struct counters *counters;
 	lane_tell_fn *tell;
 	void *arg;
-	size_t slot_bytes;
+	size_t mtu_bytes;
 	/* while entered */
 	const struct table *table;
 	uint64_t now_ms;
-	/* send batch */
-	uint8_t *slots; /* LANE_BATCH * slot_bytes, the TUN's vnet header before each packet */
-	unsigned n_slots;
+	struct {                          /* not yet added to the peer's traffic, nor stamped */
+		struct shared_peer *peer; /* NULL: nothing */
+		uint64_t tx_bytes, tx_packets, rx_bytes, rx_packets;
+	} pending;
+	/* out */
+	uint8_t *packet; /* what the TUN is read into, TUN_VNET_BYTES in front */
+	uint8_t *out;    /* sealed datagrams, one behind the other */
+	size_t out_len;
 	unsigned n_runs;
-	struct udp_run runs[LANE_BATCH * TABLE_PATHS_MAX];
-	/* receive buffers */
+	struct udp_run runs[LANE_RUNS_MAX];
+	/* in */
+	struct pieces *pieces; /* of packets that came in part */
 	uint8_t *rx;
+	unsigned n_rx_runs;
 	struct udp_run rx_runs[LANE_BATCH];
+	bool has_joined;
+	struct joined joined;
 };
 
-/* Allocates the buffers for packets up to mtu_bytes; other fields are the caller's to fill before. -ENOMEM. */
+/* Allocates the buffers; all fields above but those fixed at creation, which are the caller's to fill before, are set. -ENOMEM. */
 int lane_init(struct lane *l, size_t mtu_bytes);
 void lane_fini(struct lane *l);
 
@@ -56,12 +74,13 @@ void lane_leave(struct lane *l);
 
 /* Reads the TUN queue and sends, up to LANE_BATCH packets. True if there may be more. */
 bool lane_pump_tun(struct lane *l);
-/* Reads the UDP socket and handles what came, up to LANE_BATCH datagrams. True if there may be more. */
+/* Reads the UDP socket and handles what came, one batch. True if there may be more. */
 bool lane_pump_udp(struct lane *l);
 
-/* Sends one inner packet, copied. For the loop's own lane. */
+/* Sends one whole inner packet, copied. For the loop's own lane. */
 void lane_send_packet(struct lane *l, const uint8_t *packet, size_t len);
-/* One datagram that came over `from`; altered in place. `member` is the sender on relay paths, else 0. */
+/* One datagram that came over `from`; altered in place, and read until lane_leave. `member` is the sender on relay paths,
+ * else 0. */
 void lane_receive(struct lane *l, const struct path_addr *from, uint32_t member, uint8_t *data, size_t len);
 /* Writes a packet made here (ICMP) to the TUN; `packet` has TUN_VNET_BYTES of headroom. */
 void lane_write_tun(struct lane *l, uint8_t *packet, size_t len);

@@ -15,7 +15,8 @@ enum mail_kind {
 	MAIL_TCP_RELAY,    /* a sealed datagram for coordinator `from.coordinator`'s control connection, to `member` */
 	MAIL_AWAKE,        /* traffic with a peer that was asleep; peer */
 	MAIL_OPENED,       /* a first datagram opened under an unconfirmed session; peer, index, from */
-	MAIL_SOURCE,       /* data of a peer came from another way than the path in use; peer, from */
+	MAIL_TOO_BIG, /* the socket refused a datagram of index bytes, relay header included, for its size; from.endpoint */
+	MAIL_SOURCE, /* data of a peer came from another way than the path in use; peer, from */
 };
 
 struct mail {

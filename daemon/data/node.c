@@ -152,6 +152,20 @@ static void route_to(struct node *n, struct table_route *r, const struct peer *p
 	r->n_paths++;
 }
 
+/* Before a path's MTU is known, what every path carries is assumed. */
+static void set_mtu(struct node *n, struct table_route *r, const struct peer *p)
+{
+	const struct path *best = path_set_best(p->paths), *extra = path_set_extra(p->paths);
+	uint32_t datagram = best ? path_datagram_max(best) : PATH_MTU_BASE_BYTES;
+
+	if (extra && path_datagram_max(extra) < datagram)
+		datagram = path_datagram_max(extra);
+	r->mtu_bytes = datagram - WIRE_SEALED_OVERHEAD_BYTES;
+	if (r->mtu_bytes > n->mtu)
+		r->mtu_bytes = n->mtu;
+	r->is_mtu_known = best && best->mtu_state == PATH_MTU_FOUND && !extra;
+}
+
 void node_publish(struct node *n, uint64_t now_ms)
 {
 	struct table *t = table_new(n->peers.n, n->peers.n * 3 + n->n_links);
@@ -174,6 +188,7 @@ void node_publish(struct node *n, uint64_t now_ms)
 			continue; /* never in contact */
 		memcpy(r.addrs, p->addrs, sizeof(r.addrs));
 		r.session = sessions_sendable(&p->sessions, now_ms);
+		set_mtu(n, &r, p);
 		to = node_path_of(n, p);
 		route_to(n, &r, p, &to);
 		extra = path_set_extra(p->paths);
@@ -354,6 +369,8 @@ static int open_tun(struct node *n)
 		wanted |= TUN_MULTI_QUEUE;
 	if (!(n->disabled & NODE_NO_VNET))
 		wanted |= TUN_VNET;
+	if (!(n->disabled & (NODE_NO_VNET)))
+		wanted |= TUN_TSO | TUN_USO;
 	ret = tun_open(&n->tun, n->config->tun.name, queues, wanted);
 	if (ret < 0) {
 		log_error("interface %s: %s", n->config->tun.name, tun_error(ret));
@@ -389,6 +406,9 @@ static int try_port(struct node *n, uint16_t port)
 		return bound;
 	o.port = (uint16_t)bound;
 	o.reuse_port = n->n_workers > 1;
+	o.dont_fragment = true; /* paths find their MTU themselves */
+	o.want_gso = !(n->disabled & NODE_NO_GSO);
+	o.want_gro = !(n->disabled & NODE_NO_GRO);
 	for (unsigned i = 0; i < n->n_workers; i++) {
 		ret = udp_open(&n->udp[i], &o);
 		if (ret == 0)
@@ -595,7 +615,7 @@ void node_stop(struct node *n)
 {
 	if (!n)
 		return;
-	if (n->lane.slots && n->control)
+	if (n->lane.packet && n->control)
 		node_say_close(n);
 	for (unsigned i = 0; i < n->n_workers; i++)
 		worker_stop(n->workers[i]);

@@ -192,13 +192,13 @@ static const struct sessions_env sessions_env = {
 
 int node_send_session(struct node *n, struct peer *p, const struct path_addr *to, const uint8_t *body, size_t len)
 {
-	uint8_t buffer[WIRE_RELAY_HEADER_BYTES + WIRE_SEALED_OVERHEAD_BYTES + WIRE_SESSION_MAX_BYTES];
+	uint8_t buffer[WIRE_RELAY_HEADER_BYTES + WIRE_SEALED_OVERHEAD_BYTES + NODE_SESSION_MAX_BYTES];
 	struct session *s = sessions_sendable(&p->sessions, clock_now_ms());
 	int sealed;
 
 	if (!s || to->kind == PATH_NONE)
 		return -ENOTCONN;
-	if (len > WIRE_SESSION_MAX_BYTES)
+	if (len > NODE_SESSION_MAX_BYTES)
 		return -EMSGSIZE;
 	sealed = session_seal(s, WIRE_SESSION, 0, buffer + WIRE_RELAY_HEADER_BYTES, body, len);
 	if (sealed < 0)
@@ -245,9 +245,10 @@ static void tell_again(struct node *n, struct peer *p, uint64_t now_ms)
 static void paths_send(void *arg, const struct path_addr *to, const struct wire_probe *probe)
 {
 	struct peer *p = arg;
-	uint8_t body[WIRE_SESSION_MAX_BYTES];
+	uint8_t body[NODE_SESSION_MAX_BYTES];
 	int len = wire_probe_encode(body, sizeof(body), probe);
 
+	/* A probe that the socket refuses for its size is one that is not answered. */
 	if (len > 0)
 		node_send_session(p->owner, p, to, body, (size_t)len);
 }
@@ -298,6 +299,7 @@ int node_set_up_peer(struct node *n, struct peer *p)
 	sessions_init(&p->sessions, &sessions_env, p, &n->identity, n->indices, &p->key);
 	p->sessions.rekey_after_ms = n->rekey_after_ms;
 	p->sessions.reject_after_ms = n->reject_after_ms;
+	path_set_set_max_datagram(p->paths, n->mtu + WIRE_SEALED_OVERHEAD_BYTES, clock_now_ms());
 	node_relays_changed(n, p, clock_now_ms());
 	return 0;
 }
@@ -764,6 +766,29 @@ void node_datagram(struct node *n, const struct path_addr *from, uint32_t member
 	}
 }
 
+/* The socket says so of an endpoint: a peer's own, or a coordinator's for all that is relayed there. */
+static void refused_for_size(struct node *n, const struct endpoint *to, uint32_t bytes)
+{
+	uint64_t now = clock_now_ms();
+
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+		const struct path *best = p->paths ? path_set_best(p->paths) : NULL;
+		uint32_t datagram = bytes;
+
+		if (!best || best->addr.kind == PATH_RELAY_TCP)
+			continue;
+		if (best->addr.kind == PATH_RELAY_UDP) {
+			if (!endpoint_equal(link_udp_endpoint(n->links[best->addr.coordinator]), to))
+				continue;
+			datagram -= WIRE_RELAY_HEADER_BYTES;
+		} else if (!endpoint_equal(&best->addr.endpoint, to)) {
+			continue;
+		}
+		path_set_on_too_big(p->paths, &best->addr, datagram, now);
+		node_mark_peer(n, p);
+	}
+}
+
 void node_mail(void *arg, struct mail *m)
 {
 	struct node *n = arg;
@@ -788,6 +813,9 @@ void node_mail(void *arg, struct mail *m)
 	case MAIL_OPENED:
 		if (p)
 			on_opened(n, p, m->index, &m->from);
+		break;
+	case MAIL_TOO_BIG:
+		refused_for_size(n, &m->from.endpoint, m->index);
 		break;
 	case MAIL_SOURCE:
 		if (p) {

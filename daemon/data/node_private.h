@@ -25,8 +25,8 @@
 #include "daemon/peer/peers.h"
 #include "daemon/peer/responder.h"
 
-/* Crosses 1500 bytes whole on every kind of path: 1500 less IPv6 40, UDP 8, relay 28, data 32 leaves 1392. */
-#define NODE_MTU_DEFAULT 1380
+/* A direct path over IPv6 and 1500 bytes carries it whole: 1500 less IPv6 40, UDP 8, data 32. */
+#define NODE_MTU_DEFAULT 1420
 /* How long after the last packet a pair counts as in contact: as long as a session lives without renewal. */
 #define NODE_CONTACT_MS SESSION_REJECT_AFTER_MS
 /* A peer with no traffic for this long is left alone until its next packet. */
@@ -46,6 +46,9 @@
 #define NODE_PAGE_MS 2000
 #define NODE_PINGS_MAX 64
 #define NODE_FLOOR_AHEAD_MS (3600 * UINT64_C(1000)) /* of the stored clock floor: one write an hour */
+
+/* The longest message inside a session: a probe that fills the largest datagram (tun { mtu } is at most 9000). */
+#define NODE_SESSION_MAX_BYTES 9216
 
 enum node_disable {
 	NODE_NO_REUSEPORT = 1,

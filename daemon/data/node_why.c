@@ -58,6 +58,8 @@ static json_t *path_row(struct node *n, const struct peer *p, const struct path 
 			    json_string(path->addr.kind == PATH_UDP ? candidate_kind_name(path->candidate) : "relay"));
 	json_object_set_new(row, "state", json_string(path_state_name(path->state)));
 	json_object_set_new(row, "rtt_ms", node_json_ms(path->rtt_us));
+	json_object_set_new(row, "mtu",
+			    path->mtu_bytes ? json_integer(path->mtu_bytes - WIRE_SEALED_OVERHEAD_BYTES) : json_null());
 	json_object_set_new(row, "sent", json_integer(path->n_sent));
 	json_object_set_new(row, "answered", json_integer(path->n_answered));
 	json_object_set_new(row, "since", node_json_time(path->since_ms));

@@ -39,6 +39,8 @@ struct table_path {
 struct table_route {
 	struct shared_peer *peer;
 	struct session *session; /* to send under; NULL: packets go to the loop */
+	size_t mtu_bytes;        /* longest inner packet that goes whole over all of paths */
+	bool is_mtu_known;       /* it was searched: longer packets are told so (else they go in pieces) */
 	unsigned n_paths;        /* 2: while the first is unsure, both get a copy */
 	struct table_path paths[TABLE_PATHS_MAX];
 	unsigned n_addrs;

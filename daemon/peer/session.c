@@ -56,20 +56,40 @@ void session_unref(struct session *s)
 		session_free(s);
 }
 
+bool session_take(struct session *s, unsigned n, uint64_t *first)
+{
+	/* Taken before the AEAD and never given back. The limit lies so far under 2^64 that the threads which pass
+	 * it cannot count round to 0. */
+	*first = atomic_fetch_add_explicit(&s->next_counter, n, memory_order_relaxed);
+	if (*first + n <= aead_reject_after(s->suite))
+		return true;
+	atomic_store_explicit(&s->next_counter, aead_reject_after(s->suite), memory_order_relaxed);
+	return false;
+}
+
+static int seal(const struct session *s, const struct wire_sealed *h, uint8_t *out, const uint8_t *in, size_t len)
+{
+	wire_sealed_encode(out, h);
+	aead_seal(&s->send, out + WIRE_SEALED_HEADER_BYTES, in, len, out, WIRE_SEALED_HEADER_BYTES, h->counter);
+	return (int)(len + WIRE_SEALED_OVERHEAD_BYTES);
+}
+
 int session_seal(struct session *s, uint8_t type, uint8_t flags, uint8_t *out, const uint8_t *in, size_t len)
 {
 	struct wire_sealed h = { .type = type, .flags = flags, .index = s->remote_index };
 
-	/* Taken before the AEAD and never given back. The limit lies so far under 2^64 that the threads which pass
-	 * it cannot count round to 0. */
-	h.counter = atomic_fetch_add_explicit(&s->next_counter, 1, memory_order_relaxed);
-	if (h.counter >= aead_reject_after(s->suite)) {
-		atomic_store_explicit(&s->next_counter, aead_reject_after(s->suite), memory_order_relaxed);
-		return -EKEYEXPIRED;
-	}
-	wire_sealed_encode(out, &h);
-	aead_seal(&s->send, out + WIRE_SEALED_HEADER_BYTES, in, len, out, WIRE_SEALED_HEADER_BYTES, h.counter);
-	return (int)(len + WIRE_SEALED_OVERHEAD_BYTES);
+	return session_take(s, 1, &h.counter) ? seal(s, &h, out, in, len) : -EKEYEXPIRED;
+}
+
+int session_seal_piece(struct session *s, uint64_t first, uint8_t piece, uint8_t n_pieces, uint8_t flags, uint8_t *out,
+		       const uint8_t *in, size_t len)
+{
+	struct wire_sealed h = { .type = WIRE_DATA, .flags = flags, .index = s->remote_index };
+
+	h.piece = piece;
+	h.n_pieces = n_pieces;
+	h.counter = first + piece;
+	return seal(s, &h, out, in, len);
 }
 
 int session_open(struct session *s, const struct wire_sealed *h, uint8_t *data, size_t len, uint64_t now_ms)

@@ -39,6 +39,11 @@ void session_unref(struct session *s); /* wipes at the last; NULL is fine */
 /* Writes header and sealed body: len + WIRE_SEALED_OVERHEAD_BYTES. `in` may stand at out + WIRE_SEALED_HEADER_BYTES.
  * Returns the datagram's length, or -EKEYEXPIRED when the key may seal no more. Any thread. */
 int session_seal(struct session *s, uint8_t type, uint8_t flags, uint8_t *out, const uint8_t *in, size_t len);
+/* The same of a packet's piece: `first` is the first of its counters, from session_take(). */
+int session_seal_piece(struct session *s, uint64_t first, uint8_t piece, uint8_t n_pieces, uint8_t flags, uint8_t *out,
+		       const uint8_t *in, size_t len);
+/* Takes n consecutive counters; false when the key may seal no more. */
+bool session_take(struct session *s, unsigned n, uint64_t *first);
 /* Opens a datagram whose header was decoded into *h, in place: the body then stands at data +
  * WIRE_SEALED_HEADER_BYTES. Returns its length; -EBADMSG: does not authenticate; -EALREADY: replayed or too old;
  * -EKEYEXPIRED: older than REJECT_AFTER_TIME at now_ms. Any thread. */

@@ -6,8 +6,10 @@
  * Sealed header: data, session, bind; 16 bytes, authenticated as associated data:
  *   offset size field
  *        0    1 type      WIRE_DATA, WIRE_SESSION or WIRE_BIND
- *        1    1 flags     bit 0 WIRE_FLAG_LZ4 (data only); others sent 0 and, being authenticated, kept
- *        2    2 reserved  sent 0, ignored
+ *        1    1 flags     data only: bit 0 WIRE_FLAG_LZ4, bit 1 WIRE_FLAG_PARTIAL (the inner TCP or UDP checksum is
+ *                         unfinished: it holds the pseudo-header's sum); others sent 0 and, being authenticated, kept
+ *        2    1 piece     data only: which piece of an inner packet too long for the path this is, from 0; else 0
+ *        3    1 pieces    how many there are; 0: the whole packet. Pieces have consecutive counters
  *        4    4 index     the receiver's index of the session
  *        8    8 counter   of the sender, from 0, never repeated under one key
  *       16      sealed body and its 16-byte tag */
@@ -30,6 +32,7 @@ enum wire_type {
 
 #define WIRE_VERSION 1
 #define WIRE_FLAG_LZ4 0x01
+#define WIRE_FLAG_PARTIAL 0x02
 
 #define WIRE_SEALED_HEADER_BYTES 16
 #define WIRE_TAG_BYTES 16
@@ -49,7 +52,10 @@ struct wire_sealed {
 	uint8_t flags;
 	uint32_t index;
 	uint64_t counter;
+	uint8_t piece, n_pieces;
 };
+/* An inner packet of 9000 bytes crosses the smallest path (576 bytes, IPv4's) in so many. */
+#define WIRE_PIECES_MAX 18
 
 /* Writes the 16 header bytes. */
 void wire_sealed_encode(uint8_t out[static WIRE_SEALED_HEADER_BYTES], const struct wire_sealed *h);

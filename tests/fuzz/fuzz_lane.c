@@ -60,7 +60,7 @@ static struct world *world_new(void)
 	struct handshake_keys mirrored = { .suite = AEAD_CHACHA20_POLY1305, .send = { 2 }, .recv = { 1 } };
 	const uint8_t up[32] = { 3 }, down[32] = { 4 }, tag_up[SHORT_KEY_BYTES] = { 5 },
 		      tag_down[SHORT_KEY_BYTES] = { 6 };
-	struct table_route route = { .n_addrs = 1, .addrs = { peers } };
+	struct table_route route = { .mtu_bytes = 1400, .n_addrs = 1, .addrs = { peers } };
 	const struct table_route *added;
 	struct table *t;
 	int pair[2];
@@ -148,7 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	must(lane_enter(&w->lane, NOW_MS));
 	lane_receive(&w->lane, &from, way == TCP ? MEMBER : 0, at, n);
-	must(w->lane.n_runs == 0 && w->lane.n_slots == 0);
+	must(w->lane.n_runs == 0 && w->lane.out_len == 0);
 	lane_leave(&w->lane);
 
 	is_delivered = check_delivered(w, data + 1, len - 1);

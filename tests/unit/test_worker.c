@@ -85,7 +85,9 @@ static struct endpoint loopback_endpoint(const struct udp *udp)
 static void publish(struct fixture *f)
 {
 	struct table *t = table_new(1, 2);
-	struct table_route r = { .peer = f->shared, .session = f->current.near, .n_paths = 1, .n_addrs = 1 };
+	struct table_route r = {
+		.peer = f->shared, .session = f->current.near, .n_paths = 1, .n_addrs = 1, .mtu_bytes = 1500
+	};
 	const struct table_route *route;
 
 	assert_non_null(t);

@@ -1,0 +1,296 @@
+/* Packet -> seal -> path. */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/data/inner_ip.h"
+#include "daemon/data/lane_private.h"
+
+/* Of one run: what UDP_SEGMENT takes everywhere. */
+#define RUN_SEGMENTS_MAX 64
+#define RUN_BYTES_MAX 65000
+
+static uint64_t datagrams_of(const struct udp_run *run)
+{
+	return (run->len + run->segment_bytes - 1) / run->segment_bytes;
+}
+
+/* Which run it was is not said: every path whose datagrams were the longest is checked, and one that carries them says so. */
+static void tell_too_big(struct lane *l)
+{
+	size_t longest = 0;
+
+	for (unsigned i = 0; i < l->n_runs; i++)
+		if (l->runs[i].segment_bytes > longest)
+			longest = l->runs[i].segment_bytes;
+	for (unsigned i = 0; i < l->n_runs; i++) {
+		struct mail m = { .kind = MAIL_TOO_BIG, .index = (uint32_t)longest };
+
+		m.from = (struct path_addr){ .kind = PATH_UDP, .endpoint = l->runs[i].peer };
+		if (l->runs[i].segment_bytes == longest)
+			lane_tell(l, &m);
+	}
+}
+
+void lane_flush_out(struct lane *l)
+{
+	unsigned done = 0, errors = 0;
+	int last_error = 0;
+
+	if (l->n_runs) {
+		uint64_t sent = 0, refused = 0;
+
+		done = udp_send(l->udp, l->runs, l->n_runs, &errors, &last_error);
+		for (unsigned i = 0; i < l->n_runs; i++) {
+			if (i >= done) {
+				refused += datagrams_of(&l->runs[i]);
+				continue;
+			}
+			sent += datagrams_of(&l->runs[i]);
+			counters_add(l->counters, COUNTER_tx_bytes, l->runs[i].len);
+		}
+		counters_add(l->counters, COUNTER_tx_datagrams, sent > errors ? sent - errors : 0);
+		counters_add(l->counters, COUNTER_drop_send_error, refused + errors);
+		if (errors && last_error == EMSGSIZE)
+			tell_too_big(l);
+	}
+	l->n_runs = 0;
+	l->out_len = 0;
+}
+
+/* Behind the last run's datagrams, of their length and for the same endpoint: one more of them; else a run of its own. */
+static void add_run(struct lane *l, const struct endpoint *to, uint8_t *data, size_t len)
+{
+	struct udp_run *run = l->n_runs ? &l->runs[l->n_runs - 1] : NULL;
+
+	if (run && run->data + run->len == data && len <= run->segment_bytes && run->len % run->segment_bytes == 0 &&
+	    run->len + len <= RUN_BYTES_MAX && run->len / run->segment_bytes < RUN_SEGMENTS_MAX &&
+	    endpoint_equal(&run->peer, to)) {
+		run->len += len;
+		return;
+	}
+	l->runs[l->n_runs++] = (struct udp_run){ .peer = *to, .data = data, .len = len, .segment_bytes = len };
+}
+
+/* Room for n datagrams of len bytes each; what is sealed is sent first if there is not enough. */
+static void make_room(struct lane *l, unsigned n, size_t len)
+{
+	if (l->out_len + n * (len + LANE_OVERHEAD_BYTES) > LANE_OUT_BYTES || l->n_runs + n > LANE_RUNS_MAX ||
+	    l->out_len >= LANE_FLUSH_BYTES)
+		lane_flush_out(l);
+}
+
+static size_t headroom_of(const struct table_path *path)
+{
+	return path->addr.kind == PATH_RELAY_UDP ? WIRE_RELAY_HEADER_BYTES : 0;
+}
+
+/* A sealed datagram that stands at the end of the send buffer, with the headroom its path wants before it. */
+static void put_on_path(struct lane *l, const struct table_path *path, size_t len)
+{
+	size_t headroom = headroom_of(path);
+	uint8_t *at = l->out + l->out_len, *datagram = at + headroom;
+
+	switch (path->addr.kind) {
+	case PATH_UDP:
+		break;
+	case PATH_RELAY_UDP:
+		relay_link_wrap(path->link, at, path->member, len);
+		counters_inc(l->counters, COUNTER_relay_tx_datagrams);
+		counters_add(l->counters, COUNTER_relay_tx_bytes, len);
+		break;
+	case PATH_RELAY_TCP:
+		counters_inc(l->counters, COUNTER_relay_tx_datagrams);
+		counters_add(l->counters, COUNTER_relay_tx_bytes, len);
+		lane_tell(l, &(struct mail){ .kind = MAIL_TCP_RELAY,
+					     .from = path->addr,
+					     .member = path->member,
+					     .data = datagram,
+					     .len = len });
+		return;
+	case PATH_NONE:
+		lane_drop(l, COUNTER_drop_no_path);
+		return;
+	}
+	add_run(l, &path->addr.endpoint, at, headroom + len);
+	l->out_len += headroom + len;
+}
+
+/* A datagram sealed at place_of(route); it and, while the first path is unsure, a copy are put on their ways. */
+static uint8_t *place_of(struct lane *l, const struct table_route *route)
+{
+	return l->out + l->out_len + headroom_of(&route->paths[0]);
+}
+
+static void put_on_paths(struct lane *l, const struct table_route *route, size_t len)
+{
+	const uint8_t *datagram = place_of(l, route);
+
+	put_on_path(l, &route->paths[0], len);
+	if (route->n_paths > 1) {
+		memmove(l->out + l->out_len + headroom_of(&route->paths[1]), datagram, len);
+		put_on_path(l, &route->paths[1], len);
+	}
+}
+
+/* False: the session may seal no more. */
+static bool seal_packet(struct lane *l, const struct table_route *route, uint8_t flags, const uint8_t *packet,
+			size_t len)
+{
+	int sealed;
+
+	make_room(l, route->n_paths, len);
+	sealed = session_seal(route->session, WIRE_DATA, flags, place_of(l, route), packet, len);
+	if (sealed < 0)
+		return false;
+	put_on_paths(l, route, (size_t)sealed);
+	l->pending.tx_bytes += len;
+	l->pending.tx_packets++;
+	return true;
+}
+
+/* A packet the path does not carry whole. */
+static bool seal_pieces(struct lane *l, const struct table_route *route, uint8_t flags, const uint8_t *packet,
+			size_t len)
+{
+	size_t n = (len + route->mtu_bytes - 1) / route->mtu_bytes, each = (len + n - 1) / n;
+	uint64_t first;
+
+	if (n > WIRE_PIECES_MAX) {
+		lane_drop(l, COUNTER_drop_too_big);
+		return true;
+	}
+	if (!session_take(route->session, (unsigned)n, &first))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		size_t part = i + 1 < n ? each : len - i * each;
+
+		make_room(l, route->n_paths, part);
+		put_on_paths(l, route,
+			     (size_t)session_seal_piece(route->session, first, (uint8_t)i, (uint8_t)n, flags,
+							place_of(l, route), packet + i * each, part));
+	}
+	l->pending.tx_bytes += len;
+	l->pending.tx_packets++;
+	return true;
+}
+
+/* What the sender may make smaller, and only when it is known how small: a kernel remembers the answer for minutes. */
+static bool is_told_too_big(struct lane *l, const struct table_route *route, const uint8_t *packet, size_t len)
+{
+	uint8_t buffer[TUN_VNET_BYTES + INNER_IP_ERROR_MAX_BYTES];
+	size_t mtu = route->mtu_bytes > LANE_WHOLE_BYTES ? route->mtu_bytes : LANE_WHOLE_BYTES, icmp;
+
+	if (!route->is_mtu_known || len <= mtu)
+		return false;
+	icmp = inner_ip_too_big(buffer + TUN_VNET_BYTES, INNER_IP_ERROR_MAX_BYTES, packet, len, mtu);
+	if (!icmp)
+		return false;
+	lane_drop(l, COUNTER_drop_too_big);
+	lane_write_tun(l, buffer + TUN_VNET_BYTES, icmp);
+	return true;
+}
+
+/* The loop holds packets back as they would leave: whole, their checksums finished. */
+static void hand_to_loop(struct lane *l, struct train *t)
+{
+	uint8_t *packet;
+	size_t len;
+
+	while ((packet = train_next(t, &len))) {
+		if (t->is_partial)
+			train_finish_checksum(packet, len);
+		lane_tell(l, &(struct mail){ .kind = MAIL_PACKET, .data = packet, .len = len });
+	}
+}
+
+static bool begin_train(struct lane *l, struct train *t, uint8_t *packet, size_t len, const struct tun_vnet *vnet,
+			size_t max_packet)
+{
+	int ret = train_begin(t, packet, len, vnet, max_packet);
+
+	if (ret < 0)
+		lane_drop(l, ret == -EMSGSIZE ? COUNTER_drop_too_big : COUNTER_drop_inner);
+	return ret == 0;
+}
+
+static void send_train(struct lane *l, uint8_t *packet, size_t len, const struct tun_vnet *vnet)
+{
+	const struct table_route *route;
+	struct inner_ip ip;
+	struct train t;
+	size_t max;
+
+	if (inner_ip_parse(&ip, packet, len) < 0) {
+		lane_drop(l, COUNTER_drop_inner);
+		return;
+	}
+	if (ip_is_multicast(&ip.dst) || ip_is_broadcast(&ip.dst)) {
+		lane_drop(l, COUNTER_drop_multicast);
+		return;
+	}
+	route = table_find_addr(l->table, &ip.dst);
+	if (!route || !route->session || !route->n_paths) {
+		if (begin_train(l, &t, packet, ip.len, vnet, l->mtu_bytes))
+			hand_to_loop(l, &t);
+		return;
+	}
+	if (!table_is_own(l->table, &ip.src)) {
+		/* The far side would drop it; here it can be seen why. */
+		lane_drop(l, COUNTER_drop_source);
+		return;
+	}
+	/* TCP trains are cut to what the path carries; what cannot be cut keeps its length and is dealt with one by one. */
+	max = route->mtu_bytes < l->mtu_bytes ? route->mtu_bytes : l->mtu_bytes;
+	if (train_begin(&t, packet, ip.len, vnet, max) < 0 &&
+	    !begin_train(l, &t, packet, ip.len, vnet, TUN_PACKET_MAX_BYTES))
+		return;
+	lane_count_for(l, route->peer);
+	while ((packet = train_next(&t, &len))) {
+		uint8_t flags = t.is_partial ? WIRE_FLAG_PARTIAL : 0;
+		bool is_sealed;
+
+		if (len <= route->mtu_bytes)
+			is_sealed = seal_packet(l, route, flags, packet, len);
+		else if (is_told_too_big(l, route, packet, len))
+			return; /* one answer for all of a train */
+		else
+			is_sealed = seal_pieces(l, route, flags, packet, len);
+		if (!is_sealed) {
+			lane_drop(l, COUNTER_drop_expired);
+			return;
+		}
+	}
+}
+
+bool lane_pump_tun(struct lane *l)
+{
+	uint8_t *packet = l->packet + TUN_VNET_BYTES;
+
+	for (unsigned i = 0; i < LANE_BATCH; i++) {
+		struct tun_vnet vnet;
+		ssize_t len = tun_read(l->tun, l->queue, packet, TUN_PACKET_MAX_BYTES, &vnet);
+
+		if (len == -EMSGSIZE) {
+			lane_drop(l, COUNTER_drop_too_big);
+			continue;
+		}
+		if (len <= 0)
+			return false;
+		counters_inc(l->counters, COUNTER_tun_rx_packets);
+		counters_add(l->counters, COUNTER_tun_rx_bytes, (uint64_t)len);
+		send_train(l, packet, (size_t)len, &vnet);
+	}
+	return true;
+}
+
+void lane_send_packet(struct lane *l, const uint8_t *packet, size_t len)
+{
+	static const struct tun_vnet plain = { 0 };
+
+	if (len > TUN_PACKET_MAX_BYTES) {
+		lane_drop(l, COUNTER_drop_too_big);
+		return;
+	}
+	memcpy(l->packet + TUN_VNET_BYTES, packet, len);
+	send_train(l, l->packet + TUN_VNET_BYTES, len, &plain);
+}
