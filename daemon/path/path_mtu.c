@@ -298,6 +298,15 @@ static uint64_t next_check_ms(const struct path_set *set)
 	return check_sends(m) ? later(check_due_ms(set), budget_free_ms(m)) : check_due_ms(set);
 }
 
+/* Data is being lost for its size. Who sends it waits longer and longer between its tries: what will be found does not wait for them. */
+static bool is_urgent(const struct path_set *set, uint64_t now_ms)
+{
+	const struct path_mtu *m = &set->mtu;
+
+	return m->is_begun && (m->dropped_bytes || m->is_checking) && set->activity.in_contact &&
+	       now_ms < set->activity.last_sent_ms + PATH_MTU_URGENT_MS;
+}
+
 uint64_t path_mtu_next_ms(const struct path_set *set)
 {
 	uint64_t due = set->now_ms;
@@ -306,7 +315,7 @@ uint64_t path_mtu_next_ms(const struct path_set *set)
 		return PATH_NEVER;
 	if (set->mtu.is_begun)
 		due = later(due, sooner(search_due_ms(set), next_check_ms(set)));
-	return path_is_sending(set, due) ? due : PATH_NEVER;
+	return path_is_sending(set, due) || is_urgent(set, due) ? due : PATH_NEVER;
 }
 
 void path_mtu_tick(struct path_set *set, uint64_t now_ms)

@@ -9,7 +9,8 @@
  *           so on until PATH_MTU_GRAIN_BYTES are left. Again after 30 s, and after back-off every 10 min: perhaps the path grew.
  * Check     The size in use is probed when it was not confirmed for PATH_MTU_VERIFY_MS. Unanswered, or when it is suspected,
  *           3 probes 150 ms apart; unanswered, the base is assumed at once and the search begins anew.
- * All of it only while data is being sent and the path answers small probes; a search that falls asleep goes on with the next data.
+ * All of it only while data is being sent and the path answers small probes, a check and the search after a failed one for
+ * a while longer; a search that falls asleep goes on with the next data.
  * A lost probe of a size says nothing about the path. */
 #ifndef DAEMON_PATH_PATH_MTU_H
 #define DAEMON_PATH_PATH_MTU_H
@@ -27,7 +28,8 @@
 #define PATH_MTU_SUSPECT_MS 2000 /* confirmed so recently: a silence has other causes */
 #define PATH_MTU_CHECK_PROBES 3
 #define PATH_MTU_CHECK_GAP_MS 150
-#define PATH_MTU_AGAIN_MS 1000 /* not even the smallest was answered */
+#define PATH_MTU_URGENT_MS 10000 /* after the last data: so long a check and the search after it go on */
+#define PATH_MTU_AGAIN_MS 1000   /* not even the smallest was answered */
 #define PATH_MTU_RAISE_MIN_MS 30000
 #define PATH_MTU_RAISE_MAX_MS 600000 /* PMTU_RAISE_TIMER, RFC 8899 section 5.1.1 */
 #define PATH_MTU_KEEP_MS 60000       /* a path left for longer may have changed */
