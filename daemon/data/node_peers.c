@@ -584,11 +584,38 @@ static void on_initiation(struct node *n, const struct path_addr *from, uint32_t
 	if (!s)
 		return;
 	p = s->owner;
+	p->answered = *from;
 	/* A relayed initiation tells the sender's id there, should the introduction be late. */
 	if (from->kind != PATH_UDP && p->member[from->coordinator] != member) {
 		p->member[from->coordinator] = member;
 		node_relays_changed(n, p, now);
 	}
+	node_mark_peer(n, p);
+}
+
+/* Is it one we sent to of our own accord, not because something came from there? */
+static bool is_own_choice(const struct peer *p, const struct path_addr *addr)
+{
+	for (unsigned i = 0; i < path_set_count(p->paths); i++) {
+		const struct path *path = path_set_at(p->paths, i);
+
+		if (path_addr_equal(&path->addr, addr))
+			return path->candidate != CANDIDATE_PEER_REFLEXIVE || path->n_answered > 0;
+	}
+	return false;
+}
+
+/* A handshake's message came. The peer made it, but whoever is on its way can send it on from anywhere: an endpoint we
+ * have not sent to has shown nothing by that, and is asked by a probe. Relays vouch for what they forward. */
+static void handshake_came(struct node *n, struct peer *p, const struct path_addr *from, bool is_where_we_sent,
+			   uint32_t rtt_us)
+{
+	uint64_t now = clock_now_ms();
+
+	if (from->kind != PATH_UDP || is_where_we_sent)
+		path_set_on_handshake(p->paths, from, rtt_us, now);
+	else
+		path_set_on_data(p->paths, from, now);
 	node_mark_peer(n, p);
 }
 
@@ -612,8 +639,7 @@ static void on_response(struct node *n, const struct path_addr *from, const uint
 		counters_inc(node_counters(n), COUNTER_handshake_bad_auth);
 		return;
 	}
-	path_set_on_handshake(p->paths, from, rtt_us, clock_now_ms());
-	node_mark_peer(n, p);
+	handshake_came(n, p, from, is_own_choice(p, from), rtt_us);
 }
 
 static void on_cookie(struct node *n, const uint8_t *data, size_t len)
@@ -631,7 +657,8 @@ static void on_cookie(struct node *n, const uint8_t *data, size_t len)
 		sessions_on_cookie(&p->sessions, data, len, clock_now_ms());
 }
 
-/* A first datagram under a session the peer initiated: it is there, and the way the datagram came goes both ways. */
+/* A first datagram under a session the peer initiated: it is there, and if it came from where our answer went, that way
+ * goes both ways. */
 static void on_opened(struct node *n, struct peer *p, uint32_t index, const struct path_addr *from)
 {
 	struct session *s = p->sessions.next;
@@ -639,8 +666,7 @@ static void on_opened(struct node *n, struct peer *p, uint32_t index, const stru
 	if (!s || s->local_index != index)
 		return;
 	sessions_on_opened(&p->sessions, s, clock_now_ms());
-	path_set_on_handshake(p->paths, from, 0, clock_now_ms());
-	node_mark_peer(n, p);
+	handshake_came(n, p, from, path_addr_equal(&p->answered, from), 0);
 }
 
 static struct session *session_of(struct sessions *s, uint32_t index)

@@ -38,16 +38,17 @@ struct peer {
 	void *held;   /* struct held of data/ */
 	void *owner;
 	/* contact */
-	uint64_t wanted_ms;      /* a packet or a person wanted it; 0: never */
-	uint64_t offline_ms;     /* when a coordinator last answered that it is offline; 0: never, or it came back */
-	uint64_t asked_ms;       /* when an introduction was asked for */
-	uint64_t due_ms;         /* when its sessions and paths want a tick */
-	unsigned n_tellings;     /* times our candidates were sent since they changed; 0: the peer has them */
-	uint64_t tell_ms;        /* when to send them again */
-	bool is_restarted;       /* its side of the session is gone: renew at the next introduction */
-	bool is_changed;         /* sessions or paths changed since the last settle */
-	uint32_t settled_index;  /* of the session its owner has acted on; 0: none */
-	struct path_addr logged; /* the path last told in the log, and since when it is in use */
+	uint64_t wanted_ms;        /* a packet or a person wanted it; 0: never */
+	uint64_t offline_ms;       /* when a coordinator last answered that it is offline; 0: never, or it came back */
+	uint64_t asked_ms;         /* when an introduction was asked for */
+	uint64_t due_ms;           /* when its sessions and paths want a tick */
+	unsigned n_tellings;       /* times our candidates were sent since they changed; 0: the peer has them */
+	uint64_t tell_ms;          /* when to send them again */
+	struct path_addr answered; /* where our answer to its last initiation went */
+	bool is_restarted;         /* its side of the session is gone: renew at the next introduction */
+	bool is_changed;           /* sessions or paths changed since the last settle */
+	uint32_t settled_index;    /* of the session its owner has acted on; 0: none */
+	struct path_addr logged;   /* the path last told in the log, and since when it is in use */
 	uint64_t path_since_ms;
 	UT_hash_handle by_number, by_key;
 };

@@ -100,5 +100,30 @@ def replayed_and_changed_datagrams_are_dropped():
         undisturbed(mesh, path)
 
 
+def datagrams_sent_on_from_elsewhere_move_nothing():
+    """Somebody on the way of a1's handshake and first data sends them on from an address of his choice: no traffic goes there."""
+    with Mesh([Site("a", "open"), Site("b", "open")]) as mesh:
+        with open(mesh.nodes["coord"].conf) as f:
+            text = f.read()
+        with open(mesh.nodes["coord"].conf, "w") as f:
+            f.write(text.replace("relay { enabled = true", "relay { enabled = false"))  # all goes the way that is watched
+        elsewhere = "203.0.113.99"
+        sh("ip", "netns", "exec", mesh.lab.ns("inet"), "nft", f"""
+            table ip elsewhere {{
+                chain prerouting {{
+                    type filter hook prerouting priority -300; policy accept
+                    ip saddr {mesh.lab.pub["a"]} ip daddr {mesh.lab.pub["b"]} @th,64,8 {{ 0x51, 0x53, 0x54 }} ip saddr set {elsewhere}
+                }}
+            }}""")
+        mesh.start("coord", "a1", "b1")
+        mesh.wait_registered("a1", "b1")
+        check(mesh.ping("a1", "b1", 3) is None, "a1 reaches b1, though all its answers come from elsewhere")
+        wait_until(lambda: mesh.counter("b1", "handshakes_completed") > 0, 2, "the handshake got through")
+        for line in mesh.nodes["b1"].log().splitlines():
+            check(f"path {elsewhere}" not in line, f"b1 sends to who answered no probe: {line}")
+        sh("ip", "netns", "exec", mesh.lab.ns("inet"), "nft", "delete table ip elsewhere")
+        check(mesh.ping("a1", "b1", 10) is not None, "a1 does not reach b1 when it is left alone")
+
+
 main(unknown_key_is_refused, wrong_psk_is_refused, another_members_source_is_dropped,
-     replayed_and_changed_datagrams_are_dropped)
+     replayed_and_changed_datagrams_are_dropped, datagrams_sent_on_from_elsewhere_move_nothing)
