@@ -98,16 +98,19 @@ static void put_address(struct node *n, const struct prefix *p)
 	int ret = netlink_addr_add(n->tun.ifindex, p->ip.b, p->ip.len, p->bits);
 	char text[ADDR_TEXT_BYTES];
 
-	if (ret < 0)
-		log_error("interface %s: cannot set address %s: %s", n->tun.name, prefix_to_text(p, text),
-			  strerror(-ret));
+	prefix_to_text(p, text);
+	if (ret == 0)
+		log_info("interface %s: address %s", n->tun.name, text);
+	else if (ret == -EACCES && p->ip.len == 16) /* the kernel's word for disable_ipv6; EPERM is the one for rights */
+		log_warn("interface %s: without address %s: IPv6 is off on this host", n->tun.name, text);
+	else
+		log_error("interface %s: cannot set address %s: %s", n->tun.name, text, strerror(-ret));
 }
 
 void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n_addrs)
 {
 	bool is_changed = n_addrs != n->state.n_addrs;
 	struct state old = n->state;
-	char text[ADDR_TEXT_BYTES];
 
 	for (unsigned i = 0; i < n_addrs; i++)
 		is_changed |= !has_prefix(old.addrs, old.n_addrs, &addrs[i]);
@@ -118,10 +121,8 @@ void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n
 			netlink_addr_del(n->tun.ifindex, old.addrs[i].ip.b, old.addrs[i].ip.len, old.addrs[i].bits);
 	n->state.n_addrs = n_addrs;
 	memcpy(n->state.addrs, addrs, n_addrs * sizeof(*addrs));
-	for (unsigned i = 0; i < n_addrs; i++) {
+	for (unsigned i = 0; i < n_addrs; i++)
 		put_address(n, &addrs[i]);
-		log_info("interface %s: address %s", n->tun.name, prefix_to_text(&addrs[i], text));
-	}
 	save_state(n);
 	n->is_table_stale = true;
 	n->are_candidates_stale = true;

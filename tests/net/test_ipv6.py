@@ -9,7 +9,7 @@
 """
 import time
 
-from harness import Mesh, Site, check, main
+from harness import Mesh, Site, check, main, sh
 
 
 def both_families_inside(sites, underlay, outside):
@@ -40,4 +40,19 @@ def over_ipv6_alone():
     both_families_inside([Site("a", "port", v6only=True), Site("b", "port", v6only=True)], "6", "6")
 
 
-main(over_ipv4, over_ipv6_beside_ipv4, over_ipv6_alone)
+def where_ipv6_is_off():
+    """No IPv6 in the kernels of coordinator and peers: IPv4 works, and the log says so without crying."""
+    with Mesh([Site("a", "port"), Site("b", "port")]) as mesh:
+        for host in "coord", "a1", "b1":
+            for which in "all", "default":
+                sh("ip", "netns", "exec", mesh.lab.ns(host), "sysctl", "-qw", f"net.ipv6.conf.{which}.disable_ipv6=1")
+        mesh.start("coord", "a1", "b1")
+        mesh.wait_registered("a1", "b1")
+        check(mesh.ping("a1", "b1", 1) is not None, "no ping answered within 1 s")
+        mesh.wait_path("a1", "b1", "direct", within=3)
+        log = mesh.nodes["a1"].log()
+        check("IPv6 is off" in log and " error: " not in log, f"the log does not say what is the matter:\n{log}")
+        check(f"info: interface warren0: address {mesh.overlay('a1', six=True)}" not in log, "an address is told that was not set")
+
+
+main(where_ipv6_is_off, over_ipv4, over_ipv6_beside_ipv4, over_ipv6_alone)
