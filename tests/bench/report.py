@@ -88,6 +88,15 @@ class Table:
         return (f"{m['cores']} cores of {m['cpu']} ({', '.join(m['cpu_has'])}), Linux {m['kernel']}, {m['system']}; "
                 f"{self.result['rounds']} rounds of {self.result['seconds']} s, {self.result['date']}")
 
+    def in_force(self):
+        """What each variant of warren said of its ciphers and offloads."""
+        for p in self.result["programs"]:
+            about = p.get("about") or {}
+            ciphers = ", ".join(f"{c['suite']} by {c['implementation']}" for c in about.get("ciphers", []))
+            offloads = ", ".join(k for k, v in about.get("offload", {}).items() if v) or "none"
+            if about:
+                yield f"  {p['name']}: {about.get('workers')} workers; {ciphers}; offloads in force: {offloads}"
+
     def text(self):
         used = self.used_metrics()
         width = max(len(n) for n in self.names) + 2
@@ -96,6 +105,7 @@ class Table:
         lines = ["medians; " + self.machine_line(), "", " " * left + "".join(f"{n:>{width}}" for n in self.names)]
         lines += [f"{title:{left}}" + "".join(f"{self.cell(m, n) or '-':>{width}}" for n in self.names) for title, m in zip(titles, used)]
         lines += ["", "ratios"] + [f"  {ratio:8.2f}  {sentence}" for sentence, ratio in self.ratios()]
+        lines += ["", *self.in_force()]
         lowered = {s["vpn"] for s in self.result["samples"] if s["test"] == "pps" and s.get("values", {}).get("limited_by_sender")}
         if lowered:
             lines += ["", f"small packets: the sender, not the tunnel, was the limit with {', '.join(sorted(lowered))}"]
@@ -124,15 +134,17 @@ class Table:
             y += title
             for n in shown:
                 length = max(1, bar * max(self.medians[m, n], 0) / largest)
-                kind = "own" if n in OWN else "peer"
+                kind = "floor" if n == "floor" else "own" if n in OWN else "peer"
                 out.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{html.escape(n)}</text>'
                            f'<rect class="{kind}" x="{left}" y="{y + 2}" width="{length:.1f}" height="{row - 5}" rx="2"/>'
                            f'<text x="{left + length + 6:.1f}" y="{y + 14}">{self.cell(m, n)}</text>')
                 y += row
             y += gap
-        out.append(f'<text class="s" x="10" y="{y + 8}">{html.escape(self.machine_line())}</text>')
+        for line in self.machine_line().split("; "):
+            out.append(f'<text class="s" x="10" y="{y + 8}">{html.escape(line)}</text>')
+            y += 14
         style = ("text{font:12px sans-serif;fill:#333}.t{font-size:14px;font-weight:bold}.s{font-size:10px;font-weight:normal;fill:#777}"
-                 ".own{fill:#2a7f62}.peer{fill:#9aa5b1}@media(prefers-color-scheme:dark){text{fill:#ddd}.s{fill:#999}.peer{fill:#66717d}}")
+                 ".own{fill:#2a7f62}.floor{fill:none;stroke:#2a7f62;stroke-dasharray:3 2}.peer{fill:#9aa5b1}@media(prefers-color-scheme:dark){text{fill:#ddd}.s{fill:#999}.peer{fill:#66717d}}")
         return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y + 20}" width="{width}" height="{y + 20}">'
                 f'<title>warren and other VPNs, measured in turns on one machine</title><style>{style}</style>\n'
                 + "\n".join(out) + "\n</svg>\n")

@@ -49,7 +49,7 @@ if [ -z "${WARREN_BUILD:-}" ]; then
 	sh tests/install.sh build net
 	echo "building"
 	cmake --preset release >/dev/null
-	cmake --build --preset release -j "$(nproc)" >/dev/null
+	cmake --build --preset release -j "$(nproc)" --target warrend warrenctl bench_udp_rate bench_floor >/dev/null
 	WARREN_BUILD=$PWD/build/release
 fi
 sudo=""
