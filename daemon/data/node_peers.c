@@ -585,11 +585,8 @@ static void on_initiation(struct node *n, const struct path_addr *from, uint32_t
 		return;
 	p = s->owner;
 	p->answered = *from;
-	/* A relayed initiation tells the sender's id there, should the introduction be late. */
-	if (from->kind != PATH_UDP && p->member[from->coordinator] != member) {
-		p->member[from->coordinator] = member;
+	if (from->kind != PATH_UDP && peers_learn_member(p, from->coordinator, member))
 		node_relays_changed(n, p, now);
-	}
 	node_mark_peer(n, p);
 }
 

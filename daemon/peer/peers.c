@@ -59,6 +59,14 @@ struct peer *peers_put(struct peers *t, const struct wire_member *record, unsign
 	return p;
 }
 
+bool peers_learn_member(struct peer *p, unsigned coordinator, uint32_t member)
+{
+	if (p->member[coordinator] || !member)
+		return false;
+	p->member[coordinator] = member;
+	return true;
+}
+
 void peers_remove_take(struct peers *t, struct peer *p)
 {
 	HASH_DELETE(by_number, t->by_number, p);

@@ -66,6 +66,10 @@ struct peer *peers_put(struct peers *t, const struct wire_member *record, unsign
 /* Takes it out of the table and frees the struct; what its owner set up must be gone. */
 void peers_remove_take(struct peers *t, struct peer *p);
 
+/* Takes a peer's id from the relay that brought its initiation, should the introduction be late. That can be a replay by
+ * another member, so it never replaces what a coordinator told. True if it was news. */
+bool peers_learn_member(struct peer *p, unsigned coordinator, uint32_t member);
+
 struct peer *peers_by_number(const struct peers *t, uint64_t number);
 struct peer *peers_by_key(const struct peers *t, const struct pubkey *key);
 struct peer *peers_by_member(const struct peers *t, unsigned coordinator, uint32_t member);

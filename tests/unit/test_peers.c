@@ -128,6 +128,24 @@ static void each_coordinator_has_its_own_id_for_a_peer(void **state)
 	assert_false(b->is_online[1]);
 }
 
+static void relay_tells_a_number_only_while_no_coordinator_did(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2");
+	struct peer *p = put(t, &bob, 0);
+
+	/* A member that sends a captured initiation on must not get what is for the one who made it. */
+	assert_false(peers_learn_member(p, 0, 666));
+	assert_int_equal(p->member[0], 101);
+	assert_true(peers_learn_member(p, 1, 7));
+	assert_int_equal(p->member[1], 7);
+	assert_false(peers_learn_member(p, 1, 666));
+	assert_int_equal(p->member[1], 7);
+	bob.id = 102; /* the coordinators' word stands above it */
+	put(t, &bob, 1);
+	assert_int_equal(p->member[1], 102);
+}
+
 static void peer_whose_address_or_name_went_to_another_is_told(void **state)
 {
 	struct peers *t = *state;
@@ -255,6 +273,7 @@ int main(void)
 		TEST(peer_is_found_by_everything_it_is_known_by),
 		TEST(record_with_a_known_key_updates_its_peer),
 		TEST(each_coordinator_has_its_own_id_for_a_peer),
+		TEST(relay_tells_a_number_only_while_no_coordinator_did),
 		TEST(peer_whose_address_or_name_went_to_another_is_told),
 		TEST(each_of_several_displaced_peers_is_told_in_its_turn),
 		TEST(removed_peers_number_is_not_used_again),
