@@ -101,7 +101,8 @@ static void put_address(struct node *n, const struct prefix *p)
 	prefix_to_text(p, text);
 	if (ret == 0)
 		log_info("interface %s: address %s", n->tun.name, text);
-	else if (ret == -EACCES && p->ip.len == 16) /* the kernel's word for disable_ipv6; EPERM is the one for rights */
+	else if (ret == -EACCES &&
+		 p->ip.len == 16) /* the kernel's word for disable_ipv6; EPERM is the one for rights */
 		log_warn("interface %s: without address %s: IPv6 is off on this host", n->tun.name, text);
 	else
 		log_error("interface %s: cannot set address %s: %s", n->tun.name, text, strerror(-ret));
