@@ -140,7 +140,7 @@ class Table:
                            f'<text x="{left + length + 6:.1f}" y="{y + 14}">{self.cell(m, n)}</text>')
                 y += row
             y += gap
-        for line in self.machine_line().split("; "):
+        for line in self.machine_line().replace(", Linux", "; Linux").split("; "):
             out.append(f'<text class="s" x="10" y="{y + 8}">{html.escape(line)}</text>')
             y += 14
         style = ("text{font:12px sans-serif;fill:#333}.t{font-size:14px;font-weight:bold}.s{font-size:10px;font-weight:normal;fill:#777}"
