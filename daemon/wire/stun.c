@@ -16,6 +16,7 @@ enum { /* RFC 8489 section 5: class and method share these 14 bits */
 
 enum { /* RFC 8489 section 18.3 */
 	ATTR_MAPPED_ADDRESS = 0x0001,
+	ATTR_CHANGE_REQUEST = 0x0003, /* RFC 3489 section 11.2.4 */
 	ATTR_USERNAME = 0x0006,
 	ATTR_MESSAGE_INTEGRITY = 0x0008,
 	ATTR_ERROR_CODE = 0x0009,
@@ -120,6 +121,14 @@ struct attributes {
 	struct endpoint mapped, xor_mapped;
 };
 
+/* Clients of RFC 3489 send it always, in their first test with no flag set. */
+static bool asks_no_change(const uint8_t *value, size_t len)
+{
+	struct reader r = reader_of(value, len);
+
+	return reader_be32(&r) == 0 && reader_at_end(&r);
+}
+
 static int attribute_decode(struct attributes *a, struct stun_message *m, uint16_t type, const uint8_t *value,
 			    size_t len)
 {
@@ -130,6 +139,8 @@ static int attribute_decode(struct attributes *a, struct stun_message *m, uint16
 		a->integrity_seen = true;
 		return 0;
 	}
+	if (type == ATTR_CHANGE_REQUEST && m->is_classic && asks_no_change(value, len))
+		return 0;
 	if (is_required(type) && !is_known(type))
 		note_unknown(m, type);
 	if (m->class != STUN_RESPONSE)
@@ -191,12 +202,18 @@ int stun_decode(struct stun_message *out, const uint8_t *data, size_t len)
 	struct stun_message m = { 0 };
 	struct attributes a = { 0 };
 	uint16_t body_len;
+	uint32_t cookie;
 
 	if (class_of(&m.class, reader_be16(&r)) < 0)
 		return -EBADMSG;
 	body_len = reader_be16(&r);
-	if (reader_be32(&r) != MAGIC_COOKIE)
-		return -EBADMSG;
+	cookie = reader_be32(&r);
+	if (cookie != MAGIC_COOKIE) {
+		if (m.class != STUN_REQUEST)
+			return -EBADMSG;
+		m.is_classic = true;
+		m.id_begin = cookie;
+	}
 	reader_copy(&r, m.id, sizeof(m.id));
 	if (!reader_ok(&r) || body_len % 4 != 0 || body_len != reader_left(&r))
 		return -EBADMSG;
@@ -204,6 +221,10 @@ int stun_decode(struct stun_message *out, const uint8_t *data, size_t len)
 		return -EBADMSG;
 	/* Sections 6.3.3 and 6.3.4: an answer that says something not understood is no answer. */
 	if (m.class != STUN_REQUEST && m.n_unknown > 0)
+		return -EBADMSG;
+	/* Stock clients of RFC 3489 take even a 420 for the answer from another address that they asked for, and would call
+	 * every NAT a full cone. */
+	if (m.is_classic && m.n_unknown > 0)
 		return -EBADMSG;
 	if (m.class == STUN_RESPONSE) {
 		m.mapped = ip_is_none(&a.xor_mapped.ip) ? a.mapped : a.xor_mapped;
@@ -215,12 +236,13 @@ int stun_decode(struct stun_message *out, const uint8_t *data, size_t len)
 	return 0;
 }
 
-static void header_write(struct writer *w, uint16_t type, size_t body_len, const uint8_t id[static STUN_ID_BYTES])
+/* Of a request, or of the answer to it. */
+static void header_write(struct writer *w, uint16_t type, size_t body_len, const struct stun_message *request)
 {
 	writer_be16(w, type);
 	writer_be16(w, (uint16_t)body_len);
-	writer_be32(w, MAGIC_COOKIE);
-	writer_put(w, id, STUN_ID_BYTES);
+	writer_be32(w, request->is_classic ? request->id_begin : MAGIC_COOKIE);
+	writer_put(w, request->id, STUN_ID_BYTES);
 }
 
 /* 420 Unknown Attribute, without a reason phrase: a stranger asked for it, so it stays short. */
@@ -228,7 +250,7 @@ static void unknown_write(struct writer *w, const struct stun_message *request)
 {
 	size_t list_len = 2 * (size_t)request->n_unknown, padding = list_len % 4;
 
-	header_write(w, BINDING_ERROR, 8 + 4 + list_len + padding, request->id);
+	header_write(w, BINDING_ERROR, 8 + 4 + list_len + padding, request);
 	writer_be16(w, ATTR_ERROR_CODE);
 	writer_be16(w, 4);
 	writer_be16(w, 0);
@@ -245,6 +267,7 @@ int stun_reply_encode(uint8_t out[static STUN_REPLY_MAX_BYTES], const struct stu
 		      const struct endpoint *from)
 {
 	struct writer w = writer_of(out, STUN_REPLY_MAX_BYTES);
+	uint16_t port = from->port;
 	uint8_t bytes[16];
 
 	if (request->n_unknown > 0) {
@@ -252,13 +275,16 @@ int stun_reply_encode(uint8_t out[static STUN_REPLY_MAX_BYTES], const struct stu
 		return writer_finish(&w);
 	}
 	memcpy(bytes, from->ip.b, sizeof(bytes));
-	xor_address(bytes, from->ip.len, request->id);
-	header_write(&w, BINDING_RESPONSE, 8u + from->ip.len, request->id);
-	writer_be16(&w, ATTR_XOR_MAPPED_ADDRESS);
+	if (!request->is_classic) {
+		xor_address(bytes, from->ip.len, request->id);
+		port ^= MAGIC_COOKIE >> 16;
+	}
+	header_write(&w, BINDING_RESPONSE, 8u + from->ip.len, request);
+	writer_be16(&w, request->is_classic ? ATTR_MAPPED_ADDRESS : ATTR_XOR_MAPPED_ADDRESS);
 	writer_be16(&w, (uint16_t)(4 + from->ip.len));
 	writer_u8(&w, 0);
 	writer_u8(&w, from->ip.len == 4 ? 1 : 2);
-	writer_be16(&w, from->port ^ MAGIC_COOKIE >> 16);
+	writer_be16(&w, port);
 	writer_put(&w, bytes, from->ip.len);
 	return writer_finish(&w);
 }
@@ -266,7 +292,9 @@ int stun_reply_encode(uint8_t out[static STUN_REPLY_MAX_BYTES], const struct stu
 int stun_request_encode(uint8_t out[static 20], const uint8_t id[static STUN_ID_BYTES])
 {
 	struct writer w = writer_of(out, HEADER_BYTES);
+	struct stun_message request = { .class = STUN_REQUEST };
 
-	header_write(&w, BINDING_REQUEST, 0, id);
+	memcpy(request.id, id, sizeof(request.id));
+	header_write(&w, BINDING_REQUEST, 0, &request);
 	return writer_finish(&w);
 }

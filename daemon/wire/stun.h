@@ -1,7 +1,9 @@
 /* daemon/wire/stun.h - STUN Binding (RFC 8489), enough to serve stock clients and to ask stock servers
  *
  * No credentials and no TURN. Unknown comprehension-required attributes in a request are answered with 420 as section
- * 6.3.1 says; FINGERPRINT is checked when present. */
+ * 6.3.1 says; FINGERPRINT is checked when present. A request without the magic cookie is RFC 3489's, whose clients are
+ * still packaged, and is answered in its way (RFC 5389 section 12.2): with MAPPED-ADDRESS. An answer from or to another
+ * address, which that version can ask for, is not given. */
 #ifndef DAEMON_WIRE_STUN_H
 #define DAEMON_WIRE_STUN_H
 
@@ -20,6 +22,8 @@ enum stun_class {
 struct stun_message {
 	enum stun_class class;
 	uint8_t id[STUN_ID_BYTES];
+	bool is_classic;        /* a request of RFC 3489: */
+	uint32_t id_begin;      /* its id has 16 bytes, these where the cookie is now */
 	struct endpoint mapped; /* of a response: XOR-MAPPED-ADDRESS, else MAPPED-ADDRESS */
 	unsigned n_unknown;     /* comprehension-required attributes not understood */
 	uint16_t unknown[STUN_UNKNOWN_MAX];

@@ -210,6 +210,39 @@ static void optional_attributes_and_what_follows_integrity_are_passed_over(void 
 	assert_int_equal(m.n_unknown, 0);
 }
 
+/* As Debian's stun-client sends it: CHANGE-REQUEST always, here with the flags given. */
+static size_t classic_request(uint8_t *data, uint8_t flags)
+{
+	static const uint8_t request[] = { 0x00, 0x01, 0x00, 0x08, 1,  2,  3, 4, 5, 6,    7, 8, 9, 10,
+					   11,   12,   13,   14,   15, 16, 0, 3, 0, 0x04, 0, 0, 0, 0 };
+
+	memcpy(data, request, sizeof(request));
+	data[27] = flags;
+	return sizeof(request);
+}
+
+static void a_client_of_rfc_3489_is_answered_in_its_way(void **state)
+{
+	static const uint8_t expected[] = { 0x01, 0x01, 0x00, 0x0c, 1,    2,    3,   4,  5,  6,    7,
+					    8,    9,    10,   11,   12,   13,   14,  15, 16, 0x00, 0x01,
+					    0x00, 0x08, 0x00, 0x01, 0x80, 0x55, 192, 0,  2,  1 };
+	uint8_t data[64], reply[STUN_REPLY_MAX_BYTES];
+	struct stun_message m;
+	struct endpoint from;
+
+	(void)state;
+	assert_int_equal(endpoint_from_text(&from, "192.0.2.1:32853"), 0);
+	assert_int_equal(stun_decode(&m, data, classic_request(data, 0)), 0);
+	assert_int_equal(m.n_unknown, 0);
+	assert_int_equal(stun_reply_encode(reply, &m, &from), sizeof(expected));
+	assert_memory_equal(reply, expected, sizeof(expected));
+	/* An answer from another port or address is not ours to give, and one from here would mislead. */
+	assert_int_equal(stun_decode(&m, data, classic_request(data, 2)), -EBADMSG);
+	assert_int_equal(stun_decode(&m, data, classic_request(data, 4)), -EBADMSG);
+	/* Only requests: an answer without the cookie is none of ours. */
+	assert_int_equal(stun_decode(&m, expected, sizeof(expected)), -EBADMSG);
+}
+
 static void warren_and_stun_tell_each_other_apart(void **state)
 {
 	static const uint8_t warren[] = { 0x50 };
@@ -230,6 +263,7 @@ int main(void)
 		cmocka_unit_test(unknown_required_attributes_are_listed_in_a_420),
 		cmocka_unit_test(a_flood_of_unknown_attributes_is_cut_and_repeats_count_once),
 		cmocka_unit_test(optional_attributes_and_what_follows_integrity_are_passed_over),
+		cmocka_unit_test(a_client_of_rfc_3489_is_answered_in_its_way),
 		cmocka_unit_test(warren_and_stun_tell_each_other_apart),
 	};
 
