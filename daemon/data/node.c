@@ -582,6 +582,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 	n->reject_after_ms = SESSION_REJECT_AFTER_MS;
 #ifdef WARREN_TESTING
 	n->rekey_after_ms = test_ms("WARREN_TEST_REKEY_MS", SESSION_REKEY_AFTER_MS);
+	n->reject_after_ms = n->rekey_after_ms * SESSION_REJECT_AFTER_MS / SESSION_REKEY_AFTER_MS;
 #endif
 	for (unsigned i = 0; i < CONFIG_WORKERS_MAX; i++)
 		n->udp[i].fd = -1;

@@ -25,7 +25,8 @@ bool node_is_in_contact(const struct peer *p, uint64_t now_ms)
 	const struct traffic *t = &node_shared(p)->traffic;
 	uint64_t last = later(p->wanted_ms, later(load_ms(&t->last_data_sent_ms), load_ms(&t->last_data_received_ms)));
 
-	return last && now_ms - last < NODE_CONTACT_MS;
+	/* As long as a session lives without renewal. */
+	return last && now_ms - last < p->sessions.reject_after_ms;
 }
 
 bool node_is_known_offline(const struct node *n, const struct peer *p)

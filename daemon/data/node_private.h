@@ -27,8 +27,6 @@
 
 /* A direct path over IPv6 and 1500 bytes carries it whole: 1500 less IPv6 40, UDP 8, data 32. */
 #define NODE_MTU_DEFAULT 1420
-/* How long after the last packet a pair counts as in contact: as long as a session lives without renewal. */
-#define NODE_CONTACT_MS SESSION_REJECT_AFTER_MS
 /* A peer with no traffic for this long is left alone until its next packet. */
 #define NODE_ASLEEP_AFTER_MS 2500
 #define NODE_ASK_AGAIN_MS 2000 /* between introductions asked for one peer */
