@@ -168,7 +168,7 @@ static void print_notices(const struct ctl *ctl, const json_t *s)
 	}
 }
 
-/* Well: the settings in force are the ones on disk, and a peer is registered with a coordinator. */
+/* Well: the settings in force are the ones on disk, and a peer has its interface and is registered with a coordinator. */
 static const char *what_is_wrong(const json_t *s)
 {
 	const char *role = json_string_value(json_object_get(s, "role"));
@@ -179,6 +179,8 @@ static const char *what_is_wrong(const json_t *s)
 		return "the last reload failed";
 	if (!role || strcmp(role, "peer") != 0)
 		return NULL;
+	if (json_is_false(at(s, "tun", "present")))
+		return "the TUN interface was deleted";
 	json_array_foreach(json_object_get(s, "coordinators"), i, entry) {
 		const char *state = json_string_value(json_object_get(entry, "state"));
 

@@ -9,12 +9,13 @@
 #include "daemon/base/clock.h"
 #include "daemon/coordinator/stun_limit.h"
 #include "daemon/net/loop.h"
+#include "daemon/net/offload.h"
 #include "daemon/wire/stun.h"
 
 #define BATCH 32
 #define ROUNDS 4 /* batches of one port before timers and connections get their turn */
-/* A jumbo frame's worth. Longer datagrams are no path's between two members. */
-#define DATAGRAM_BYTES 9216
+/* A train as long as IP allows; the kernel gives the pages as they are touched. */
+#define TRAIN_BYTES 65536
 /* Two batches of relayed trains at once come before the loop comes back. */
 #define BUFFER_BYTES (4 * 1024 * 1024)
 
@@ -35,7 +36,7 @@ struct ports {
 	struct udp_run in[BATCH];
 	uint8_t stun_replies[BATCH][STUN_REPLY_MAX_BYTES]; /* longer than their requests: not answered in place */
 	unsigned n_stun_replies;
-	uint8_t buffers[BATCH][DATAGRAM_BYTES];
+	uint8_t buffers[BATCH][TRAIN_BYTES];
 };
 
 static void flush(struct port *port)
@@ -47,12 +48,17 @@ static void flush(struct port *port)
 	if (!port->n_out)
 		return;
 	n = udp_send(&port->udp, port->out, port->n_out, &n_errors, NULL);
-	n = n < 0 ? 0 : n;
-	counters_add(counters, COUNTER_drop_queue_full, port->n_out - (unsigned)n);
 	counters_add(counters, COUNTER_drop_send_error, n_errors);
-	counters_add(counters, COUNTER_tx_datagrams, (unsigned)n - n_errors);
-	for (int i = 0; i < n; i++)
+	for (unsigned i = 0; i < port->n_out; i++) {
+		size_t count = udp_run_count(&port->out[i]);
+
+		if ((int)i >= n) {
+			counters_add(counters, COUNTER_drop_queue_full, count);
+			continue;
+		}
+		counters_add(counters, COUNTER_tx_datagrams, count);
 		counters_add(counters, COUNTER_tx_bytes, port->out[i].len);
+	}
 	port->n_out = 0;
 }
 
@@ -70,9 +76,8 @@ static void queue(struct ports *p, const struct way *way, uint8_t *data, size_t 
 
 	if (port->n_out == BATCH)
 		flush_all(p);
-	port->out[port->n_out++] = (struct udp_run){
-		.peer = way->peer, .local = way->local, .data = data, .len = len, .segment_bytes = len
-	};
+	/* A relayed train for one member leaves as it came: its datagrams were rewritten where they lay. */
+	port->n_out = udp_runs_add(port->out, port->n_out, &way->peer, &way->local, data, len);
 }
 
 static void on_stun(struct ports *p, const struct way *from, const uint8_t *data, size_t len, uint64_t now_ms)
@@ -206,7 +211,7 @@ static void on_readable(void *arg, int fd)
 		int n;
 
 		for (unsigned i = 0; i < BATCH; i++)
-			p->in[i] = (struct udp_run){ .data = p->buffers[i], .capacity = DATAGRAM_BYTES };
+			p->in[i] = (struct udp_run){ .data = p->buffers[i], .capacity = TRAIN_BYTES };
 		n = udp_recv(&port->udp, p->in, BATCH);
 		if (n <= 0)
 			break;
@@ -221,9 +226,12 @@ static void on_readable(void *arg, int fd)
 
 static int open_port(struct ports *p, unsigned nth, uv_loop_t *loop, const struct config *config, uint16_t number)
 {
+	unsigned disabled = offload_disabled(config->offload);
 	struct udp_options options = { .address = config->listen.address,
 				       .port = number,
 				       .want_local = true,
+				       .want_gso = !(disabled & OFFLOAD_NO_GSO),
+				       .want_gro = !(disabled & OFFLOAD_NO_GRO),
 				       .dont_fragment = true, /* what is relayed finds its MTU end to end */
 				       .bind_interface = config->listen.bind_interface,
 				       .buffer_bytes = BUFFER_BYTES };

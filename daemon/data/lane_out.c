@@ -5,15 +5,6 @@
 #include "daemon/data/inner_ip.h"
 #include "daemon/data/lane_private.h"
 
-/* Of one run: what UDP_SEGMENT takes everywhere. */
-#define RUN_SEGMENTS_MAX 64
-#define RUN_BYTES_MAX 65000
-
-static uint64_t datagrams_of(const struct udp_run *run)
-{
-	return (run->len + run->segment_bytes - 1) / run->segment_bytes;
-}
-
 /* Which run it was is not said: every path whose datagrams were the longest is checked, and one that carries them says so. */
 static void tell_too_big(struct lane *l)
 {
@@ -42,10 +33,10 @@ void lane_flush_out(struct lane *l)
 		done = udp_send(l->udp, l->runs, l->n_runs, &errors, &last_error);
 		for (unsigned i = 0; i < l->n_runs; i++) {
 			if (i >= done) {
-				refused += datagrams_of(&l->runs[i]);
+				refused += udp_run_count(&l->runs[i]);
 				continue;
 			}
-			sent += datagrams_of(&l->runs[i]);
+			sent += udp_run_count(&l->runs[i]);
 			counters_add(l->counters, COUNTER_tx_bytes, l->runs[i].len);
 		}
 		counters_add(l->counters, COUNTER_tx_datagrams, sent > errors ? sent - errors : 0);
@@ -55,20 +46,6 @@ void lane_flush_out(struct lane *l)
 	}
 	l->n_runs = 0;
 	l->out_len = 0;
-}
-
-/* Behind the last run's datagrams, of their length and for the same endpoint: one more of them; else a run of its own. */
-static void add_run(struct lane *l, const struct endpoint *to, uint8_t *data, size_t len)
-{
-	struct udp_run *run = l->n_runs ? &l->runs[l->n_runs - 1] : NULL;
-
-	if (run && run->data + run->len == data && len <= run->segment_bytes && run->len % run->segment_bytes == 0 &&
-	    run->len + len <= RUN_BYTES_MAX && run->len / run->segment_bytes < RUN_SEGMENTS_MAX &&
-	    endpoint_equal(&run->peer, to)) {
-		run->len += len;
-		return;
-	}
-	l->runs[l->n_runs++] = (struct udp_run){ .peer = *to, .data = data, .len = len, .segment_bytes = len };
 }
 
 /* Room for n datagrams of len bytes each; what is sealed is sent first if there is not enough. */
@@ -111,7 +88,7 @@ static void put_on_path(struct lane *l, const struct table_path *path, size_t le
 		lane_drop(l, COUNTER_drop_no_path);
 		return;
 	}
-	add_run(l, &path->addr.endpoint, at, headroom + len);
+	l->n_runs = udp_runs_add(l->runs, l->n_runs, &path->addr.endpoint, NULL, at, headroom + len);
 	l->out_len += headroom + len;
 }
 

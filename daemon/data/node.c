@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,11 +307,23 @@ static bool read_interfaces(struct node *n)
 	return true;
 }
 
+/* Somebody may delete it under us; nothing would tell: its queues just stay empty. */
+static void check_tun(struct node *n)
+{
+	char name[IF_NAMESIZE];
+
+	if (n->is_tun_gone || if_indextoname((unsigned)n->tun.ifindex, name))
+		return;
+	n->is_tun_gone = true;
+	log_error("interface %s: it was deleted; only a restart brings it back", n->tun.name);
+}
+
 static void on_netlink(void *arg, int fd)
 {
 	struct node *n = arg;
 	uint64_t now = clock_now_ms();
 
+	check_tun(n);
 	if (!netlink_watch_drain(fd, n->tun.ifindex))
 		return;
 	/* Addresses may be the same and the route another: everything is checked again either way, which costs a few
@@ -329,33 +342,6 @@ static void on_netlink(void *arg, int fd)
 
 /* ---------------------------------------------------------------- start and stop */
 
-static unsigned disabled_of(const struct config *config)
-{
-	static const struct {
-		const char *name;
-		unsigned bit;
-	} names[] = {
-		{ "reuseport", NODE_NO_REUSEPORT },
-		{ "multiqueue", NODE_NO_MULTIQUEUE },
-		{ "gso", NODE_NO_GSO },
-		{ "gro", NODE_NO_GRO },
-		{ "vnet", NODE_NO_VNET },
-	};
-	const char *list = getenv("WARREN_DISABLE");
-	unsigned bits = config->offload ? 0 : NODE_NO_GSO | NODE_NO_GRO | NODE_NO_VNET;
-
-	while (list && *list) {
-		size_t len = strcspn(list, ",");
-
-		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-			if (strlen(names[i].name) == len && strncmp(names[i].name, list, len) == 0)
-				bits |= names[i].bit;
-		list += len;
-		list += *list == ',';
-	}
-	return bits;
-}
-
 static int open_tun(struct node *n)
 {
 	unsigned cores = uv_available_parallelism(), queues = n->config->workers ? n->config->workers : cores,
@@ -365,13 +351,13 @@ static int open_tun(struct node *n)
 	if (queues > CONFIG_WORKERS_MAX)
 		queues = CONFIG_WORKERS_MAX;
 	/* Several sockets on one port, or several queues: without either there is one worker. */
-	if (n->disabled & (NODE_NO_MULTIQUEUE | NODE_NO_REUSEPORT))
+	if (n->disabled & (OFFLOAD_NO_MULTIQUEUE | OFFLOAD_NO_REUSEPORT))
 		queues = 1;
 	if (queues > 1)
 		wanted |= TUN_MULTI_QUEUE;
-	if (!(n->disabled & NODE_NO_VNET))
+	if (!(n->disabled & OFFLOAD_NO_VNET))
 		wanted |= TUN_VNET;
-	if (!(n->disabled & (NODE_NO_VNET)))
+	if (!(n->disabled & (OFFLOAD_NO_VNET)))
 		wanted |= TUN_TSO | TUN_USO;
 	ret = tun_open(&n->tun, n->config->tun.name, queues, wanted);
 	if (ret < 0) {
@@ -409,8 +395,8 @@ static int try_port(struct node *n, uint16_t port)
 	o.port = (uint16_t)bound;
 	o.reuse_port = n->n_workers > 1;
 	o.dont_fragment = true; /* paths find their MTU themselves */
-	o.want_gso = !(n->disabled & NODE_NO_GSO);
-	o.want_gro = !(n->disabled & NODE_NO_GRO);
+	o.want_gso = !(n->disabled & OFFLOAD_NO_GSO);
+	o.want_gro = !(n->disabled & OFFLOAD_NO_GRO);
 	for (unsigned i = 0; i < n->n_workers; i++) {
 		ret = udp_open(&n->udp[i], &o);
 		if (ret == 0)
@@ -587,7 +573,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 	for (unsigned i = 0; i < CONFIG_WORKERS_MAX; i++)
 		n->udp[i].fd = -1;
 	randombytes_buf(&n->boot_id, sizeof(n->boot_id));
-	n->disabled = disabled_of(config);
+	n->disabled = offload_disabled(config->offload);
 	tables_init(&n->tables);
 	uv_async_init(loop, &n->wake, on_wake);
 	uv_prepare_init(loop, &n->prepare);

@@ -21,6 +21,7 @@
 #include "daemon/data/worker.h"
 #include "daemon/net/ifaces.h"
 #include "daemon/net/loop.h"
+#include "daemon/net/offload.h"
 #include "daemon/net/udp.h"
 #include "daemon/peer/peers.h"
 #include "daemon/peer/responder.h"
@@ -47,14 +48,6 @@
 
 /* The longest message inside a session: a probe that fills the largest datagram (tun { mtu } is at most 9000). */
 #define NODE_SESSION_MAX_BYTES 9216
-
-enum node_disable {
-	NODE_NO_REUSEPORT = 1,
-	NODE_NO_MULTIQUEUE = 2,
-	NODE_NO_GSO = 4,
-	NODE_NO_GRO = 8,
-	NODE_NO_VNET = 16
-};
 
 struct lookup { /* an overlay address nobody is known for */
 	struct ip ip;
@@ -97,7 +90,7 @@ struct directory_copy { /* of one link's member list */
 	uint64_t version;
 	bool is_fetching;
 	uint64_t asked_ms; /* for the last page */
-	uint64_t mark; /* records seen in the listing under way carry it */
+	uint64_t mark;     /* records seen in the listing under way carry it */
 };
 
 struct node {
@@ -107,7 +100,7 @@ struct node {
 	char name[WIRE_NAME_MAX_BYTES + 1], bind_interface[16]; /* outlive a reload */
 	struct identity identity;
 	uint64_t boot_id;
-	unsigned disabled; /* enum node_disable */
+	unsigned disabled; /* enum offload_disable */
 	uint64_t started_ms, rekey_after_ms, reject_after_ms;
 	node_reload_fn *reload_fn;
 	void *reload_arg;
@@ -115,6 +108,7 @@ struct node {
 	char reload_error[CONFIG_ERROR_BYTES];
 	/* the data path */
 	struct tun tun;
+	bool is_tun_gone; /* deleted by somebody else */
 	unsigned mtu;
 	unsigned n_workers;
 	struct udp udp[CONFIG_WORKERS_MAX];

@@ -144,8 +144,8 @@ static json_t *tun_json(const struct node *n)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (n->tun.features & names[i].bit)
 			json_array_append_new(features, json_string(names[i].name));
-	return json_pack("{s:s, s:i, s:i, s:o}", "name", n->tun.name, "mtu", (int)n->mtu, "queues",
-			 (int)n->tun.n_queues, "features", features);
+	return json_pack("{s:s, s:b, s:i, s:i, s:o}", "name", n->tun.name, "present", !n->is_tun_gone, "mtu",
+			 (int)n->mtu, "queues", (int)n->tun.n_queues, "features", features);
 }
 
 static json_t *ciphers_json(const struct node *n)
@@ -188,6 +188,9 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 	bool is_multi = n->n_workers > 1;
 
 	(void)args;
+	if (n->is_tun_gone)
+		json_array_append_new(notices,
+				      json_string("the TUN interface was deleted; only a restart brings it back"));
 	json_object_set_new(doc, "schema", json_string("warren.status/1"));
 	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
 	json_object_set_new(doc, "role", json_string("peer"));

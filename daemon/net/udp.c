@@ -269,6 +269,25 @@ int udp_recv(struct udp *udp, struct udp_run *runs, unsigned n)
 
 /* ------------------------------------------------------------------ send */
 
+unsigned udp_runs_add(struct udp_run *runs, unsigned n_runs, const struct endpoint *to, const struct ip *local,
+		      uint8_t *data, size_t len)
+{
+	static const struct ip any = { 0 };
+	struct udp_run *last = n_runs ? &runs[n_runs - 1] : NULL;
+
+	if (!local)
+		local = &any;
+	if (last && last->data + last->len == data && len <= last->segment_bytes && len > 0 &&
+	    last->len % last->segment_bytes == 0 && last->len + len <= UDP_RUN_BYTES_MAX &&
+	    last->len / last->segment_bytes < UDP_RUN_SEGMENTS_MAX && endpoint_equal(&last->peer, to) &&
+	    ip_equal(&last->local, local)) {
+		last->len += len;
+		return n_runs;
+	}
+	runs[n_runs] = (struct udp_run){ .peer = *to, .local = *local, .data = data, .len = len, .segment_bytes = len };
+	return n_runs + 1;
+}
+
 struct send_batch {
 	struct mmsghdr m[UDP_BATCH_MAX];
 	struct iovec iov[UDP_BATCH_MAX];

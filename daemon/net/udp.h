@@ -43,6 +43,21 @@ struct udp_run {
 	size_t segment_bytes; /* of each but the last; == len: a single datagram */
 };
 
+/* What UDP_SEGMENT takes in one run everywhere. */
+#define UDP_RUN_SEGMENTS_MAX 64
+#define UDP_RUN_BYTES_MAX 65000
+
+/* Datagrams in a run. */
+static inline size_t udp_run_count(const struct udp_run *run)
+{
+	return run->segment_bytes ? (run->len + run->segment_bytes - 1) / run->segment_bytes : 1;
+}
+
+/* Adds a datagram to the n_runs of a batch that is to be sent: to the last run where it lies right behind that and is of its length, or
+ * shorter and so its last; else as a run of its own. `local` may be NULL. Returns the new number of runs. */
+unsigned udp_runs_add(struct udp_run *runs, unsigned n_runs, const struct endpoint *to, const struct ip *local,
+		      uint8_t *data, size_t len);
+
 int udp_open(struct udp *udp, const struct udp_options *options);
 void udp_close(struct udp *udp);
 int udp_port(const struct udp *udp); /* the bound port, or negative errno */

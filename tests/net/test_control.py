@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # ctest: timeout=90
-"""The control socket of a peer: it answers promptly again after a coordinator refused a question, and says what a reload did.
+"""The control socket of a peer: it answers promptly again after a coordinator refused a question, and says what a reload did and what became of the interface.
 
     coord
       |
@@ -8,7 +8,7 @@
 """
 import time
 
-from harness import FACTOR, Mesh, Site, check, main, wait_until
+from harness import FACTOR, Mesh, Site, check, main, sh, wait_until
 
 
 def mesh_of_two():
@@ -58,4 +58,15 @@ def broken_reload_shows_in_status():
         check(mesh.peer("a1", "b1") is not None, "a1 lost its registration by a reload")
 
 
-main(a_refused_page_is_asked_for_again, broken_reload_shows_in_status)
+def deleted_interface_is_noticed():
+    with mesh_of_two() as mesh:
+        mesh.start("coord", "a1")
+        mesh.wait_registered("a1")
+        check(mesh.ctl("a1", "status", "--check").returncode == 0, "a1 is not well at the start")
+        sh("ip", "-netns", mesh.lab.ns("a1"), "link", "delete", "warren0")
+        wait_until(lambda: mesh.ctl("a1", "status", "--check").returncode == 1, 2, "status --check says no")
+        check("deleted" in mesh.ctl("a1", "status").stdout, "status does not say that the interface is gone")
+        check("error: interface warren0: it was deleted" in mesh.nodes["a1"].log(), "the log does not say so either")
+
+
+main(a_refused_page_is_asked_for_again, broken_reload_shows_in_status, deleted_interface_is_noticed)
