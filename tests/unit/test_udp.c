@@ -278,28 +278,28 @@ static void check_fragmenting(bool dont_fragment, int want4, int want6)
 static void datagrams_behind_each_other_are_one_run(void **state)
 {
 	const struct endpoint a = at("192.0.2.1", NULL), b = at("192.0.2.2", NULL);
-	struct udp_run runs[8];
+	struct udp_run v[8];
 	unsigned n;
 
 	(void)state;
-	n = udp_runs_add(runs, 0, &a, NULL, out, 100);
-	n = udp_runs_add(runs, n, &a, NULL, out + 100, 100);
-	n = udp_runs_add(runs, n, &a, NULL, out + 200, 60); /* the last of them */
+	n = udp_runs_add(v, 0, &a, NULL, out, 100);
+	n = udp_runs_add(v, n, &a, NULL, out + 100, 100);
+	n = udp_runs_add(v, n, &a, NULL, out + 200, 60); /* the last of them */
 	assert_int_equal(n, 1);
-	assert_int_equal(runs[0].len, 260);
-	assert_int_equal(runs[0].segment_bytes, 100);
-	assert_int_equal(udp_run_count(&runs[0]), 3);
-	n = udp_runs_add(runs, n, &a, NULL, out + 260, 60);   /* after a shorter one */
-	n = udp_runs_add(runs, n, &a, NULL, out + 320, 100);  /* longer */
-	n = udp_runs_add(runs, n, &b, NULL, out + 420, 100);  /* another's */
-	n = udp_runs_add(runs, n, &b, NULL, out + 600, 100);  /* elsewhere */
-	n = udp_runs_add(runs, n, &b, &b.ip, out + 700, 100); /* from another address */
+	assert_int_equal(v[0].len, 260);
+	assert_int_equal(v[0].segment_bytes, 100);
+	assert_int_equal(udp_run_count(&v[0]), 3);
+	n = udp_runs_add(v, n, &a, NULL, out + 260, 60);   /* after a shorter one */
+	n = udp_runs_add(v, n, &a, NULL, out + 320, 100);  /* longer */
+	n = udp_runs_add(v, n, &b, NULL, out + 420, 100);  /* another's */
+	n = udp_runs_add(v, n, &b, NULL, out + 600, 100);  /* elsewhere */
+	n = udp_runs_add(v, n, &b, &b.ip, out + 700, 100); /* from another address */
 	assert_int_equal(n, 6);
 	n = 0;
 	for (size_t i = 0; i < UDP_RUN_SEGMENTS_MAX + 1; i++)
-		n = udp_runs_add(runs, n, &a, NULL, out + 10 * i, 10);
+		n = udp_runs_add(v, n, &a, NULL, out + 10 * i, 10);
 	assert_int_equal(n, 2);
-	assert_int_equal(udp_run_count(&runs[0]), UDP_RUN_SEGMENTS_MAX);
+	assert_int_equal(udp_run_count(&v[0]), UDP_RUN_SEGMENTS_MAX);
 }
 
 static void fragmenting_is_the_owners_choice(void **state)
