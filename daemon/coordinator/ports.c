@@ -94,7 +94,8 @@ static void on_stun(struct ports *p, const struct way *from, const uint8_t *data
 		counters_inc(p->use.counters, COUNTER_stun_rate_limited);
 		return;
 	}
-	if (p->n_stun_replies == BATCH)
+	/* Before a place is taken: a flush gives all of them back, this one too, while it waits in the next batch. */
+	if (p->n_stun_replies == BATCH || p->v[from->port].n_out == BATCH)
 		flush_all(p);
 	reply = p->stun_replies[p->n_stun_replies];
 	ret = stun_reply_encode(reply, &request, &from->peer);
