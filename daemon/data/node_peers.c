@@ -412,14 +412,16 @@ void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
 static uint64_t next_of(const struct peer *p, uint64_t now_ms)
 {
 	const struct shared_peer *shared = p->shared;
-	uint64_t next = sessions_next_ms(&p->sessions), paths = path_set_next_ms(p->paths);
+	bool is_asleep = atomic_load_explicit(&shared->is_asleep, memory_order_relaxed);
+	uint64_t next = is_asleep ? sessions_quiet_ms(&p->sessions) : sessions_next_ms(&p->sessions);
+	uint64_t paths = path_set_next_ms(p->paths);
 
 	if (paths < next)
 		next = paths;
 	if (p->n_tellings && p->tell_ms < next)
 		next = p->tell_ms;
 	/* Awake: look whether it fell silent. */
-	if (!atomic_load_explicit(&shared->is_asleep, memory_order_relaxed) && now_ms + NODE_ASLEEP_AFTER_MS < next)
+	if (!is_asleep && now_ms + NODE_ASLEEP_AFTER_MS < next)
 		next = now_ms + NODE_ASLEEP_AFTER_MS;
 	return next;
 }

@@ -50,7 +50,6 @@ static void plan(struct sessions *s)
 		if (held[i])
 			next = min_of(next, held[i]->created_ms + s->reject_after_ms);
 	if (s->current) {
-		next = min_of(next, (s->now_ms / poll_ms(s) + 1) * poll_ms(s));
 		if (s->current->created_ms + s->rekey_after_ms > s->now_ms)
 			next = min_of(next, s->current->created_ms + s->rekey_after_ms);
 		if (s->unanswered_ms && !s->attempt.is_active)
@@ -58,7 +57,8 @@ static void plan(struct sessions *s)
 		if (s->unreturned_ms)
 			next = min_of(next, s->unreturned_ms + SESSION_KEEPALIVE_MS);
 	}
-	s->next_ms = next;
+	s->quiet_ms = next;
+	s->next_ms = s->current ? min_of(next, (s->now_ms / poll_ms(s) + 1) * poll_ms(s)) : next;
 }
 
 void sessions_init(struct sessions *s, const struct sessions_env *env, void *owner, const struct identity *identity,
@@ -73,6 +73,7 @@ void sessions_init(struct sessions *s, const struct sessions_env *env, void *own
 		.rekey_after_ms = SESSION_REKEY_AFTER_MS,
 		.reject_after_ms = SESSION_REJECT_AFTER_MS,
 		.next_ms = UINT64_MAX,
+		.quiet_ms = UINT64_MAX,
 	};
 }
 
@@ -106,7 +107,7 @@ static bool clear_all(struct sessions *s)
 	any |= slot_clear(s, &s->previous);
 	any |= slot_clear(s, &s->next);
 	s->unanswered_ms = s->unreturned_ms = 0;
-	s->next_ms = UINT64_MAX;
+	s->next_ms = s->quiet_ms = UINT64_MAX;
 	return any;
 }
 
@@ -195,6 +196,11 @@ struct session *sessions_sendable(const struct sessions *s, uint64_t now_ms)
 	if (!s->current || is_expired(s, s->current, now_ms))
 		return NULL;
 	return s->current;
+}
+
+uint64_t sessions_quiet_ms(const struct sessions *s)
+{
+	return s->quiet_ms;
 }
 
 bool sessions_is_initiating(const struct sessions *s)

@@ -60,7 +60,7 @@ struct sessions {
 	uint8_t last_timestamp[WIRE_TIMESTAMP_BYTES]; /* highest accepted */
 	uint64_t last_accepted_ms;
 	uint64_t keepalive_sent_ms;
-	uint64_t next_ms;
+	uint64_t next_ms, quiet_ms;
 	/* own book-keeping; 0: none */
 	uint32_t attempt_index;    /* ours, of the attempt */
 	uint64_t attempt_ended_ms; /* unanswered; only traffic after it starts another */
@@ -103,6 +103,8 @@ void sessions_on_opened(struct sessions *s, struct session *session, uint64_t no
 
 void sessions_tick(struct sessions *s, const struct traffic *traffic, uint64_t now_ms);
 uint64_t sessions_next_ms(const struct sessions *s);
+/* The same for a caller that is told when traffic begins again, and ticks then: without the looks at the traffic. */
+uint64_t sessions_quiet_ms(const struct sessions *s);
 /* The session to send under now, or NULL. */
 struct session *sessions_sendable(const struct sessions *s, uint64_t now_ms);
 bool sessions_is_initiating(const struct sessions *s);
