@@ -99,10 +99,7 @@ static json_t *peer_json(struct node *n, struct peer *p)
 	json_object_set_new(o, "online", online_of(n, p));
 	json_object_set_new(o, "path", addr.kind == PATH_NONE ? json_null() : node_json_path(n, p, &addr));
 	json_object_set_new(o, "rtt_ms", best ? node_json_ms(best->rtt_us) : json_null());
-	json_object_set_new(o, "loss_ratio",
-			    best && best->n_sent >= 10 && best->n_answered <= best->n_sent ?
-				    json_real(1.0 - (double)best->n_answered / best->n_sent) :
-				    json_null());
+	json_object_set_new(o, "loss_ratio", json_null()); /* not measured: probes that opened the way are no sample */
 	json_object_set_new(o, "rx_bytes",
 			    json_integer(shared ? (json_int_t)atomic_load(&shared->traffic.rx_bytes) : 0));
 	json_object_set_new(o, "tx_bytes",

@@ -175,6 +175,21 @@ static void on_introduce(struct node *n, struct link *l, const struct wire_intro
 	node_mark_peer(n, p);
 }
 
+/* One coordinator knows it no more; when none does, it is no peer of ours. */
+static void forget_at(struct node *n, struct peer *p, unsigned coordinator)
+{
+	bool is_anywhere = false;
+
+	p->member[coordinator] = 0;
+	p->is_online[coordinator] = false;
+	for (unsigned i = 0; i < CONFIG_COORDINATORS_MAX; i++)
+		is_anywhere |= p->member[i] != 0;
+	if (!is_anywhere)
+		node_remove_peer(n, p);
+	else
+		node_relays_changed(n, p, clock_now_ms());
+}
+
 /* Whoever talked to it, or tried to, need not wait for the next repeat. */
 static void came_back(struct node *n, struct link *l, struct peer *p, uint64_t now_ms)
 {
@@ -214,8 +229,8 @@ static void on_peer_event(struct node *n, struct link *l, const struct wire_peer
 			node_unreachable(n, p->held);
 		break;
 	case PEER_REMOVED:
-		log_info("peer %s: no member of the network any more", p->name);
-		node_remove_peer(n, p);
+		log_info("peer %s: no member at %s any more", p->name, link_config(l)->name);
+		forget_at(n, p, link_number(l));
 		return;
 	}
 	if (p->paths)
@@ -262,16 +277,8 @@ static void sweep(struct node *n, unsigned coordinator, uint64_t mark)
 	struct peer *p, *tmp;
 
 	HASH_ITER(by_number, n->peers.by_number, p, tmp) {
-		bool is_anywhere = false;
-
-		if (p->listed[coordinator] != mark) {
-			p->member[coordinator] = 0;
-			p->is_online[coordinator] = false;
-		}
-		for (unsigned i = 0; i < CONFIG_COORDINATORS_MAX; i++)
-			is_anywhere |= p->member[i] != 0;
-		if (!is_anywhere)
-			node_remove_peer(n, p);
+		if (p->listed[coordinator] != mark)
+			forget_at(n, p, coordinator);
 	}
 }
 
