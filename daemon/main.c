@@ -42,7 +42,8 @@ struct program {
 	uv_loop_t loop;
 	uv_signal_t terminate, interrupt, hangup;
 	uv_timer_t watchdog;
-	struct config *config;
+	struct config *config;           /* the last that was applied */
+	struct config *started;          /* the one that was started with; perhaps the same */
 	struct coordinator *coordinator; /* one of the two, by role */
 	struct node *node;
 	bool is_stopping;
@@ -149,6 +150,7 @@ static int apply(struct program *p, const struct config *fresh, char *error, siz
 /* Whole or not at all: with a bad file everything stays as it is. */
 static void reload(struct program *p, struct reload *r)
 {
+	char ignored[sizeof(r->restart)];
 	struct config *fresh;
 
 	memset(r, 0, sizeof(*r));
@@ -164,8 +166,11 @@ static void reload(struct program *p, struct reload *r)
 		notify_send("STATUS=running; the last reload failed");
 		return;
 	}
-	config_diff(p->config, fresh, r->applied, r->restart, sizeof(r->applied));
-	config_free(p->config);
+	/* What a reload applies is compared with the last file, what only a restart applies with what runs. */
+	config_diff(p->started, fresh, ignored, r->restart, sizeof(r->restart));
+	config_diff(p->config, fresh, r->applied, ignored, sizeof(r->applied));
+	if (p->config != p->started)
+		config_free(p->config);
 	p->config = fresh;
 	set_log_level(&p->options, fresh);
 	r->ok = true;
@@ -360,6 +365,7 @@ int main(int argc, char **argv)
 		config_free(p.config);
 		return EXIT_YES;
 	}
+	p.started = p.config;
 	set_log_level(&p.options, p.config);
 	raise_file_limit();
 	sodium_mlock(&secret, sizeof(secret));
@@ -367,6 +373,8 @@ int main(int argc, char **argv)
 	ret = run(&p, &secret, &psk);
 	sodium_munlock(&secret, sizeof(secret)); /* wipes */
 	sodium_munlock(&psk, sizeof(psk));
-	config_free(p.config);
+	if (p.config != p.started)
+		config_free(p.config);
+	config_free(p.started);
 	return ret;
 }

@@ -18,6 +18,9 @@ struct registry;
  * why. */
 int registry_open(struct registry **out, uv_loop_t *loop, const struct config *config, struct service *service,
 		  const struct identity *identity, struct counters *counters, char *error, size_t capacity);
+/* Around whatever ends registrations outside one of their own events: what ended is freed at the end. */
+void registry_begin(struct registry *r);
+void registry_end(struct registry *r);
 /* Ends all connections; nobody is told. NULL is fine. */
 void registry_close(struct registry *r);
 

@@ -223,7 +223,9 @@ int coordinator_reload(struct coordinator *c, const struct config *new_config, c
 	mark_loaded(c, new_config);
 	forward_reload(&c->forward, new_config);
 	ports_set_stun(c->ports, new_config->listen.stun);
+	registry_begin(c->registry);
 	service_reloaded(&c->service, &changes);
+	registry_end(c->registry);
 	log_info("coordinator: reloaded: %u members added, %u changed, %u removed", changes.n_added, changes.n_changed,
 		 changes.n_removed);
 	directory_changes_fini(&changes);

@@ -32,10 +32,10 @@ uint64_t node_wall_ms(struct node *n)
 
 static void save_state(struct node *n)
 {
-	int ret = state_write(&n->state, n->config->state_dir);
+	int ret = state_write(&n->state, n->state_dir);
 
 	if (ret < 0)
-		log_warn("state %s: cannot be written: %s", n->config->state_dir, strerror(-ret));
+		log_warn("state %s: cannot be written: %s", n->state_dir, strerror(-ret));
 }
 
 /* ---------------------------------------------------------------- sending by the loop */
@@ -465,10 +465,10 @@ static int start_workers(struct node *n)
 
 static void read_state(struct node *n)
 {
-	int ret = state_read(&n->state, n->config->state_dir);
+	int ret = state_read(&n->state, n->state_dir);
 
 	if (ret < 0 && ret != -ENOENT)
-		log_warn("state %s: cannot be read, starting without: %s", n->config->state_dir, strerror(-ret));
+		log_warn("state %s: cannot be read, starting without: %s", n->state_dir, strerror(-ret));
 	/* Timestamps only rise, over restarts and clocks that fell back; the floor is an hour ahead of what was used. */
 }
 
@@ -559,6 +559,11 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 	n->loop = loop;
 	n->config = config;
 	snprintf(n->name, sizeof(n->name), "%s", config->name);
+	n->state_dir = strdup(config->state_dir);
+	if (!n->state_dir) {
+		free(n);
+		return -ENOMEM;
+	}
 	snprintf(n->bind_interface, sizeof(n->bind_interface), "%s", config->listen.bind_interface);
 	n->started_ms = clock_now_ms();
 	n->loaded_ms = clock_wall_ms();
@@ -632,6 +637,7 @@ void node_stop(struct node *n)
 	if (n->timer)
 		loop_timer_close(n->timer);
 	identity_fini(&n->identity);
+	free(n->state_dir);
 	uv_close((uv_handle_t *)&n->prepare, on_prepare_closed);
 	uv_close((uv_handle_t *)&n->wake, on_prepare_closed);
 }

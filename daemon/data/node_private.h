@@ -97,7 +97,8 @@ struct node {
 	/* fixed at start */
 	uv_loop_t *loop;
 	const struct config *config;
-	char name[WIRE_NAME_MAX_BYTES + 1], bind_interface[16]; /* outlive a reload */
+	char name[WIRE_NAME_MAX_BYTES + 1], bind_interface[16],
+		*state_dir; /* as started with, whatever a reload brings */
 	struct identity identity;
 	uint64_t boot_id;
 	unsigned disabled; /* enum offload_disable */

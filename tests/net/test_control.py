@@ -7,6 +7,7 @@ and what became of the interface.
       |
     inet ---- a1, b1   public hosts
 """
+import json
 import time
 
 from harness import FACTOR, Mesh, Site, check, main, sh, wait_until
@@ -59,6 +60,28 @@ def broken_reload_shows_in_status():
         check(mesh.peer("a1", "b1") is not None, "a1 lost its registration by a reload")
 
 
+def what_only_a_restart_applies_is_said_until_then():
+    with mesh_of_two() as mesh:
+        mesh.start("coord", "a1")
+        mesh.wait_registered("a1")
+        node = mesh.nodes["a1"]
+        with open(node.conf) as f:
+            text = f.read()
+
+        def reload(changed):
+            with open(node.conf, "w") as f:
+                f.write(changed)
+            return json.loads(mesh.ctl("a1", "reload", "--json").stdout)
+        for _ in range(2):  # also when the file is what it was at the last reload
+            r = reload(text + "workers = 1\n")
+            check(r["ok"] and r["restart"] == ["workers"] and r["applied"] == [], f"reload says {r}")
+        r = reload(text)
+        check(r["ok"] and r["restart"] == [] and r["applied"] == [], f"after going back, reload says {r}")
+        r = reload(text + 'log_level = "debug"\nstate_dir = "/nowhere"\n' if "state_dir" not in text else
+                   text.replace(f"{mesh.dir}/a1.state", "/nowhere") + 'log_level = "debug"\n')
+        check(r["ok"] and r["restart"] == ["state_dir"] and r["applied"] == ["log_level"], f"reload says {r}")
+
+
 def deleted_interface_is_noticed():
     with mesh_of_two() as mesh:
         mesh.start("coord", "a1")
@@ -70,4 +93,5 @@ def deleted_interface_is_noticed():
         check("error: interface warren0: it was deleted" in mesh.nodes["a1"].log(), "the log does not say so either")
 
 
-main(a_refused_page_is_asked_for_again, broken_reload_shows_in_status, deleted_interface_is_noticed)
+main(a_refused_page_is_asked_for_again, broken_reload_shows_in_status, what_only_a_restart_applies_is_said_until_then,
+     deleted_interface_is_noticed)
