@@ -30,6 +30,8 @@
 #define NODE_MTU_DEFAULT 1420
 /* A peer with no traffic for this long is left alone until its next packet. */
 #define NODE_ASLEEP_AFTER_MS 2500
+/* A path proven within this needs no company when an initiation is sent over it. */
+#define NODE_FRESH_MS 3000
 #define NODE_ASK_AGAIN_MS 2000 /* between introductions asked for one peer */
 #define NODE_LOOKUP_MS 3000    /* an address nobody answered for in this time is unreachable */
 #define NODE_ABSENT_MS 2000    /* an address that is nobody's is not asked for again in this time */
@@ -169,14 +171,10 @@ uint64_t node_wall_ms(struct node *n);
 /* The way the loop itself sends: `datagram` has WIRE_RELAY_HEADER_BYTES of headroom. */
 int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8_t *datagram, size_t len);
 bool node_lane_enter(struct node *n);
-void node_publish(struct node *n, uint64_t now_ms);
 void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n_addrs);
 bool node_is_overlay(const struct node *n, const struct ip *ip);
 
 /* node_peers.c: peers in contact */
-extern const struct responder_env node_responder_env;
-void node_mail(void *arg, struct mail *m);
-void node_datagram(struct node *n, const struct path_addr *from, uint32_t member, uint8_t *data, size_t len);
 struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wire_member *record);
 void node_remove_peer(struct node *n, struct peer *p);
 int node_set_up_peer(struct node *n, struct peer *p); /* sessions, paths; 0 if they are there already */
@@ -194,12 +192,24 @@ bool node_is_known_offline(const struct node *n, const struct peer *p);
 int node_send_session(struct node *n, struct peer *p, const struct path_addr *to, const uint8_t *body, size_t len);
 /* Tells the peer where we can be reached, over the path in use and a relay, again until it answers. */
 void node_tell_peer(struct node *n, struct peer *p, uint64_t now_ms);
+/* Once over the path in use and a relay. */
+void node_send_candidates(struct node *n, struct peer *p, bool want_reply);
 void node_take_candidates(struct node *n, struct peer *p, const struct candidates *c);
 void node_unreachable(struct node *n, struct held *held);
 static inline struct shared_peer *node_shared(const struct peer *p)
 {
 	return p->shared;
 }
+
+/* node_table.c */
+void node_publish(struct node *n, uint64_t now_ms);
+
+/* node_arrivals.c: handshakes, session messages, bind answers, mail */
+extern const struct responder_env node_responder_env;
+void node_mail(void *arg, struct mail *m);
+void node_datagram(struct node *n, const struct path_addr *from, uint32_t member, uint8_t *data, size_t len);
+/* An initiation of p's that came before we knew it. */
+void node_take_unknown_init(struct node *n, struct peer *p);
 
 /* node_lookup.c: inner packets without a route */
 void node_packet(struct node *n, const uint8_t *packet, size_t len);
