@@ -23,19 +23,22 @@
 /* Old tables wait for readers that are in the middle of a batch: microseconds. */
 #define RECLAIM_AFTER_MS 50
 
-uint64_t node_wall_ms(struct node *n)
-{
-	uint64_t now = clock_wall_ms();
-
-	return now > n->state.wall_floor_ms ? now : n->state.wall_floor_ms;
-}
-
 static void save_state(struct node *n)
 {
 	int ret = state_write(&n->state, n->state_dir);
 
 	if (ret < 0)
 		log_warn("state %s: cannot be written: %s", n->state_dir, strerror(-ret));
+}
+
+uint64_t node_wall_ms(struct node *n)
+{
+	bool must_save;
+	uint64_t wall_ms = state_wall_ms(&n->state, n->wall_floor_ms, clock_wall_ms(), &must_save);
+
+	if (must_save)
+		save_state(n);
+	return wall_ms;
 }
 
 /* ---------------------------------------------------------------- sending by the loop */
@@ -188,10 +191,6 @@ static void on_timer(void *arg)
 	due = earlier(due, node_lookup_next_ms(n));
 	due = earlier(due, node_ping_next_ms(n));
 	due = earlier(due, node_waiters_next_ms(n));
-	if (clock_wall_ms() + NODE_FLOOR_AHEAD_MS / 6 > n->state.wall_floor_ms) {
-		n->state.wall_floor_ms = clock_wall_ms() + NODE_FLOOR_AHEAD_MS;
-		save_state(n);
-	}
 	node_due(n, due);
 }
 
@@ -391,7 +390,7 @@ static void read_state(struct node *n)
 
 	if (ret < 0 && ret != -ENOENT)
 		log_warn("state %s: cannot be read, starting without: %s", n->state_dir, strerror(-ret));
-	/* Timestamps only rise, over restarts and clocks that fell back; the floor is an hour ahead of what was used. */
+	n->wall_floor_ms = n->state.wall_floor_ms;
 }
 
 #ifdef WARREN_TESTING
@@ -517,9 +516,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 		node_stop(n);
 		return ret;
 	}
-	n->state.wall_floor_ms = node_wall_ms(n) + NODE_FLOOR_AHEAD_MS;
-	save_state(n);
-	n->state.wall_floor_ms -= NODE_FLOOR_AHEAD_MS; /* the file's floor is ahead of what is used now */
+	save_state(n); /* the port, if it was drawn */
 	uv_prepare_start(&n->prepare, node_settle);
 	log_info("peer %s: interface %s mtu %u, UDP port %u, %u workers", config->name, n->tun.name, n->mtu, n->port,
 		 n->n_workers);

@@ -46,7 +46,6 @@
 /* A page that did not come in this time was refused: the coordinator has limits. The listing is asked for again. */
 #define NODE_PAGE_MS 2000
 #define NODE_PINGS_MAX 64
-#define NODE_FLOOR_AHEAD_MS (3600 * UINT64_C(1000)) /* of the stored clock floor: one write an hour */
 
 /* The longest message inside a session: a probe that fills the largest datagram (tun { mtu } is at most 9000). */
 #define NODE_SESSION_MAX_BYTES 9216
@@ -123,6 +122,7 @@ struct node {
 	uint16_t port;
 	/* decisions */
 	struct state state;
+	uint64_t wall_floor_ms; /* of the life before: no timestamp goes under it */
 	struct indices *indices;
 	struct responder *responder;
 	struct peers peers;

@@ -41,6 +41,19 @@ static int from_json(struct state *out, const json_t *root)
 	return 0;
 }
 
+/* Timestamps are rounded down to 16.8 ms and raised by nanoseconds when they repeat: well within this. */
+#define FLOOR_MARGIN_MS 1000
+
+uint64_t state_wall_ms(struct state *s, uint64_t floor_ms, uint64_t clock_ms, bool *must_save)
+{
+	uint64_t wall_ms = clock_ms > floor_ms ? clock_ms : floor_ms;
+
+	*must_save = wall_ms + FLOOR_MARGIN_MS > s->wall_floor_ms;
+	if (*must_save)
+		s->wall_floor_ms = wall_ms + STATE_FLOOR_STEP_MS;
+	return wall_ms;
+}
+
 int state_read(struct state *out, const char *state_dir)
 {
 	char path[STATE_PATH_BYTES];

@@ -6,6 +6,8 @@
 #ifndef DAEMON_DATA_STATE_H
 #define DAEMON_DATA_STATE_H
 
+#include <stdbool.h>
+
 #include "daemon/base/addr.h"
 #include "daemon/wire/wire.h"
 
@@ -15,6 +17,12 @@ struct state {
 	unsigned n_addrs;
 	struct prefix addrs[WIRE_ADDRS_MAX]; /* the last overlay addresses */
 };
+
+/* The wall clock for a handshake's timestamp: never under what the life before could have used (`floor_ms`, as read at
+ * start), whatever the clock says. Raises the state's floor over what it returns, STATE_FLOOR_STEP_MS at a time; *must_save: it
+ * did, and the state is to be written before the timestamp is used. */
+#define STATE_FLOOR_STEP_MS (600 * 1000)
+uint64_t state_wall_ms(struct state *s, uint64_t floor_ms, uint64_t clock_ms, bool *must_save);
 
 /* 0, or negative errno with *out zeroed (-ENOENT: there is none, -EUCLEAN: not what we wrote). */
 int state_read(struct state *out, const char *state_dir);

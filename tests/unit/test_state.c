@@ -255,10 +255,45 @@ static void full_disk_keeps_the_old_file(void **state)
 	assert_int_equal(umount(work), 0);
 }
 
+/* Each life uses some timestamps and ends without a word; the clock stands, jumps back, or goes on. */
+static void timestamps_rise_over_lives_whatever_the_clock_does(void **state)
+{
+	static const int64_t clocks[] = { 1000000, 1000000, 1000001, 400000, 2500000, 2500000, 10, 9000000 };
+	struct state kept = { 0 };
+	uint64_t highest = 0;
+	unsigned n_saves = 0;
+
+	(void)state;
+	for (size_t life = 0; life < sizeof(clocks) / sizeof(clocks[0]); life++) {
+		struct state s = kept; /* as read from the file */
+		const uint64_t floor_ms = s.wall_floor_ms;
+		uint64_t lowest = UINT64_MAX, now_ms = (uint64_t)clocks[life];
+
+		for (unsigned i = 0; i < 5000; i++, now_ms += 200) { /* 1000 s */
+			bool must_save;
+			uint64_t wall_ms = state_wall_ms(&s, floor_ms, now_ms, &must_save);
+
+			if (must_save) {
+				kept = s;
+				n_saves++;
+			}
+			lowest = wall_ms < lowest ? wall_ms : lowest;
+			/* What could be used before a crash in this very moment. */
+			assert_true(wall_ms < kept.wall_floor_ms);
+			if (i == 0 && life > 0)
+				assert_true(wall_ms > highest + 17); /* more than the grain of a timestamp */
+		}
+		highest = now_ms - 200 > floor_ms ? now_ms - 200 : floor_ms;
+		assert_true(lowest >= floor_ms);
+	}
+	assert_in_range(n_saves, 8, 3 * 8); /* seldom: each is a write to the disk */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(timestamps_rise_over_lives_whatever_the_clock_does),
 		TEST(what_is_written_is_read_back),
 		TEST(missing_file_is_an_empty_state),
 		TEST(file_cut_anywhere_is_not_believed),
