@@ -57,7 +57,7 @@ static void judge_nat(struct node *n, struct candidates *c)
 
 static bool is_same(const struct candidates *a, const struct candidates *b)
 {
-	if (a->n != b->n || memcmp(&a->nat, &b->nat, sizeof(a->nat)) != 0)
+	if (a->n != b->n || !nat_facts_equal(&a->nat, &b->nat))
 		return false;
 	for (unsigned i = 0; i < a->n; i++)
 		if (a->v[i].kind != b->v[i].kind || !endpoint_equal(&a->v[i].endpoint, &b->v[i].endpoint))

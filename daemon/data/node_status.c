@@ -5,20 +5,6 @@
 
 #include "daemon/data/node_control.h"
 
-static const char *mapping_name(uint8_t mapping)
-{
-	switch (mapping) {
-	case NAT_MAPPING_NONE:
-		return "none";
-	case NAT_MAPPING_ENDPOINT_INDEPENDENT:
-		return "endpoint-independent";
-	case NAT_MAPPING_ENDPOINT_DEPENDENT:
-		return "endpoint-dependent";
-	default:
-		return "unknown";
-	}
-}
-
 static json_t *reflexive_text(const struct node *n, uint8_t ip_len)
 {
 	char text[ADDR_TEXT_BYTES];
@@ -176,7 +162,7 @@ static json_t *addresses_json(const struct node *n)
 static json_t *underlay_json(const struct node *n)
 {
 	return json_pack("{s:o, s:o, s:i, s:s, s:b}", "udp4", reflexive_text(n, 4), "udp6", reflexive_text(n, 16),
-			 "port", (int)n->port, "mapping", mapping_name(n->here.nat.mapping), "udp_blocked",
+			 "port", (int)n->port, "mapping", nat_mapping_name(n->here.nat.mapping), "udp_blocked",
 			 (n->here.nat.flags & NAT_UDP_BLOCKED) != 0);
 }
 
@@ -252,7 +238,7 @@ void node_cmd_netcheck(void *arg, struct control_request *req, const json_t *arg
 	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
 	json_object_set_new(doc, "udp4", family_json(n, 4, NAT_UDP4_OK));
 	json_object_set_new(doc, "udp6", family_json(n, 16, NAT_UDP6_OK));
-	json_object_set_new(doc, "mapping", json_string(mapping_name(n->here.nat.mapping)));
+	json_object_set_new(doc, "mapping", json_string(nat_mapping_name(n->here.nat.mapping)));
 	json_object_set_new(doc, "filtering", json_string("unknown"));
 	json_object_set_new(doc, "udp_blocked", json_boolean(n->here.nat.flags & NAT_UDP_BLOCKED));
 	json_object_set_new(doc, "coordinators", links_json(n));

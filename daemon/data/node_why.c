@@ -110,15 +110,14 @@ void node_cmd_paths(void *arg, struct control_request *req, const json_t *args)
 
 static json_t *side_json(const struct nat_facts *nat, bool has_v6)
 {
-	static const char *const mappings[] = { "unknown", "none", "endpoint-independent", "endpoint-dependent" };
 	const char *udp = "unknown";
 
 	if (nat->flags & (NAT_UDP4_OK | NAT_UDP6_OK))
 		udp = "ok";
 	else if (nat->flags & NAT_UDP_BLOCKED)
 		udp = "blocked";
-	return json_pack("{s:s, s:s, s:s, s:b}", "mapping", mappings[nat->mapping & 3], "filtering", "unknown", "udp",
-			 udp, "ipv6", has_v6);
+	return json_pack("{s:s, s:s, s:s, s:b}", "mapping", nat_mapping_name(nat->mapping), "filtering",
+			 nat_filtering_name(nat->filtering), "udp", udp, "ipv6", has_v6);
 }
 
 void node_cmd_why(void *arg, struct control_request *req, const json_t *args)

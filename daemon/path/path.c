@@ -65,10 +65,48 @@ const char *candidate_kind_name(enum candidate_kind k)
 		return "mapped";
 	case CANDIDATE_CONFIGURED:
 		return "configured";
+	case CANDIDATE_GATEWAY:
+		return "gateway";
+	case CANDIDATE_PREDICTED:
+		return "predicted";
+	case CANDIDATE_TCP_HOST:
+		return "tcp-host";
+	case CANDIDATE_TCP_REFLEXIVE:
+		return "tcp-reflexive";
+	case CANDIDATE_TCP_MAPPED:
+		return "tcp-mapped";
+	case CANDIDATE_TCP_CONFIGURED:
+		return "tcp-configured";
 	case CANDIDATE_OTHER:
 		break;
 	}
 	return "other";
+}
+
+const char *nat_mapping_name(uint8_t mapping)
+{
+	static const char *const names[] = {
+		[NAT_MAPPING_UNKNOWN] = "unknown",
+		[NAT_MAPPING_NONE] = "none",
+		[NAT_MAPPING_ENDPOINT_INDEPENDENT] = "endpoint-independent",
+		[NAT_MAPPING_ENDPOINT_DEPENDENT] = "endpoint-dependent",
+		[NAT_MAPPING_ADDRESS_DEPENDENT] = "address-dependent",
+		[NAT_MAPPING_ADDRESS_AND_PORT_DEPENDENT] = "address-and-port-dependent",
+	};
+
+	return mapping < sizeof(names) / sizeof(names[0]) ? names[mapping] : "unknown";
+}
+
+const char *nat_filtering_name(uint8_t filtering)
+{
+	static const char *const names[] = {
+		[NAT_FILTERING_UNKNOWN] = "unknown",
+		[NAT_FILTERING_ENDPOINT_INDEPENDENT] = "endpoint-independent",
+		[NAT_FILTERING_ADDRESS_DEPENDENT] = "address-dependent",
+		[NAT_FILTERING_ADDRESS_AND_PORT_DEPENDENT] = "address-and-port-dependent",
+	};
+
+	return filtering < sizeof(names) / sizeof(names[0]) ? names[filtering] : "unknown";
 }
 
 uint32_t path_datagram_max(const struct path *p)

@@ -65,5 +65,7 @@ const char *path_transport_name(const struct path_addr *a);
 const char *path_state_name(enum path_state s);         /* "in use", "standby", ... */
 const char *path_mtu_state_name(enum path_mtu_state s); /* "unknown", "searching", "found" */
 const char *candidate_kind_name(enum candidate_kind k); /* "host", "reflexive", ... */
+const char *nat_mapping_name(uint8_t mapping);          /* "endpoint-independent", "address-dependent", ... */
+const char *nat_filtering_name(uint8_t filtering);
 
 #endif

@@ -93,17 +93,6 @@ static bool is_udp_blocked(const struct nat_facts *nat)
 	return (nat->flags & NAT_TESTED) && (nat->flags & NAT_UDP_BLOCKED);
 }
 
-static bool is_hard(const struct nat_facts *nat)
-{
-	return (nat->flags & NAT_TESTED) && nat->mapping == NAT_MAPPING_ENDPOINT_DEPENDENT;
-}
-
-static bool is_easy(const struct nat_facts *nat)
-{
-	return (nat->flags & NAT_TESTED) &&
-	       (nat->mapping == NAT_MAPPING_NONE || nat->mapping == NAT_MAPPING_ENDPOINT_INDEPENDENT);
-}
-
 /* Both sides have addresses, none of the same family. */
 static bool has_no_common_family(const struct why_facts *f)
 {
@@ -124,9 +113,10 @@ static enum why_cause judge_attempts(const struct why_facts *f)
 		return WHY_NO_COMMON_FAMILY;
 	if (a.n_tried == 0 || a.n_pending > 0 || a.n_answered > 0)
 		return WHY_PROBING;
-	if (f->has_there && is_hard(&f->here) && is_hard(&f->there))
+	if (f->has_there && nat_is_hard(&f->here) && nat_is_hard(&f->there))
 		return WHY_HARD_HARD_NAT;
-	if (f->has_there && ((is_hard(&f->here) && is_easy(&f->there)) || (is_easy(&f->here) && is_hard(&f->there))))
+	if (f->has_there &&
+	    ((nat_is_hard(&f->here) && nat_is_easy(&f->there)) || (nat_is_easy(&f->here) && nat_is_hard(&f->there))))
 		return WHY_HARD_EASY_PENDING;
 	return WHY_FIREWALL_DROP;
 }

@@ -10,11 +10,9 @@
 #include "daemon/path/why.h"
 #include "tests/unit/path_sim.h"
 
-static const struct nat_facts hard = { NAT_MAPPING_ENDPOINT_DEPENDENT, NAT_FILTERING_UNKNOWN,
-				       NAT_TESTED | NAT_UDP4_OK };
-static const struct nat_facts easy = { NAT_MAPPING_ENDPOINT_INDEPENDENT, NAT_FILTERING_UNKNOWN,
-				       NAT_TESTED | NAT_UDP4_OK };
-static const struct nat_facts blocked = { NAT_MAPPING_UNKNOWN, NAT_FILTERING_UNKNOWN, NAT_TESTED | NAT_UDP_BLOCKED };
+static const struct nat_facts hard = { .mapping = NAT_MAPPING_ENDPOINT_DEPENDENT, .flags = NAT_TESTED | NAT_UDP4_OK };
+static const struct nat_facts easy = { .mapping = NAT_MAPPING_ENDPOINT_INDEPENDENT, .flags = NAT_TESTED | NAT_UDP4_OK };
+static const struct nat_facts blocked = { .flags = NAT_TESTED | NAT_UDP_BLOCKED };
 static const struct nat_facts untested = { 0 };
 
 static struct why_facts facts(const struct path_set *paths, const struct nat_facts *here, const struct nat_facts *there)

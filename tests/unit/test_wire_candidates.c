@@ -31,8 +31,13 @@ static struct candidate candidate_of(enum candidate_kind kind, const char *endpo
 
 static void the_fullest_block_comes_back(void **state)
 {
-	struct candidates c = { .nat = { NAT_MAPPING_ENDPOINT_DEPENDENT, NAT_FILTERING_ADDRESS_AND_PORT_DEPENDENT,
-					 0x0f },
+	struct candidates c = { .nat = { .mapping = NAT_MAPPING_ADDRESS_AND_PORT_DEPENDENT,
+					 .filtering = NAT_FILTERING_ADDRESS_AND_PORT_DEPENDENT,
+					 .flags = 0x1ff,
+					 .port = 65535,
+					 .port_spread = 65000,
+					 .port_step = -128,
+					 .lifetime_s = 40000 },
 				.n = WIRE_CANDIDATES_MAX },
 			  back;
 	uint8_t data[WIRE_CANDIDATES_MAX_BYTES];
@@ -44,7 +49,7 @@ static void the_fullest_block_comes_back(void **state)
 	len = encode(data, sizeof(data), &c);
 	assert_int_equal(len, WIRE_CANDIDATES_MAX_BYTES);
 	assert_int_equal(decode(&back, data, (size_t)len), 0);
-	assert_memory_equal(&back.nat, &c.nat, sizeof(c.nat));
+	assert_true(nat_facts_equal(&back.nat, &c.nat));
 	assert_int_equal(back.n, c.n);
 	for (unsigned i = 0; i < c.n; i++) {
 		assert_int_equal(back.v[i].kind, CANDIDATE_CONFIGURED);
@@ -55,14 +60,14 @@ static void the_fullest_block_comes_back(void **state)
 	CHECK_NO_ROOM(encode, &c, len);
 }
 
-static void an_empty_block_is_four_bytes(void **state)
+static void an_empty_block_is_its_header(void **state)
 {
 	struct candidates c = { .n = 0 }, back;
-	uint8_t data[4];
+	uint8_t data[WIRE_CANDIDATES_HEADER_BYTES];
 
 	(void)state;
-	assert_int_equal(encode(data, sizeof(data), &c), 4);
-	assert_int_equal(decode(&back, data, 4), 0);
+	assert_int_equal(encode(data, sizeof(data), &c), sizeof(data));
+	assert_int_equal(decode(&back, data, sizeof(data)), 0);
 	assert_int_equal(back.n, 0);
 }
 
@@ -89,9 +94,27 @@ static void addresses_that_must_not_be_sent_to_are_left_out(void **state)
 
 static void a_mapped_loopback_address_is_left_out_too(void **state)
 {
-	static const uint8_t data[] = {
-		0, 0, 0, 1, 1, 16, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1
-	};
+	static const uint8_t data[] = { [WIRE_CANDIDATES_HEADER_BYTES - 1] = 1,
+					1,
+					16,
+					0,
+					9,
+					0,
+					0,
+					0,
+					0,
+					0,
+					0,
+					0,
+					0,
+					0,
+					0,
+					0xff,
+					0xff,
+					127,
+					0,
+					0,
+					1 };
 	struct candidates back;
 
 	(void)state;
@@ -101,37 +124,42 @@ static void a_mapped_loopback_address_is_left_out_too(void **state)
 
 static void bad_lengths_and_counts_are_refused(void **state)
 {
-	uint8_t data[4 + 17 * 8] = { 0, 0, 0, 1, 1, 4, 0, 9, 192, 0, 2, 1 };
+	enum {
+		HEADER = WIRE_CANDIDATES_HEADER_BYTES
+	};
+	uint8_t data[HEADER + 17 * 8] = { [HEADER - 1] = 1, 1, 4, 0, 9, 192, 0, 2, 1 };
 	struct candidates back;
 
 	(void)state;
-	assert_int_equal(decode(&back, data, 12), 0);
+	assert_int_equal(decode(&back, data, HEADER + 8), 0);
 	for (unsigned len = 0; len < 256; len++) {
-		data[5] = (uint8_t)len;
+		data[HEADER + 1] = (uint8_t)len;
 		if (len != 4)
-			CHECK_REFUSED(decode, struct candidates, data, 12);
+			CHECK_REFUSED(decode, struct candidates, data, HEADER + 8);
 	}
 	for (unsigned i = 0; i < 17; i++)
-		memcpy(data + 4 + 8 * i, "\x01\x04\0\x09\xc0\0\x02\x01", 8);
-	data[3] = 16;
-	assert_int_equal(decode(&back, data, 4 + 16 * 8), 0);
-	data[3] = 17;
+		memcpy(data + HEADER + 8 * i, "\x01\x04\0\x09\xc0\0\x02\x01", 8);
+	data[HEADER - 1] = 16;
+	assert_int_equal(decode(&back, data, HEADER + 16 * 8), 0);
+	data[HEADER - 1] = 17;
 	CHECK_REFUSED(decode, struct candidates, data, sizeof(data));
 }
 
 static void unknown_values_become_the_unknown_ones(void **state)
 {
-	static const uint8_t data[] = { 4, 0xff, 0xff, 3, 6, 4, 0, 9, 192, 0, 2,   1, 0xff, 4,
-					0, 9,    192,  0, 2, 1, 3, 4, 0,   9, 192, 0, 2,    1 };
+	static const uint8_t data[] = { 6,    0xff, 0xff, 0xff, 0,   0,   0, 0, 0,   0, 0, 0,
+					4,    7,    4,    0,    9,   192, 0, 2, 1, /* a prediction */
+					0xff, 4,    0,    9,    192, 0,   2, 1, 12,  4, 0, 9,
+					192,  0,    2,    1,    3,   4,   0, 9, 192, 0, 2, 1 };
 	struct candidates back;
 
 	(void)state;
 	assert_int_equal(decode(&back, data, sizeof(data)), 0);
 	assert_int_equal(back.nat.mapping, NAT_MAPPING_UNKNOWN);
 	assert_int_equal(back.nat.filtering, NAT_FILTERING_UNKNOWN);
-	assert_int_equal(back.nat.flags, 0x0f);
-	assert_int_equal(back.n, 3);
-	for (unsigned i = 0; i < 3; i++) /* the last claims to be peer-reflexive, which nobody may say of himself */
+	assert_int_equal(back.nat.flags, 0x1ff);
+	assert_int_equal(back.n, 4);
+	for (unsigned i = 0; i < 4; i++) /* the last claims to be peer-reflexive, which nobody may say of himself */
 		assert_int_equal(back.v[i].kind, CANDIDATE_OTHER);
 }
 
@@ -149,7 +177,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_fullest_block_comes_back),
-		cmocka_unit_test(an_empty_block_is_four_bytes),
+		cmocka_unit_test(an_empty_block_is_its_header),
 		cmocka_unit_test(addresses_that_must_not_be_sent_to_are_left_out),
 		cmocka_unit_test(a_mapped_loopback_address_is_left_out_too),
 		cmocka_unit_test(bad_lengths_and_counts_are_refused),

@@ -30,7 +30,7 @@ static struct wire_member shortest_member(void)
 
 static struct candidates some_candidates(void)
 {
-	struct candidates c = { .nat = { NAT_MAPPING_NONE, NAT_FILTERING_UNKNOWN, NAT_TESTED }, .n = 2 };
+	struct candidates c = { .nat = { .mapping = NAT_MAPPING_NONE, .flags = NAT_TESTED }, .n = 2 };
 
 	c.v[0].kind = CANDIDATE_HOST;
 	assert_int_equal(endpoint_from_text(&c.v[0].endpoint, "192.0.2.1:1"), 0);
@@ -185,7 +185,7 @@ static void candidates_come_back(void **state)
 	int len = wire_control_candidates_encode(data, sizeof(data), &m);
 
 	(void)state;
-	assert_int_equal(len, 1 + 4 + 8 + 20);
+	assert_int_equal(len, 1 + WIRE_CANDIDATES_HEADER_BYTES + 8 + 20);
 	assert_int_equal(wire_control_candidates_decode(&back, data, (size_t)len), 0);
 	check_candidates(&back, &m);
 	CHECK_STRICT(wire_control_candidates_decode, struct candidates, data, len);

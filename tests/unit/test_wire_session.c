@@ -102,7 +102,7 @@ static void candidates_come_back(void **state)
 	c.candidates.v[0].kind = CANDIDATE_MAPPED;
 	assert_int_equal(endpoint_from_text(&c.candidates.v[0].endpoint, "198.51.100.7:4500"), 0);
 	len = wire_session_candidates_encode(data, sizeof(data), &c);
-	assert_int_equal(len, 4 + 4 + 8);
+	assert_int_equal(len, 4 + WIRE_CANDIDATES_HEADER_BYTES + 8);
 	assert_int_equal(wire_session_type_of(data, (size_t)len), SESSION_CANDIDATES);
 	assert_int_equal(wire_session_candidates_decode(&back, data, (size_t)len), 0);
 	assert_true(back.want_reply);
