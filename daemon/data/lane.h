@@ -13,7 +13,7 @@
 #define DAEMON_DATA_LANE_H
 
 #include "daemon/base/counters.h"
-#include "daemon/data/mailbox.h"
+#include "daemon/data/mail.h"
 #include "daemon/data/table.h"
 #include "daemon/data/train.h"
 #include "daemon/net/udp.h"

@@ -116,7 +116,7 @@ static const struct table_index *find_index(struct lane *l, uint32_t index)
 {
 	const struct table_index *slot = table_find_index(l->table, index);
 
-	if (!slot && atomic_load(&l->tables->current) != l->table) {
+	if (!slot && !tables_is_current(l->tables, l->table)) {
 		lane_count_for(l, NULL); /* its peer is the old table's */
 		l->table = tables_enter(l->tables, l->number);
 		slot = table_find_index(l->table, index);

@@ -194,12 +194,21 @@ static void on_timer(void *arg)
 	node_due(n, due);
 }
 
+static void on_letter(void *arg, void *head, uint8_t *data, size_t len)
+{
+	struct mail *m = head;
+
+	(void)len;
+	m->data = data;
+	node_mail(arg, m);
+}
+
 static void on_wake(uv_async_t *wake)
 {
 	struct node *n = wake->data;
 
 	for (unsigned i = 0; i < n->n_workers; i++)
-		mailbox_drain(n->boxes[i], node_mail, n);
+		mailbox_drain(n->boxes[i], on_letter, n);
 }
 
 /* The loop's own lane talks to the loop: no box in between. */
@@ -374,7 +383,7 @@ static int start_workers(struct node *n)
 				     .counters = &n->counters[i] };
 		int ret;
 
-		n->boxes[i] = mailbox_new(MAILBOX_BYTES);
+		n->boxes[i] = mailbox_new(MAILBOX_BYTES, sizeof(struct mail));
 		if (!n->boxes[i])
 			return -ENOMEM;
 		ret = worker_start(&n->workers[i], &lane, n->mtu, n->boxes[i], &n->wake);

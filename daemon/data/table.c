@@ -189,68 +189,42 @@ bool table_is_own(const struct table *t, const struct ip *ip)
 	return false;
 }
 
+static void free_item(struct epochs_item *item)
+{
+	table_free((struct table *)item);
+}
+
 void tables_init(struct tables *t)
 {
-	memset(t, 0, sizeof(*t));
-	atomic_init(&t->epoch, 1);
+	epochs_init(&t->epochs, free_item);
 }
 
 void tables_fini(struct tables *t)
 {
-	struct table *current = atomic_exchange(&t->current, NULL);
-
-	tables_reclaim(t);
-	table_free(current);
+	epochs_fini(&t->epochs);
 }
 
 void tables_publish_take(struct tables *t, struct table *next)
 {
-	struct table *old;
-
-	old = atomic_exchange(&t->current, next);
-	/* A reader that enters from here on can only see `next`; one that entered before announced an older epoch. */
-	uint64_t epoch = atomic_fetch_add(&t->epoch, 1);
-
-	if (old) {
-		old->epoch = epoch;
-		old->retired_next = t->retired;
-		t->retired = old;
-	}
-	tables_reclaim(t);
+	epochs_publish_take(&t->epochs, &next->item);
 }
 
 bool tables_reclaim(struct tables *t)
 {
-	uint64_t oldest = UINT64_MAX;
-
-	for (unsigned i = 0; i < TABLE_READERS_MAX; i++) {
-		uint64_t active = atomic_load(&t->active[i]);
-
-		if (active && active < oldest)
-			oldest = active;
-	}
-	for (struct table **link = &t->retired; *link;) {
-		struct table *old = *link;
-
-		if (old->epoch < oldest) {
-			*link = old->retired_next;
-			table_free(old);
-		} else {
-			link = &old->retired_next;
-		}
-	}
-	return t->retired != NULL;
+	return epochs_reclaim(&t->epochs);
 }
 
 const struct table *tables_enter(struct tables *t, unsigned reader)
 {
-	/* Sequentially consistent with publish and reclaim: either reclaim sees this announcement, or this reader sees the
-	 * table published before it. */
-	atomic_store(&t->active[reader], atomic_load(&t->epoch));
-	return atomic_load(&t->current);
+	return (const struct table *)epochs_enter(&t->epochs, reader);
 }
 
 void tables_leave(struct tables *t, unsigned reader)
 {
-	atomic_store_explicit(&t->active[reader], 0, memory_order_release);
+	epochs_leave(&t->epochs, reader);
+}
+
+bool tables_is_current(const struct tables *t, const struct table *table)
+{
+	return epochs_current(&t->epochs) == &table->item;
 }

@@ -1,14 +1,14 @@
 /* daemon/data/table.h - the snapshot that workers read: who is where, under which keys
  *
- * The loop builds a whole new table when anything in it changes and publishes it with one store; a table is never changed
- * after that. It holds references to everything it names. An old table is freed once no reader can still hold it: each
- * reader announces the epoch it entered in, and leaves before it sleeps.
+ * The loop builds a whole new table when anything in it changes and publishes it; how, and when old ones are freed, is in
+ * base/epochs.h. A table holds references to everything it names.
  * Thread: build, publish and reclaim by the loop; enter, look-ups and leave by any reader. */
 #ifndef DAEMON_DATA_TABLE_H
 #define DAEMON_DATA_TABLE_H
 
 #include <stdatomic.h>
 
+#include "daemon/base/epochs.h"
 #include "daemon/path/path.h"
 #include "daemon/peer/session.h"
 #include "daemon/relay/link.h"
@@ -56,7 +56,7 @@ struct table_index {
 };
 
 struct table {
-	uint64_t epoch;
+	struct epochs_item item; /* first */
 	unsigned n_own;
 	struct ip own[WIRE_ADDRS_MAX];
 	unsigned n_routes, routes_max;
@@ -65,7 +65,6 @@ struct table {
 	unsigned addr_mask, index_mask; /* slots - 1 */
 	const struct table_route **by_addr;
 	struct table_index *by_index;
-	struct table *retired_next;
 };
 
 /* Builder: sizes are upper bounds. NULL: memory. References are taken by the add functions. */
@@ -82,12 +81,8 @@ const struct table_index *table_find_index(const struct table *t, uint32_t index
 bool table_route_has(const struct table_route *r, const struct ip *src);
 bool table_is_own(const struct table *t, const struct ip *ip);
 
-#define TABLE_READERS_MAX 16
 struct tables {
-	_Atomic(struct table *) current;
-	_Atomic uint64_t epoch;
-	_Atomic uint64_t active[TABLE_READERS_MAX]; /* 0: holds nothing */
-	struct table *retired;                      /* the loop's */
+	struct epochs epochs;
 };
 void tables_init(struct tables *t);
 void tables_fini(struct tables *t); /* no reader may be left */
@@ -96,5 +91,6 @@ void tables_publish_take(struct tables *t, struct table *next);
 bool tables_reclaim(struct tables *t);
 const struct table *tables_enter(struct tables *t, unsigned reader); /* NULL before the first */
 void tables_leave(struct tables *t, unsigned reader);
+bool tables_is_current(const struct tables *t, const struct table *table); /* or has one been published since? */
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <uv.h>
 
+#include "daemon/base/mailbox.h"
 #include "daemon/data/lane.h"
 
 struct worker;

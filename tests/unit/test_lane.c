@@ -558,12 +558,12 @@ static void lane_is_not_entered_before_a_table_is_published(void **state)
 	tables_init(&empty);
 	f->lane.tables = &empty;
 	assert_false(lane_enter(&f->lane, NOW_MS));
-	assert_int_equal(empty.active[f->lane.number], 0);
+	assert_int_equal(empty.epochs.active[f->lane.number], 0);
 	f->lane.tables = &f->tables;
 	assert_true(lane_enter(&f->lane, NOW_MS));
-	assert_int_not_equal(f->tables.active[f->lane.number], 0);
+	assert_int_not_equal(f->tables.epochs.active[f->lane.number], 0);
 	lane_leave(&f->lane);
-	assert_int_equal(f->tables.active[f->lane.number], 0);
+	assert_int_equal(f->tables.epochs.active[f->lane.number], 0);
 	tables_fini(&empty);
 }
 

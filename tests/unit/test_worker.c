@@ -52,10 +52,13 @@ struct fixture {
 	unsigned n_packets_told;
 };
 
-static void note_mail(void *arg, struct mail *m)
+static void note_mail(void *arg, void *head, uint8_t *data, size_t len)
 {
+	const struct mail *m = head;
 	struct fixture *f = arg;
 
+	(void)data;
+	(void)len;
 	if (m->kind == MAIL_PACKET)
 		f->n_packets_told++;
 }
@@ -151,7 +154,7 @@ static int set_up(void **state)
 	for (unsigned i = 0; i < WORKERS; i++) {
 		assert_int_equal(udp_open(&f.udp[i], &options), 0);
 		options.port = (uint16_t)udp_port(&f.udp[0]);
-		f.boxes[i] = mailbox_new(BOX_BYTES);
+		f.boxes[i] = mailbox_new(BOX_BYTES, sizeof(struct mail));
 		assert_non_null(f.boxes[i]);
 	}
 	for (unsigned i = 0; i < FLOWS; i++) {

@@ -1,34 +1,39 @@
-#include "daemon/data/mailbox.h"
+#include "daemon/base/mailbox.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Two buffers: one is filled while the other is read. The kernel gives their pages as they are touched. */
 struct mailbox {
-	size_t capacity;
+	size_t capacity, head_bytes;
 	pthread_mutex_t lock;
 	uint8_t *filling; /* under lock */
 	size_t filled;    /* under lock */
 	uint8_t *reading; /* the loop's */
 };
 
-#define MAIL_ALIGN alignof(struct mail)
+/* In front of a head; of a size that leaves the head aligned. */
+struct letter {
+	_Alignas(max_align_t) size_t len;
+};
 
-static size_t mail_bytes(size_t len)
+static size_t letter_bytes(const struct mailbox *b, size_t len)
 {
-	return (sizeof(struct mail) + len + MAIL_ALIGN - 1) & ~(MAIL_ALIGN - 1);
+	const size_t align = _Alignof(struct letter);
+
+	return (sizeof(struct letter) + b->head_bytes + len + align - 1) & ~(align - 1);
 }
 
-struct mailbox *mailbox_new(size_t capacity_bytes)
+struct mailbox *mailbox_new(size_t capacity_bytes, size_t head_bytes)
 {
 	struct mailbox *b = calloc(1, sizeof(*b));
 
 	if (!b)
 		return NULL;
 	b->capacity = capacity_bytes;
+	b->head_bytes = head_bytes;
 	b->filling = malloc(capacity_bytes);
 	b->reading = malloc(capacity_bytes);
 	pthread_mutex_init(&b->lock, NULL);
@@ -49,9 +54,10 @@ void mailbox_free(struct mailbox *b)
 	free(b);
 }
 
-int mailbox_push(struct mailbox *b, const struct mail *m, bool *was_empty)
+int mailbox_push(struct mailbox *b, const void *head, const void *data, size_t len, bool is_strangers, bool *was_empty)
 {
-	size_t need = mail_bytes(m->len), room = m->kind == MAIL_DATAGRAM ? b->capacity / 2 : b->capacity;
+	size_t need = letter_bytes(b, len), room = is_strangers ? b->capacity / 2 : b->capacity;
+	const struct letter letter = { .len = len };
 	int ret = 0;
 
 	*was_empty = false;
@@ -59,10 +65,13 @@ int mailbox_push(struct mailbox *b, const struct mail *m, bool *was_empty)
 	if (b->filled + need > room) {
 		ret = -ENOBUFS;
 	} else {
+		uint8_t *at = b->filling + b->filled;
+
 		*was_empty = b->filled == 0;
-		memcpy(b->filling + b->filled, m, sizeof(*m));
-		if (m->len)
-			memcpy(b->filling + b->filled + sizeof(*m), m->data, m->len);
+		memcpy(at, &letter, sizeof(letter));
+		memcpy(at + sizeof(letter), head, b->head_bytes);
+		if (len)
+			memcpy(at + sizeof(letter) + b->head_bytes, data, len);
 		b->filled += need;
 	}
 	pthread_mutex_unlock(&b->lock);
@@ -83,11 +92,11 @@ void mailbox_drain(struct mailbox *b, mailbox_fn *fn, void *arg)
 	pthread_mutex_unlock(&b->lock);
 
 	for (size_t at = 0; at < filled;) {
-		struct mail m;
+		uint8_t *head = buffer + at + sizeof(struct letter);
+		struct letter letter;
 
-		memcpy(&m, buffer + at, sizeof(m));
-		m.data = buffer + at + sizeof(m);
-		at += mail_bytes(m.len);
-		fn(arg, &m);
+		memcpy(&letter, buffer + at, sizeof(letter));
+		at += letter_bytes(b, letter.len);
+		fn(arg, head, head + b->head_bytes, letter.len);
 	}
 }
