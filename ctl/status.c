@@ -130,6 +130,7 @@ static void print_coordinator_role(const struct ctl *ctl, const json_t *s)
 static void print_means(const struct ctl *ctl, const json_t *s)
 {
 	char a[CTL_CELL_BYTES], b[CTL_CELL_BYTES];
+	json_t *off = json_object_get(s, "offload_off");
 	const json_t *entry, *value;
 	const char *name;
 	size_t i;
@@ -140,7 +141,10 @@ static void print_means(const struct ctl *ctl, const json_t *s)
 			cell(entry, "implementation", NULL, b));
 	fprintf(ctl->out, "\n  %-12s %s", "workers", cell(s, "workers", NULL, a));
 	json_object_foreach((json_t *)json_object_get(s, "offload"), name, value)
-		fprintf(ctl->out, ", %s %s", name, json_is_true(value) ? "on" : "off");
+		if (json_is_true(value) || !json_object_get(off, name))
+			fprintf(ctl->out, ", %s %s", name, json_is_true(value) ? "on" : "off");
+	json_object_foreach(off, name, value)
+		fprintf(ctl->out, ", %s off (%s)", name, ctl_text(value, a));
 	fputc('\n', ctl->out);
 	if (!ctl->is_wide)
 		return;

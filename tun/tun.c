@@ -145,10 +145,15 @@ int tun_open(struct tun *tun, const char *name, unsigned n_queues, unsigned want
 	return 0;
 }
 
+void tun_keep_queues(struct tun *tun, unsigned n)
+{
+	while (tun->n_queues > n)
+		close(tun->fd[--tun->n_queues]);
+}
+
 void tun_close(struct tun *tun)
 {
-	while (tun->n_queues > 0)
-		close(tun->fd[--tun->n_queues]);
+	tun_keep_queues(tun, 0);
 	*tun = (struct tun){ 0 };
 }
 
@@ -253,4 +258,25 @@ int tun_writev(const struct tun *tun, unsigned queue, const struct iovec *iov, u
 	all[0] = (struct iovec){ .iov_base = &hdr, .iov_len = sizeof(hdr) };
 	memcpy(all + 1, iov, n_iov * sizeof(*iov));
 	return writev(tun->fd[queue], all, (int)n_iov + 1) < 0 ? -errno : 0;
+}
+
+int tun_trains_error(const struct tun *tun, unsigned feature)
+{
+	return __atomic_load_n(feature == TUN_TSO ? &tun->tso_error : &tun->uso_error, __ATOMIC_RELAXED);
+}
+
+void tun_refuse_trains(struct tun *tun, unsigned feature, int error)
+{
+	__atomic_store_n(feature == TUN_TSO ? &tun->tso_error : &tun->uso_error, error, __ATOMIC_RELAXED);
+}
+
+unsigned tun_trains(const struct tun *tun)
+{
+	unsigned trains = tun->features & (TUN_TSO | TUN_USO);
+
+	if (tun_trains_error(tun, TUN_TSO))
+		trains &= ~(unsigned)TUN_TSO;
+	if (tun_trains_error(tun, TUN_USO))
+		trains &= ~(unsigned)TUN_USO;
+	return trains;
 }

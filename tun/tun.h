@@ -29,9 +29,10 @@ enum tun_feature {
 struct tun {
 	char name[TUN_NAME_BYTES];
 	int ifindex;
-	unsigned features; /* enum tun_feature bits in force */
+	unsigned features; /* enum tun_feature bits, as opened; which trains are written now, tun_trains() says */
 	unsigned n_queues;
 	int fd[TUN_QUEUES_MAX];
+	int tso_error, uso_error; /* private: the errno that such a train was refused with, 0: not */
 };
 
 #define TUN_VNET_NEEDS_CSUM 1 /* flags: the checksum at csum_start + csum_offset holds the pseudo-header's sum */
@@ -44,6 +45,8 @@ struct tun_vnet {             /* struct virtio_net_hdr in host order */
  * kernel has. -ENOENT: no /dev/net/tun; -EPERM: no CAP_NET_ADMIN; -EBUSY: name in use; -ENODEV: no tun module. */
 int tun_open(struct tun *tun, const char *name, unsigned n_queues, unsigned wanted);
 void tun_close(struct tun *tun); /* a zeroed struct with n_queues 0 is fine */
+/* Gives back all queues but the first n: the kernel puts packets into each that is open. */
+void tun_keep_queues(struct tun *tun, unsigned n);
 /* One sentence for what tun_open returned. Static. */
 const char *tun_error(int err);
 
@@ -59,5 +62,12 @@ int tun_write(const struct tun *tun, unsigned queue, uint8_t *packet, size_t len
 #define TUN_PIECES_MAX 64
 int tun_writev(const struct tun *tun, unsigned queue, const struct iovec *iov, unsigned n_iov,
 	       const struct tun_vnet *vnet);
+
+/* TUN_TSO and TUN_USO as far as trains of that kind may be written. Any thread. */
+unsigned tun_trains(const struct tun *tun);
+/* The kernel, which had offered this one of the two, took the packets of a train but not the train: no more of them, until the
+ * device is opened anew. Any thread. */
+void tun_refuse_trains(struct tun *tun, unsigned feature, int error);
+int tun_trains_error(const struct tun *tun, unsigned feature); /* what they were refused with; 0: they were not */
 
 #endif

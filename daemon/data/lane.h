@@ -37,7 +37,7 @@ struct lane {
 	unsigned queue;
 	struct tables *tables;
 	struct udp *udp;
-	const struct tun *tun;
+	struct tun *tun;
 	struct counters *counters;
 	lane_tell_fn *tell;
 	void *arg;

@@ -18,42 +18,71 @@ static void count_written(struct lane *l, int ret, uint64_t packets, uint64_t by
 	counters_add(l->counters, COUNTER_tun_tx_bytes, bytes);
 }
 
+/* Without trains on the TUN: one packet, one write. What the kernel said, 0 where it was not asked. */
+static int write_alone(struct lane *l, uint8_t *packet, size_t len, bool is_partial)
+{
+	struct tun_vnet vnet = { 0 };
+	int ret;
+
+	if (is_partial && !(l->tun->features & TUN_VNET)) {
+		if (train_finish_checksum(packet, len) < 0) {
+			lane_drop(l, COUNTER_drop_inner);
+			return 0;
+		}
+	} else if (is_partial) {
+		if (train_locate_checksum(packet, len, &vnet.csum_start, &vnet.csum_offset) < 0) {
+			lane_drop(l, COUNTER_drop_inner);
+			return 0;
+		}
+		vnet.flags = TUN_VNET_NEEDS_CSUM;
+	}
+	ret = tun_write(l->tun, l->queue, packet, len, &vnet);
+	count_written(l, ret, 1, len);
+	return ret;
+}
+
+/* The train was refused, or there was no memory for so long a packet; each of its packets may do better. If all do, it was
+ * not for want of memory, and no more such trains are written. */
+static void write_one_by_one(struct lane *l, struct joined *j, int error)
+{
+	unsigned feature = j->is_tcp ? TUN_TSO : TUN_USO;
+	bool is_any_refused = false;
+
+	for (unsigned i = 0; i < j->n_packets; i++) {
+		size_t len;
+		uint8_t *packet = train_join_packet(j, i, &len);
+
+		is_any_refused |= write_alone(l, packet, len, true) < 0;
+	}
+	if (is_any_refused || error == -ENOMEM || error == -ENOBUFS || tun_trains_error(l->tun, feature))
+		return;
+	tun_refuse_trains(l->tun, feature, -error);
+	lane_tell(l, &(struct mail){ .kind = MAIL_REFUSED });
+}
+
 void lane_flush_joined(struct lane *l)
 {
 	struct joined *j = &l->joined;
+	int ret;
 
 	if (!l->has_joined)
 		return;
 	l->has_joined = false;
 	train_join_end(j);
-	count_written(l, tun_writev(l->tun, l->queue, j->iov, j->n_iov, &j->vnet), j->n_packets, j->len);
-}
-
-/* Without trains on the TUN: one packet, one write. */
-static void write_alone(struct lane *l, uint8_t *packet, size_t len, bool is_partial)
-{
-	struct tun_vnet vnet = { 0 };
-
-	if (is_partial && !(l->tun->features & TUN_VNET)) {
-		if (train_finish_checksum(packet, len) < 0) {
-			lane_drop(l, COUNTER_drop_inner);
-			return;
-		}
-	} else if (is_partial) {
-		if (train_locate_checksum(packet, len, &vnet.csum_start, &vnet.csum_offset) < 0) {
-			lane_drop(l, COUNTER_drop_inner);
-			return;
-		}
-		vnet.flags = TUN_VNET_NEEDS_CSUM;
-	}
-	count_written(l, tun_write(l->tun, l->queue, packet, len, &vnet), 1, len);
+	ret = tun_writev(l->tun, l->queue, j->iov, j->n_iov, &j->vnet);
+	/* EIO: the interface is down, EBADFD: it is gone; EAGAIN: no room. */
+	if (ret < 0 && j->n_packets > 1 && ret != -EIO && ret != -EBADFD && ret != -EAGAIN)
+		write_one_by_one(l, j, ret);
+	else
+		count_written(l, ret, j->n_packets, j->len);
 }
 
 static void deliver(struct lane *l, uint8_t *packet, size_t len, bool is_partial)
 {
-	unsigned trains = l->tun->features & (TUN_TSO | TUN_USO);
+	unsigned trains = tun_trains(l->tun);
 
 	if (!trains) {
+		lane_flush_joined(l);
 		write_alone(l, packet, len, is_partial);
 		return;
 	}

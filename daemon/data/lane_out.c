@@ -29,8 +29,11 @@ void lane_flush_out(struct lane *l)
 
 	if (l->n_runs) {
 		uint64_t sent = 0, refused = 0;
+		bool had_gso = udp_has_gso(l->udp, NULL);
 
 		done = udp_send(l->udp, l->runs, l->n_runs, &errors, &last_error);
+		if (had_gso && !udp_has_gso(l->udp, NULL))
+			lane_tell(l, &(struct mail){ .kind = MAIL_REFUSED });
 		for (unsigned i = 0; i < l->n_runs; i++) {
 			if (i >= done) {
 				refused += udp_run_count(&l->runs[i]);

@@ -11,7 +11,8 @@ enum mail_kind {
 	MAIL_AWAKE,        /* traffic with a peer that was asleep; peer */
 	MAIL_OPENED,       /* a first datagram opened under an unconfirmed session; peer, index, from */
 	MAIL_TOO_BIG, /* the socket refused a datagram of index bytes, relay header included, for its size; from.endpoint */
-	MAIL_SOURCE, /* data of a peer came from another way than the path in use; peer, from */
+	MAIL_REFUSED, /* the kernel refused trains that it had offered to take: udp_has_gso(), tun_trains() say which */
+	MAIL_SOURCE,  /* data of a peer came from another way than the path in use; peer, from */
 };
 
 struct mail {

@@ -252,14 +252,17 @@ static void on_netlink(void *arg, int fd)
 {
 	struct node *n = arg;
 	uint64_t now = clock_now_ms();
+	bool is_changed;
 
 	check_tun(n);
 	if (!netlink_watch_drain(fd, n->tun.ifindex))
 		return;
 	/* Addresses may be the same and the route another: everything is checked again either way, which costs a few
 	 * datagrams; only a line in the log needs a difference. */
-	if (read_interfaces(n))
+	is_changed = read_interfaces(n);
+	if (is_changed)
 		log_info("network changed: %u addresses", n->ifaces.n);
+	node_retry_offload(n, is_changed);
 	for (unsigned i = 0; i < n->n_links; i++)
 		link_network_changed(n->links[i], now);
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
@@ -280,21 +283,17 @@ static int open_tun(struct node *n)
 
 	if (queues > CONFIG_WORKERS_MAX)
 		queues = CONFIG_WORKERS_MAX;
-	/* Several sockets on one port, or several queues: without either there is one worker. */
-	if (n->disabled & (OFFLOAD_NO_MULTIQUEUE | OFFLOAD_NO_REUSEPORT))
+	if (n->disabled & OFFLOAD_NO_MULTIQUEUE)
 		queues = 1;
 	if (queues > 1)
 		wanted |= TUN_MULTI_QUEUE;
 	if (!(n->disabled & OFFLOAD_NO_VNET))
-		wanted |= TUN_VNET;
-	if (!(n->disabled & (OFFLOAD_NO_VNET)))
-		wanted |= TUN_TSO | TUN_USO;
+		wanted |= TUN_VNET | TUN_TSO | TUN_USO;
 	ret = tun_open(&n->tun, n->config->tun.name, queues, wanted);
 	if (ret < 0) {
 		log_error("interface %s: %s", n->config->tun.name, tun_error(ret));
 		return ret;
 	}
-	n->n_workers = n->tun.n_queues;
 	n->mtu = n->config->tun.mtu ? n->config->tun.mtu : NODE_MTU_DEFAULT;
 	ret = netlink_link_up(n->tun.ifindex, n->mtu);
 	if (ret < 0) {
@@ -323,20 +322,22 @@ static int try_port(struct node *n, uint16_t port)
 	if (bound < 0)
 		return bound;
 	o.port = (uint16_t)bound;
-	o.reuse_port = n->n_workers > 1;
+	o.reuse_port = n->tun.n_queues > 1 && !(n->disabled & OFFLOAD_NO_REUSEPORT);
 	o.dont_fragment = true; /* paths find their MTU themselves */
 	o.want_gso = !(n->disabled & OFFLOAD_NO_GSO);
 	o.want_gro = !(n->disabled & OFFLOAD_NO_GRO);
-	for (unsigned i = 0; i < n->n_workers; i++) {
-		ret = udp_open(&n->udp[i], &o);
-		if (ret == 0)
-			continue;
-		if (i == 0)
-			return ret;
-		/* No SO_REUSEPORT: one socket, one worker. */
-		n->n_workers = 1;
-		break;
+	ret = udp_open(&n->udp[0], &o);
+	if (ret == -ENOPROTOOPT && o.reuse_port) {
+		o.reuse_port = false;
+		ret = udp_open(&n->udp[0], &o);
 	}
+	if (ret < 0)
+		return ret;
+	/* A socket and a queue each; what would be beside them is nobody's. */
+	n->n_workers = 1;
+	while (o.reuse_port && n->n_workers < n->tun.n_queues && udp_open(&n->udp[n->n_workers], &o) == 0)
+		n->n_workers++;
+	tun_keep_queues(&n->tun, n->n_workers);
 	n->port = (uint16_t)bound;
 	return 0;
 }

@@ -330,6 +330,9 @@ void node_mail(void *arg, struct mail *m)
 	case MAIL_TOO_BIG:
 		refused_for_size(n, &m->from.endpoint, m->index);
 		break;
+	case MAIL_REFUSED:
+		node_offload_refused(n);
+		break;
 	case MAIL_SOURCE:
 		if (p) {
 			path_set_on_data(p->paths, &m->from, clock_now_ms());

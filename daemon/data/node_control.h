@@ -20,6 +20,8 @@ json_t *node_json_ms(uint32_t us);
 
 /* node_status.c, node_why.c */
 control_handler_fn node_cmd_status, node_cmd_netcheck, node_cmd_paths, node_cmd_why;
+/* node_offload.c: adds "offload", what is on, and "offload_off", why the rest is not. */
+void node_offload_json(const struct node *n, json_t *doc);
 enum why_cause node_judge(struct node *n, const struct peer *p);
 
 #endif

@@ -111,6 +111,7 @@ struct node {
 	/* the data path */
 	struct tun tun;
 	bool is_tun_gone; /* deleted by somebody else */
+	bool is_gso_refusal_logged, is_tso_refusal_logged, is_uso_refusal_logged;
 	unsigned mtu;
 	unsigned n_workers;
 	struct udp udp[CONFIG_WORKERS_MAX];
@@ -200,6 +201,11 @@ static inline struct shared_peer *node_shared(const struct peer *p)
 {
 	return p->shared;
 }
+
+/* node_offload.c */
+void node_offload_refused(struct node *n); /* a worker says so */
+/* The way out may be another one: what it was refused for is tried again. One more refusal is worth_a_line in the log, or not. */
+void node_retry_offload(struct node *n, bool is_worth_a_line);
 
 /* node_table.c */
 void node_publish(struct node *n, uint64_t now_ms);

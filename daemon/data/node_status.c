@@ -125,10 +125,11 @@ static json_t *tun_json(const struct node *n)
 	} names[] = {
 		{ TUN_MULTI_QUEUE, "multi-queue" }, { TUN_VNET, "vnet" }, { TUN_TSO, "tso" }, { TUN_USO, "uso" }
 	};
+	unsigned in_force = (n->tun.features & ~(unsigned)(TUN_TSO | TUN_USO)) | tun_trains(&n->tun);
 	json_t *features = json_array();
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (n->tun.features & names[i].bit)
+		if (in_force & names[i].bit)
 			json_array_append_new(features, json_string(names[i].name));
 	return json_pack("{s:s, s:b, s:i, s:i, s:o}", "name", n->tun.name, "present", !n->is_tun_gone, "mtu",
 			 (int)n->mtu, "queues", (int)n->tun.n_queues, "features", features);
@@ -171,7 +172,6 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 	struct node *n = arg;
 	json_t *doc = json_object(), *notices = json_array();
 	char key[KEY_TEXT_BYTES];
-	bool is_multi = n->n_workers > 1;
 
 	(void)args;
 	if (n->is_tun_gone)
@@ -189,10 +189,7 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 	json_object_set_new(doc, "addresses", addresses_json(n));
 	json_object_set_new(doc, "tun", tun_json(n));
 	json_object_set_new(doc, "workers", json_integer(n->n_workers));
-	json_object_set_new(doc, "offload",
-			    json_pack("{s:b, s:b, s:b, s:b, s:b}", "reuseport", is_multi, "multiqueue",
-				      (n->tun.features & TUN_MULTI_QUEUE) != 0, "gso", n->udp[0].has_gso, "gro",
-				      n->udp[0].has_gro, "vnet", (n->tun.features & TUN_VNET) != 0));
+	node_offload_json(n, doc);
 	json_object_set_new(doc, "ciphers", ciphers_json(n));
 	json_object_set_new(doc, "coordinators", links_json(n));
 	json_object_set_new(doc, "underlay", underlay_json(n));

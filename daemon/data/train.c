@@ -563,10 +563,29 @@ static uint8_t gso_type(const struct joined *j)
 	return j->is_ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
 }
 
+/* The first packet's header, for a packet or train of `len` bytes with an unfinished checksum. */
+static void set_lengths(const struct joined *j, uint8_t *packet, size_t len)
+{
+	size_t start = j->is_ipv6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES;
+	uint8_t *l4 = packet + start;
+
+	if (j->is_ipv6) {
+		put_be16(packet + 4, len - IPV6_HEADER_BYTES);
+	} else {
+		put_be16(packet + 2, len);
+		put_be16(packet + 10, 0);
+		store_sum(packet + 10, (uint16_t)~sum_bytes(packet, IPV4_HEADER_BYTES));
+	}
+	if (!j->is_tcp)
+		put_be16(l4 + 4, len - start);
+	store_sum(l4 + checksum_offset(j->is_tcp),
+		  sum_fold(pseudo_sum(packet, j->is_ipv6, j->is_tcp) + as_loaded(len - start)));
+}
+
 void train_join_end(struct joined *j)
 {
-	uint8_t *packet = j->iov[0].iov_base, *l4;
-	size_t start;
+	size_t start = j->is_ipv6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES;
+	uint8_t *packet = j->iov[0].iov_base;
 
 	j->vnet = (struct tun_vnet){ 0 };
 	if (j->n_packets == 1) {
@@ -575,25 +594,31 @@ void train_join_end(struct joined *j)
 			j->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		return;
 	}
-	start = j->is_ipv6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES;
-	l4 = packet + start;
-	if (j->is_ipv6) {
-		put_be16(packet + 4, j->len - IPV6_HEADER_BYTES);
-	} else {
-		put_be16(packet + 2, j->len);
-		put_be16(packet + 10, 0);
-		store_sum(packet + 10, (uint16_t)~sum_bytes(packet, IPV4_HEADER_BYTES));
-	}
-	if (!j->is_tcp)
-		put_be16(l4 + 4, j->len - start);
-	else if (j->is_pushed)
-		l4[13] |= TCP_PSH;
-	store_sum(l4 + checksum_offset(j->is_tcp),
-		  sum_fold(pseudo_sum(packet, j->is_ipv6, j->is_tcp) + as_loaded(j->len - start)));
+	set_lengths(j, packet, j->len);
+	if (j->is_tcp && j->is_pushed)
+		packet[start + 13] |= TCP_PSH;
 	j->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	j->vnet.gso_type = gso_type(j);
 	j->vnet.gso_size = (uint16_t)j->segment_payload;
 	j->vnet.hdr_len = (uint16_t)j->header_len;
 	j->vnet.csum_start = (uint16_t)start;
 	j->vnet.csum_offset = (uint16_t)checksum_offset(j->is_tcp);
+}
+
+uint8_t *train_join_packet(struct joined *j, unsigned i, size_t *len)
+{
+	uint8_t *packet = j->iov[i].iov_base;
+	size_t start = j->is_ipv6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES;
+
+	*len = j->iov[i].iov_len;
+	if (j->n_packets == 1)
+		return packet;
+	if (i > 0) { /* its headers are still in front of its payload */
+		*len += j->header_len;
+		return packet - j->header_len;
+	}
+	set_lengths(j, packet, *len);
+	if (j->is_tcp)
+		packet[start + 13] &= (uint8_t)~TCP_PSH; /* one that had it would have been the last */
+	return packet;
 }

@@ -83,5 +83,7 @@ void train_join_begin(struct joined *j, uint8_t *packet, size_t len, bool is_par
 bool train_join_add(struct joined *j, uint8_t *packet, size_t len, bool is_partial);
 /* Finishes lengths, pseudo-header sum and the vnet header before the write. A single packet is left as it is. */
 void train_join_end(struct joined *j);
+/* After train_join_end: the i-th of the n_packets again, as it came in, for where the train was refused. */
+uint8_t *train_join_packet(struct joined *j, unsigned i, size_t *len);
 
 #endif

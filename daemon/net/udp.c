@@ -305,15 +305,19 @@ struct send_result {
 	unsigned last_run; /* counted in n_errors already, UINT_MAX: none */
 };
 
-/* The one thing that sending changes; any thread may send. */
-static bool gso_is_on(const struct udp *udp)
+/* gso_error is the one thing that sending changes; any thread may send. */
+bool udp_has_gso(const struct udp *udp, int *error)
 {
-	return __atomic_load_n(&udp->has_gso, __ATOMIC_RELAXED);
+	int refused = __atomic_load_n(&udp->gso_error, __ATOMIC_RELAXED);
+
+	if (error)
+		*error = refused;
+	return udp->has_gso && refused == 0;
 }
 
-static void gso_turn_off(struct udp *udp)
+void udp_retry_gso(struct udp *udp)
 {
-	__atomic_store_n(&udp->has_gso, false, __ATOMIC_RELAXED);
+	__atomic_store_n(&udp->gso_error, 0, __ATOMIC_RELAXED);
 }
 
 /* The length of the next message of a run from `offset`: one datagram, or as much of the train as goes at once. */
@@ -410,10 +414,16 @@ static void count_error(struct send_result *result, unsigned run, int error)
 	result->last_error = error < 0 ? -error : error;
 }
 
-/* Sends what UDP_SEGMENT was refused for, datagram by datagram. EIO says that the way out cannot checksum (no offload,
- * or IPsec on top); EINVAL says the same of older kernels, but also that a segment is longer than the link's MTU or
- * that the address is no good. Only datagrams that go through alone show that segmentation was to blame. */
-static int resend_plain(struct udp *udp, const struct send_batch *b, unsigned i, struct send_result *result)
+/* EIO: the way out cannot checksum (no offload before Linux 6.11, IPsec on top); EINVAL: the socket is not to, or with older
+ * kernels that a segment is longer than the link's MTU, or the address no good. EOPNOTSUPP: kernels that only look like Linux. */
+static bool may_be_gso(int error)
+{
+	return error == EIO || error == EINVAL || error == EOPNOTSUPP;
+}
+
+/* Sends what UDP_SEGMENT was refused for, datagram by datagram. Only datagrams that go through alone show that
+ * segmentation was to blame. */
+static int resend_plain(struct udp *udp, const struct send_batch *b, unsigned i, int error, struct send_result *result)
 {
 	struct iovec iov = { .iov_base = b->iov[i].iov_base };
 	struct msghdr h = b->m[i].msg_hdr;
@@ -439,7 +449,7 @@ static int resend_plain(struct udp *udp, const struct send_batch *b, unsigned i,
 		left -= iov.iov_len;
 	}
 	if (is_any_sent && !is_any_refused)
-		gso_turn_off(udp);
+		__atomic_store_n(&udp->gso_error, error, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -460,8 +470,8 @@ static int batch_flush(struct udp *udp, struct send_batch *b, unsigned *n_done, 
 			continue;
 		if (n == 0 || errno == EAGAIN) {
 			ret = -EAGAIN;
-		} else if (b->segment[i] && (errno == EIO || errno == EINVAL)) {
-			ret = resend_plain(udp, b, i, result);
+		} else if (b->segment[i] && may_be_gso(errno)) {
+			ret = resend_plain(udp, b, i, errno, result);
 			if (ret == 0)
 				i++;
 		} else {
@@ -477,7 +487,7 @@ static int batch_flush(struct udp *udp, struct send_batch *b, unsigned *n_done, 
 static void batch_fill(struct send_batch *b, const struct udp *udp, const struct udp_run *runs, unsigned n, unsigned *r,
 		       size_t *offset, struct send_result *result)
 {
-	bool has_gso = gso_is_on(udp);
+	bool has_gso = udp_has_gso(udp, NULL);
 
 	b->n = 0;
 	while (b->n < UDP_BATCH_MAX && *r < n) {

@@ -19,7 +19,8 @@ struct udp {
 	int fd;                /* -1: none */
 	bool is_v6;            /* an AF_INET6 socket: IPv4 goes mapped */
 	bool has_local;        /* struct udp_run's local is filled on receipt and obeyed on sending (IP_PKTINFO) */
-	bool has_gso, has_gro; /* has_gso goes off when the way out turns out not to have it */
+	bool has_gso, has_gro; /* as opened; whether GSO is in use now, udp_has_gso() says */
+	int gso_error;         /* private: the errno it was refused with, 0: not */
 };
 
 struct udp_options {
@@ -69,6 +70,11 @@ int udp_recv(struct udp *udp, struct udp_run *runs, unsigned n);
  * would block (the caller drops or retries; the first datagrams of that run may be gone already). *n_errors, if not
  * NULL, is raised by refused runs; *last_error gets the last errno among them (EMSGSIZE matters to path MTU). */
 int udp_send(struct udp *udp, const struct udp_run *runs, unsigned n, unsigned *n_errors, int *last_error);
+/* Is UDP_SEGMENT in use? The kernel may refuse it in mid-flight, for the way out at that moment: what it refused has gone datagram
+ * by datagram then, and so has everything after. *error, if not NULL, is that errno, else 0. Any thread. */
+bool udp_has_gso(const struct udp *udp, int *error);
+/* The way out may be another now: UDP_SEGMENT is tried again. Any thread. */
+void udp_retry_gso(struct udp *udp);
 /* One datagram, from any thread. 0 or negative errno. */
 int udp_send_one(const struct udp *udp, const struct endpoint *to, const void *data, size_t len);
 /* The port's local address towards `to`, by a connected probe socket (no packet is sent). */

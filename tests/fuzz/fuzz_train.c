@@ -92,6 +92,11 @@ static void check_joined(struct joined *j, const struct ref_packets *group)
 		len += j->iov[i].iov_len;
 	}
 	must(len == super_len);
+	for (unsigned i = 0; i < group->n; i++) {
+		const uint8_t *packet = train_join_packet(j, i, &len);
+
+		must(len <= group->packet[i].len && memcmp(packet, group->packet[i].data, len) == 0);
+	}
 	free(written);
 	if (group->n > 1)
 		free(super);

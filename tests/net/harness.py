@@ -9,7 +9,8 @@ A host's name is its node's name too. Whatever a case left running is ended; a r
 not end with 0 on SIGTERM, or a TUN device left behind fails the case.
 
 Environment: WARREN_BUILD the binary directory; WARREN_TIME_FACTOR stretches what only a slow build makes slow (start and end of
-a process), never a limit that a scenario states; WARREN_KEEP leaves the files of a failed case."""
+a process), never a limit that a scenario states; WARREN_DISABLE, which the daemons read, forces fallbacks (daemon/net/offload.h), and
+every scenario holds with each; WARREN_KEEP leaves the files of a failed case."""
 import json
 import os
 import re

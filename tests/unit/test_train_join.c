@@ -81,6 +81,12 @@ static void check_joined(struct joined *j, const struct ref_packets *list)
 	ref_packets_free(&cut);
 	free(super);
 	free(written);
+	for (unsigned i = 0; i < list->n; i++) {
+		const uint8_t *packet = train_join_packet(j, i, &len);
+
+		assert_true(len <= list->packet[i].len);
+		assert_memory_equal(packet, list->packet[i].data, len);
+	}
 }
 
 /* Joins a stream as a worker would and asks the reference about every packet. Returns how many were added. */

@@ -346,7 +346,7 @@ static void write_to_a_device_that_is_down_fails(void **state)
 	tun_close(&tun);
 }
 
-static void every_packet_comes_out_of_one_of_the_queues(void **state)
+static void every_packet_comes_out_of(unsigned n_kept)
 {
 	enum {
 		FLOWS = 32
@@ -356,9 +356,10 @@ static void every_packet_comes_out_of_one_of_the_queues(void **state)
 	unsigned n_read = 0;
 	int fd[FLOWS];
 
-	(void)state;
 	device(&tun, 4, TUN_MULTI_QUEUE | TUN_VNET);
 	assert_int_equal(tun.n_queues, 4);
+	tun_keep_queues(&tun, n_kept);
+	assert_int_equal(tun.n_queues, n_kept);
 	for (unsigned i = 0; i < FLOWS; i++) {
 		fd[i] = udp_socket(OWN, (uint16_t)(7100 + i));
 		send_far(fd[i], "flow", 4);
@@ -366,10 +367,10 @@ static void every_packet_comes_out_of_one_of_the_queues(void **state)
 	while (n_read < FLOWS) {
 		struct pollfd p[4];
 
-		for (unsigned q = 0; q < 4; q++)
+		for (unsigned q = 0; q < n_kept; q++)
 			p[q] = (struct pollfd){ .fd = tun.fd[q], .events = POLLIN };
-		assert_true(poll(p, 4, 1000) > 0);
-		for (unsigned q = 0; q < 4; q++)
+		assert_true(poll(p, n_kept, 1000) > 0);
+		for (unsigned q = 0; q < n_kept; q++)
 			while (tun_read(&tun, q, packet, TUN_PACKET_MAX_BYTES, &vnet) == IP_UDP_BYTES + 4)
 				n_read++;
 	}
@@ -382,6 +383,18 @@ static void every_packet_comes_out_of_one_of_the_queues(void **state)
 	for (unsigned i = 0; i < FLOWS; i++)
 		close(fd[i]);
 	tun_close(&tun);
+}
+
+static void every_packet_comes_out_of_one_of_the_queues(void **state)
+{
+	(void)state;
+	every_packet_comes_out_of(4);
+}
+
+static void queue_given_back_gets_no_packets(void **state)
+{
+	(void)state;
+	every_packet_comes_out_of(1);
 }
 
 int main(void)
@@ -402,6 +415,7 @@ int main(void)
 		cmocka_unit_test(packet_longer_than_the_buffer_is_told),
 		cmocka_unit_test(write_to_a_device_that_is_down_fails),
 		cmocka_unit_test(every_packet_comes_out_of_one_of_the_queues),
+		cmocka_unit_test(queue_given_back_gets_no_packets),
 	};
 	struct tun tun;
 	int ret;

@@ -417,34 +417,89 @@ static void more_runs_than_a_batch_arrive_in_order(void **state)
 	udp_close(&b);
 }
 
-static void socket_the_kernel_refuses_gso_on_goes_plain(void **state)
+/* The kernel refuses trains from this socket, not datagrams: they arrive all the same, and no train is tried again until that is
+ * asked for. */
+static void expect_plain_after(struct udp *a, struct udp *b, int refused_with)
 {
-	struct udp a, b;
 	struct udp_run run[3];
 	unsigned n_errors = 0;
-	int on = 1, error = 0;
+	int error = 0;
+
+	for (unsigned i = 0; i < 3; i++)
+		run[i] = run_to(at("127.0.0.1", b), i * 3500, 3500, 1000);
+	assert_true(udp_has_gso(a, &error));
+	assert_int_equal(error, 0);
+	for (unsigned round = 0; round < 2; round++) {
+		assert_int_equal(udp_send(a, run, 3, &n_errors, &error), 3);
+		assert_int_equal(n_errors, 0);
+		for (unsigned i = 0; i < 3; i++) {
+			for (unsigned j = 0; j < 4; j++) {
+				ssize_t n = recv(b->fd, in[0], sizeof(in[0]), MSG_DONTWAIT);
+
+				assert_int_equal(n, j < 3 ? 1000 : 500);
+				assert_memory_equal(in[0], out + i * 3500 + j * 1000, (size_t)n);
+			}
+		}
+		assert_false(udp_has_gso(a, &error));
+		assert_int_equal(error, refused_with);
+	}
+	udp_retry_gso(a);
+	assert_true(udp_has_gso(a, NULL));
+}
+
+static void socket_that_may_not_checksum_goes_plain(void **state)
+{
+	struct udp a, b;
+	int on = 1, off = 0;
+	struct udp_run run;
 
 	(void)state;
 	open_with(&a, NULL, true, false);
 	open_with(&b, NULL, false, false);
 	if (!a.has_gso)
 		skip();
-	assert_int_equal(setsockopt(a.fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0); /* no checksum, no GSO */
-	for (unsigned i = 0; i < 3; i++)
-		run[i] = run_to(at("127.0.0.1", &b), i * 3500, 3500, 1000);
-	assert_int_equal(udp_send(&a, run, 3, &n_errors, &error), 3);
-	assert_false(a.has_gso);
-	assert_int_equal(n_errors, 0);
-	for (unsigned i = 0; i < 3; i++) {
-		for (unsigned j = 0; j < 4; j++) {
-			ssize_t n = recv(b.fd, in[0], sizeof(in[0]), MSG_DONTWAIT);
+	assert_int_equal(setsockopt(a.fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
+	expect_plain_after(&a, &b, EINVAL);
+	/* Still refused: off again at once. */
+	run = run_to(at("127.0.0.1", &b), 0, 3500, 1000);
+	assert_int_equal(udp_send(&a, &run, 1, NULL, NULL), 1);
+	assert_false(udp_has_gso(&a, NULL));
+	assert_int_equal(expect_bytes(&b, out, 3500, 1000), 4);
+	/* And with the reason gone it stays on. */
+	assert_int_equal(setsockopt(a.fd, SOL_SOCKET, SO_NO_CHECK, &off, sizeof(off)), 0);
+	udp_retry_gso(&a);
+	assert_int_equal(udp_send(&a, &run, 1, NULL, NULL), 1);
+	assert_true(udp_has_gso(&a, NULL));
+	assert_int_equal(expect_bytes(&b, out, 3500, 1000), 4);
+	udp_close(&a);
+	udp_close(&b);
+}
 
-			assert_int_equal(n, j < 3 ? 1000 : 500);
-			assert_memory_equal(in[0], out + i * 3500 + j * 1000, (size_t)n);
-		}
-	}
-	assert_int_equal(udp_send(&a, run, 1, &n_errors, &error), 1);
-	assert_int_equal(n_errors, 0);
+/* UDP-Lite's sockets are the ones that every kernel which has them answers EIO for. */
+static void make_lite(struct udp *udp)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6 };
+	int off = 0, fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDPLITE);
+
+	if (fd < 0 || !udp->is_v6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0)
+		skip();
+	assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	assert_int_equal(dup2(fd, udp->fd), udp->fd);
+	close(fd);
+}
+
+static void socket_that_gets_eio_goes_plain(void **state)
+{
+	struct udp a, b;
+
+	(void)state;
+	open_with(&a, NULL, true, false);
+	open_with(&b, NULL, false, false);
+	if (!a.has_gso)
+		skip();
+	make_lite(&a);
+	make_lite(&b);
+	expect_plain_after(&a, &b, EIO);
 	udp_close(&a);
 	udp_close(&b);
 }
@@ -460,7 +515,7 @@ static void segments_over_the_mtu_are_told_and_gso_stays(void **state)
 	(void)state;
 	assert_int_equal(netlink_link_up(LO, 1500), 0);
 	open_with(&a, NULL, true, false);
-	had_gso = a.has_gso;
+	had_gso = udp_has_gso(&a, NULL);
 	open_with(&b, NULL, false, false);
 	run[0] = run_to(at("127.0.0.1", &b), 0, 6000, 2000);
 	run[1] = run_to(at("127.0.0.1", &b), 0, 900, 900);
@@ -475,7 +530,7 @@ static void segments_over_the_mtu_are_told_and_gso_stays(void **state)
 	assert_int_equal(udp_send(&a, run, 1, &n_errors, &error), 1);
 	assert_int_equal(n_errors, 0);
 	assert_int_equal(expect_bytes(&b, out, 2400, 1200), 2);
-	assert_int_equal(a.has_gso, had_gso);
+	assert_int_equal(udp_has_gso(&a, NULL), had_gso);
 	udp_close(&a);
 	udp_close(&b);
 	assert_int_equal(netlink_link_up(LO, 65536), 0);
@@ -491,7 +546,7 @@ static void refused_runs_do_not_stop_the_batch(void **state)
 
 	(void)state;
 	open_with(&a, NULL, true, false);
-	had_gso = a.has_gso;
+	had_gso = udp_has_gso(&a, NULL);
 	open_with(&b, NULL, false, false);
 	run[0] = run_to(at("127.0.0.1", NULL), 0, 3000, 1000); /* port 0 */
 	run[1] = run_to(at("127.0.0.1", &b), 0, 100, 100);
@@ -502,7 +557,7 @@ static void refused_runs_do_not_stop_the_batch(void **state)
 	assert_int_equal(udp_send(&a, run, 6, &n_errors, &error), 6);
 	assert_int_equal(n_errors, 3 + 4);
 	assert_int_equal(error, ENETUNREACH);
-	assert_int_equal(a.has_gso, had_gso);
+	assert_int_equal(udp_has_gso(&a, NULL), had_gso);
 	assert_int_equal(expect_bytes(&b, out, 200, 100), 2);
 	assert_int_equal(udp_send_one(&a, &run[2].peer, out, 1), -EDESTADDRREQ);
 	assert_int_equal(udp_send_one(&a, &run[3].peer, out, 1), -ENETUNREACH);
@@ -732,7 +787,8 @@ int main(void)
 		cmocka_unit_test(train_arrives_without_either),
 		cmocka_unit_test(trains_beyond_the_kernels_limits_are_divided),
 		cmocka_unit_test(more_runs_than_a_batch_arrive_in_order),
-		cmocka_unit_test(socket_the_kernel_refuses_gso_on_goes_plain),
+		cmocka_unit_test(socket_that_may_not_checksum_goes_plain),
+		cmocka_unit_test(socket_that_gets_eio_goes_plain),
 		cmocka_unit_test(segments_over_the_mtu_are_told_and_gso_stays),
 		cmocka_unit_test(refused_runs_do_not_stop_the_batch),
 		cmocka_unit_test(closed_port_is_only_a_hint),
