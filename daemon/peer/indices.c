@@ -3,11 +3,9 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-/* A table that cannot grow refuses one index; it does not end the program. */
-#define HASH_NONFATAL_OOM 1
-#define uthash_nonfatal_oom(element) ((element)->is_refused = true)
-#include <uthash.h>
 #include <utlist.h>
+
+#include "daemon/base/hash.h"
 
 /* So long after its end, datagrams of a session may still be on their way; they must not meet another's keys. */
 #define INDICES_REST_MS 10000
@@ -17,7 +15,6 @@ struct entry {
 	enum index_kind kind;
 	void *owner; /* NULL: freed, resting */
 	uint64_t freed_ms;
-	bool is_refused;           /* by uthash, for want of memory */
 	struct entry *prev, *next; /* the resting ones, oldest first */
 	UT_hash_handle hh;
 };
@@ -68,7 +65,7 @@ uint32_t indices_add(struct indices *t, enum index_kind kind, void *owner)
 	e->kind = kind;
 	e->owner = owner;
 	HASH_ADD(hh, t->by_index, index, sizeof(e->index), e);
-	if (e->is_refused) {
+	if (!hash_has(hh, e)) {
 		free(e);
 		return 0;
 	}

@@ -23,6 +23,30 @@ static bool is_displaced_by(const struct peer *p, const struct wire_member *reco
 	return false;
 }
 
+static struct peer *add(struct peers *t, const struct pubkey *key)
+{
+	struct peer *p = t->n < PEERS_MAX ? calloc(1, sizeof(*p)) : NULL;
+
+	if (!p)
+		return NULL;
+	p->key = *key;
+	p->number = ++t->last_number;
+	p->due_ms = UINT64_MAX;
+	HASH_ADD(by_number, t->by_number, number, sizeof(p->number), p);
+	if (!hash_has(by_number, p)) {
+		free(p);
+		return NULL;
+	}
+	HASH_ADD(by_key, t->by_key, key, sizeof(p->key), p);
+	if (!hash_has(by_key, p)) {
+		HASH_DELETE(by_number, t->by_number, p);
+		free(p);
+		return NULL;
+	}
+	t->n++;
+	return p;
+}
+
 struct peer *peers_put(struct peers *t, const struct wire_member *record, unsigned coordinator, bool *is_new,
 		       struct peer **displaced)
 {
@@ -38,19 +62,10 @@ struct peer *peers_put(struct peers *t, const struct wire_member *record, unsign
 		if (displaced && other != p && is_displaced_by(other, record))
 			*displaced = other;
 	}
-	if (!p) {
-		if (t->n >= PEERS_MAX)
-			return NULL;
-		p = calloc(1, sizeof(*p));
-		if (!p)
-			return NULL;
-		p->key = key;
-		p->number = ++t->last_number;
-		p->due_ms = UINT64_MAX;
-		HASH_ADD(by_number, t->by_number, number, sizeof(p->number), p);
-		HASH_ADD(by_key, t->by_key, key, sizeof(p->key), p);
-		t->n++;
-	}
+	if (!p)
+		p = add(t, &key);
+	if (!p)
+		return NULL;
 	memcpy(p->name, record->name, sizeof(p->name));
 	p->n_addrs = record->n_addrs;
 	memcpy(p->addrs, record->addrs, sizeof(p->addrs));

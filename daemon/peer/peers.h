@@ -6,8 +6,7 @@
 #ifndef DAEMON_PEER_PEERS_H
 #define DAEMON_PEER_PEERS_H
 
-#include <uthash.h>
-
+#include "daemon/base/hash.h"
 #include "daemon/config/config.h"
 #include "daemon/path/path_set.h"
 #include "daemon/peer/sessions.h"
