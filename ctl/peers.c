@@ -24,6 +24,32 @@ static void loss_text(const json_t *ratio, char out[static CTL_CELL_BYTES])
 		snprintf(out, CTL_CELL_BYTES, "-");
 }
 
+/* "aes-256-gcm by ipsec-mb" */
+static void cipher_text(const json_t *peer, char out[static CTL_CELL_BYTES])
+{
+	char suite[CTL_CELL_BYTES], implementation[CTL_CELL_BYTES];
+
+	ctl_text(json_object_get(peer, "suite"), suite);
+	ctl_text(json_object_get(peer, "implementation"), implementation);
+	if (strcmp(implementation, "-") == 0)
+		snprintf(out, CTL_CELL_BYTES, "%s", suite);
+	else
+		snprintf(out, CTL_CELL_BYTES, "%.60s by %.60s", suite, implementation);
+}
+
+/* "on 43%": the state, and the gain where something was compressed. */
+static void compression_text(const json_t *compression, char out[static CTL_CELL_BYTES])
+{
+	const json_t *gain = json_object_get(compression, "gain_ratio");
+	char state[CTL_CELL_BYTES];
+
+	ctl_text(json_object_get(compression, "state"), state);
+	if (json_is_number(gain))
+		snprintf(out, CTL_CELL_BYTES, "%.60s %.0f%%", state, json_number_value(gain) * 100);
+	else
+		snprintf(out, CTL_CELL_BYTES, "%s", state);
+}
+
 static void add_row(struct ctl_table *t, const json_t *peer, const json_t *now)
 {
 	const json_t *path = json_object_get(peer, "path");
@@ -44,7 +70,10 @@ static void add_row(struct ctl_table *t, const json_t *peer, const json_t *now)
 	ctl_table_cell(t, 0, "%s", ctl_age(json_object_get(peer, "last_seen"), now, &age) ? ctl_duration(age, a) : "-");
 	ctl_table_cell(t, 0, "%s", ctl_text(json_object_get(peer, "why"), a));
 	ctl_table_cell(t, 0, "%s", ctl_text(json_object_get(peer, "online"), a));
-	ctl_table_cell(t, 0, "%s", ctl_text(json_object_get(peer, "suite"), a));
+	cipher_text(peer, a);
+	ctl_table_cell(t, 0, "%s", a);
+	compression_text(json_object_get(peer, "compression"), a);
+	ctl_table_cell(t, 0, "%s", a);
 	ctl_table_cell(t, 0, "%s", ctl_text(json_array_get(json_object_get(peer, "ips"), 1), a));
 	ctl_table_cell(t, 0, "%s", ctl_text(json_object_get(peer, "key"), a));
 }
@@ -63,9 +92,9 @@ static bool is_wanted(const struct ctl *ctl, const json_t *peer)
 int ctl_peers(struct ctl *ctl)
 {
 	static const struct ctl_column columns[] = {
-		{ "PEER", false },  { "ADDRESS", false }, { "STATE", false },   { "PATH", false }, { "RTT", false },
-		{ "LOSS", false },  { "RX", false },      { "TX", false },      { "SEEN", false }, { "WHY", true },
-		{ "ONLINE", true }, { "CIPHER", true },   { "ADDRESS2", true }, { "KEY", true },
+		{ "PEER", false },  { "ADDRESS", false }, { "STATE", false }, { "PATH", false },    { "RTT", false },
+		{ "LOSS", false },  { "RX", false },      { "TX", false },    { "SEEN", false },    { "WHY", true },
+		{ "ONLINE", true }, { "CIPHER", true },   { "LZ4", true },    { "ADDRESS2", true }, { "KEY", true },
 	};
 	struct ctl_table *t;
 	json_t *answer, *peers;

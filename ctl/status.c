@@ -139,6 +139,8 @@ static void print_means(const struct ctl *ctl, const json_t *s)
 	json_array_foreach(json_object_get(s, "ciphers"), i, entry)
 		fprintf(ctl->out, "%s%s by %s", i > 0 ? ", " : "", cell(entry, "suite", NULL, a),
 			cell(entry, "implementation", NULL, b));
+	if (json_is_string(json_object_get(s, "compression")))
+		fprintf(ctl->out, "\n  %-12s %s", "compression", cell(s, "compression", NULL, a));
 	fprintf(ctl->out, "\n  %-12s %s", "workers", cell(s, "workers", NULL, a));
 	json_object_foreach((json_t *)json_object_get(s, "offload"), name, value)
 		if (json_is_true(value) || !json_object_get(off, name))

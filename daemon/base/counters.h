@@ -20,6 +20,7 @@
 	X(drop_short) X(drop_type) X(drop_unknown_index) X(drop_auth) X(drop_replay) X(drop_expired)            \
 	X(drop_source)      /* inner source address is not the sending peer's */                                \
 	X(drop_inner)       /* inner packet malformed */                                                        \
+	X(drop_lz4)         /* compressed, and not agreed upon or malformed */                                                        \
 	X(drop_no_peer)     /* overlay address nobody has */                                                    \
 	X(drop_no_path) X(drop_queue_full) X(drop_tun_error) X(drop_send_error) X(drop_too_big)                 \
 	X(drop_multicast)                                                                                       \

@@ -21,6 +21,12 @@ enum config_role {
 	CONFIG_COORDINATOR
 };
 
+enum config_compression {
+	CONFIG_COMPRESSION_OFF,
+	CONFIG_COMPRESSION_AUTO,
+	CONFIG_COMPRESSION_ON
+};
+
 struct config_coordinator { /* a peer's: coordinator "c1" { endpoint = "host:port"  public_key = "..." } */
 	char name[WIRE_NAME_MAX_BYTES + 1];
 	char host[256]; /* name or numeric address, no brackets */
@@ -40,11 +46,12 @@ struct config {
 	char name[WIRE_NAME_MAX_BYTES + 1];
 	char *path; /* of the file, as given */
 	char *private_key_file, *psk_file /* NULL: none */, *control_socket, *state_dir;
-	char *private_key_at, *psk_at; /* "FILE:LINE" that named them, for config_read_keys(); NULL: by default */
-	unsigned workers;              /* 0: one per core */
-	bool offload;                  /* offload = auto|off */
-	uint16_t ciphers;              /* bits 1 << enum aead_suite; all by default */
-	char *log_level;               /* "info" by default */
+	char *private_key_at, *psk_at;       /* "FILE:LINE" that named them, for config_read_keys(); NULL: by default */
+	unsigned workers;                    /* 0: one per core */
+	bool offload;                        /* offload = auto|off */
+	enum config_compression compression; /* peer */
+	uint16_t ciphers;                    /* bits 1 << enum aead_suite; all by default */
+	char *log_level;                     /* "info" by default */
 	struct {
 		struct ip address;       /* none: any */
 		uint16_t port;           /* peer: 0 draws one and keeps it; coordinator: 27700 */

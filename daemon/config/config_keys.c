@@ -37,6 +37,7 @@ static const struct config_key keys[] = {
 	{ KEY("", "workers", config_set_uint, workers), BOTH, .max = CONFIG_WORKERS_MAX },
 	{ KEY("", "offload", config_set_offload, offload), BOTH },
 	{ KEY("", "ciphers", config_set_cipher, ciphers), BOTH, .is_list = true },
+	{ KEY("", "compression", config_set_compression, compression), PEER, RELOAD },
 	{ KEY("", "log_level", config_set_log_level, log_level), BOTH, TEXT, RELOAD },
 
 	{ KEY("listen", "address", config_set_ip, listen.address), BOTH },

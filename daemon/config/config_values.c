@@ -168,6 +168,20 @@ const char *config_set_offload(const struct config_key *k, void *field, const ch
 	return NULL;
 }
 
+const char *config_set_compression(const struct config_key *k, void *field, const char *text, unsigned i)
+{
+	static const char *const words[] = { "off", "auto", "on" }; /* as enum config_compression */
+
+	(void)k;
+	(void)i;
+	for (unsigned mode = 0; mode < sizeof(words) / sizeof(words[0]); mode++)
+		if (strcmp(text, words[mode]) == 0) {
+			*(enum config_compression *)field = (enum config_compression)mode;
+			return NULL;
+		}
+	return "is neither off, auto nor on";
+}
+
 const char *config_set_cipher(const struct config_key *k, void *field, const char *text, unsigned i)
 {
 	uint16_t *ciphers = field;

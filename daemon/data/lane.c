@@ -20,6 +20,7 @@ int lane_init(struct lane *l, size_t mtu_bytes)
 	l->pending.peer = NULL;
 	l->out_len = 0;
 	l->n_runs = 0;
+	l->n_unpacked = 0;
 	l->has_joined = false;
 	l->n_rx_runs = l->udp->has_gro ? RX_TRAINS : LANE_BATCH;
 	/* The kernel gives the pages as they are touched. */
@@ -27,7 +28,9 @@ int lane_init(struct lane *l, size_t mtu_bytes)
 	l->out = malloc(LANE_OUT_BYTES);
 	l->rx = malloc(l->n_rx_runs * (rx_bytes + TUN_VNET_BYTES));
 	l->pieces = pieces_new(mtu_bytes, TUN_VNET_BYTES);
-	if (!l->packet || !l->out || !l->rx || !l->pieces) {
+	l->compressor = compressor_new(mtu_bytes);
+	l->unpacked = malloc(LANE_UNPACKED_BYTES);
+	if (!l->packet || !l->out || !l->rx || !l->pieces || !l->compressor || !l->unpacked) {
 		lane_fini(l);
 		return -ENOMEM;
 	}
@@ -42,9 +45,12 @@ void lane_fini(struct lane *l)
 	free(l->packet);
 	free(l->out);
 	free(l->rx);
+	free(l->unpacked);
 	pieces_free(l->pieces);
+	compressor_free(l->compressor);
 	l->pieces = NULL;
-	l->packet = l->out = l->rx = NULL;
+	l->compressor = NULL;
+	l->packet = l->out = l->rx = l->unpacked = NULL;
 }
 
 bool lane_enter(struct lane *l, uint64_t now_ms)
@@ -90,6 +96,10 @@ void lane_count_for(struct lane *l, struct shared_peer *peer)
 			add(&t->rx_packets, l->pending.rx_packets);
 			lane_store_ms(&t->last_data_received_ms, l->now_ms);
 		}
+		if (l->pending.rx_packed_bytes) {
+			add(&old->compression.rx_plain_bytes, l->pending.rx_plain_bytes);
+			add(&old->compression.rx_packed_bytes, l->pending.rx_packed_bytes);
+		}
 		/* Traffic with a peer the loop left alone: it wants to look after its path again. */
 		if ((l->pending.tx_packets || l->pending.rx_packets) &&
 		    atomic_load_explicit(&old->is_asleep, memory_order_relaxed) &&
@@ -98,6 +108,7 @@ void lane_count_for(struct lane *l, struct shared_peer *peer)
 	}
 	l->pending.peer = peer;
 	l->pending.tx_bytes = l->pending.tx_packets = l->pending.rx_bytes = l->pending.rx_packets = 0;
+	l->pending.rx_plain_bytes = l->pending.rx_packed_bytes = 0;
 }
 
 void lane_write_tun(struct lane *l, uint8_t *packet, size_t len)

@@ -7,6 +7,7 @@
  *
  * Out: one read of the TUN yields a train (train.h); each packet cut from it is sealed straight from the read buffer into one
  * contiguous send buffer, and what is contiguous, of one length and bound for one endpoint is one run for the socket (UDP_SEGMENT).
+ * Where a peer's packets are compressed (compress.h), each is by itself, after the cut and before the seal.
  * In: a run (UDP_GRO) is opened in place, and packets that continue each other are written to the TUN as one train.
  * Thread: one lane, one thread. */
 #ifndef DAEMON_DATA_LANE_H
@@ -30,6 +31,7 @@
 typedef bool lane_tell_fn(void *arg, const struct mail *m);
 
 struct pieces;
+struct compressor;
 
 struct lane {
 	/* fixed at creation */
@@ -48,8 +50,10 @@ struct lane {
 	struct {                          /* not yet added to the peer's traffic, nor stamped */
 		struct shared_peer *peer; /* NULL: nothing */
 		uint64_t tx_bytes, tx_packets, rx_bytes, rx_packets;
+		uint64_t rx_plain_bytes, rx_packed_bytes; /* of those that came compressed */
 	} pending;
 	/* out */
+	struct compressor *compressor;
 	uint8_t *packet; /* what the TUN is read into, TUN_VNET_BYTES in front */
 	uint8_t *out;    /* sealed datagrams, one behind the other */
 	size_t out_len;
@@ -57,6 +61,8 @@ struct lane {
 	struct udp_run runs[LANE_RUNS_MAX];
 	/* in */
 	struct pieces *pieces; /* of packets that came in part */
+	uint8_t *unpacked;     /* packets that came compressed, one behind the other; they wait there to be joined */
+	size_t n_unpacked;
 	uint8_t *rx;
 	unsigned n_rx_runs;
 	struct udp_run rx_runs[LANE_BATCH];

@@ -5,6 +5,7 @@
 #include "daemon/data/inner_ip.h"
 #include "daemon/data/lane_private.h"
 #include "daemon/data/pieces.h"
+#include "daemon/wire/handshake.h"
 
 /* ---------------------------------------------------------------- to the TUN */
 
@@ -153,6 +154,42 @@ static const struct table_index *find_index(struct lane *l, uint32_t index)
 	return slot;
 }
 
+static uint8_t *unpack(struct lane *l, const struct session *session, const uint8_t *block, size_t *len)
+{
+	uint8_t *packet;
+	int n = -EBADMSG;
+
+	if (!l->has_joined)
+		l->n_unpacked = 0;
+	if (LANE_UNPACKED_BYTES - l->n_unpacked < TUN_VNET_BYTES + l->mtu_bytes) {
+		lane_flush_joined(l);
+		l->n_unpacked = 0;
+	}
+	packet = l->unpacked + l->n_unpacked + TUN_VNET_BYTES;
+	if (session->features & WIRE_FEATURE_LZ4)
+		n = compress_unpack(packet, l->mtu_bytes, block, *len);
+	if (n < 0) {
+		lane_drop(l, COUNTER_drop_lz4);
+		return NULL;
+	}
+	l->n_unpacked += TUN_VNET_BYTES + (size_t)n;
+	l->pending.rx_packed_bytes += *len;
+	l->pending.rx_plain_bytes += (size_t)n;
+	*len = (size_t)n;
+	return packet;
+}
+
+/* The packet of a body that is not simply one: of pieces put together, of a block unpacked. NULL: there is none, or not yet. */
+static uint8_t *packet_of(struct lane *l, const struct session *session, const struct wire_sealed *h, uint8_t *body,
+			  size_t *len)
+{
+	if (h->n_pieces) {
+		lane_flush_joined(l); /* it may hold the last packet that was put together */
+		body = pieces_add(l->pieces, h, body, *len, len);
+	}
+	return body && (h->flags & WIRE_FLAG_LZ4) ? unpack(l, session, body, len) : body;
+}
+
 static void receive_data(struct lane *l, const struct path_addr *from, uint8_t *data, size_t len)
 {
 	const struct table_index *slot;
@@ -189,16 +226,14 @@ static void receive_data(struct lane *l, const struct path_addr *from, uint8_t *
 		lane_tell(l, &(struct mail){
 				     .kind = MAIL_OPENED, .peer = route->peer->id, .index = h.index, .from = *from });
 	note_path(l, route, from);
-	if (body == 0)
-		return; /* a keepalive */
-
 	n = (size_t)body;
-	if (h.n_pieces) {
-		lane_flush_joined(l); /* it may hold the last packet that was put together */
-		packet = pieces_add(l->pieces, &h, packet, n, &n);
+	if (h.n_pieces | (h.flags & WIRE_FLAG_LZ4)) {
+		packet = packet_of(l, session, &h, packet, &n);
 		if (!packet)
 			return;
 	}
+	if (n == 0)
+		return; /* a keepalive */
 	/* The source belongs to the sender: before anything else looks at the packet. */
 	if (inner_ip_parse(&ip, packet, n) < 0) {
 		lane_drop(l, COUNTER_drop_inner);

@@ -112,55 +112,64 @@ static void put_on_paths(struct lane *l, const struct table_route *route, size_t
 	}
 }
 
-/* False: the session may seal no more. */
-static bool seal_packet(struct lane *l, const struct table_route *route, uint8_t flags, const uint8_t *packet,
-			size_t len)
+/* A body is a packet, or what it was packed to. */
+static int seal_body(struct lane *l, const struct table_route *route, uint8_t flags, const uint8_t *body, size_t len)
 {
 	int sealed;
 
 	make_room(l, route->n_paths, len);
-	sealed = session_seal(route->session, WIRE_DATA, flags, place_of(l, route), packet, len);
+	sealed = session_seal(route->session, WIRE_DATA, flags, place_of(l, route), body, len);
 	if (sealed < 0)
-		return false;
+		return sealed;
 	put_on_paths(l, route, (size_t)sealed);
-	l->pending.tx_bytes += len;
-	l->pending.tx_packets++;
-	return true;
+	return 0;
 }
 
-/* A packet the path does not carry whole. */
-static bool seal_pieces(struct lane *l, const struct table_route *route, uint8_t flags, const uint8_t *packet,
-			size_t len)
+/* One the path does not carry whole. */
+static int seal_pieces(struct lane *l, const struct table_route *route, uint8_t flags, const uint8_t *body, size_t len)
 {
 	size_t n = (len + route->mtu_bytes - 1) / route->mtu_bytes, each = (len + n - 1) / n;
 	uint64_t first;
 
-	if (n > WIRE_PIECES_MAX) {
-		lane_drop(l, COUNTER_drop_too_big);
-		return true;
-	}
+	if (n > WIRE_PIECES_MAX)
+		return -EMSGSIZE;
 	if (!session_take(route->session, (unsigned)n, &first))
-		return false;
+		return -EKEYEXPIRED;
 	for (size_t i = 0; i < n; i++) {
 		size_t part = i + 1 < n ? each : len - i * each;
 
 		make_room(l, route->n_paths, part);
 		put_on_paths(l, route,
 			     (size_t)session_seal_piece(route->session, first, (uint8_t)i, (uint8_t)n, flags,
-							place_of(l, route), packet + i * each, part));
+							place_of(l, route), body + i * each, part));
 	}
-	l->pending.tx_bytes += len;
+	return 0;
+}
+
+/* `packet_len` is the packet's, of which `body` is made. False: the session may seal no more. */
+static bool send_body(struct lane *l, const struct table_route *route, uint8_t flags, const uint8_t *body, size_t len,
+		      size_t packet_len)
+{
+	int ret = len <= route->mtu_bytes ? seal_body(l, route, flags, body, len) :
+					    seal_pieces(l, route, flags, body, len);
+
+	if (ret < 0) {
+		lane_drop(l, ret == -EMSGSIZE ? COUNTER_drop_too_big : COUNTER_drop_expired);
+		return ret == -EMSGSIZE;
+	}
+	l->pending.tx_bytes += packet_len;
 	l->pending.tx_packets++;
 	return true;
 }
 
-/* What the sender may make smaller, and only when it is known how small: a kernel remembers the answer for minutes. */
+/* What the sender may make smaller, and only when it is known how small: a kernel remembers the answer for minutes. So it
+ * is the packet's own length that counts, whatever its bytes would be packed to. */
 static bool is_told_too_big(struct lane *l, const struct table_route *route, const uint8_t *packet, size_t len)
 {
 	uint8_t buffer[TUN_VNET_BYTES + INNER_IP_ERROR_MAX_BYTES];
 	size_t mtu = route->mtu_bytes > LANE_WHOLE_BYTES ? route->mtu_bytes : LANE_WHOLE_BYTES, icmp;
 
-	if (!route->is_mtu_known || len <= mtu)
+	if (len <= mtu || !route->is_mtu_known)
 		return false;
 	icmp = inner_ip_too_big(buffer + TUN_VNET_BYTES, INNER_IP_ERROR_MAX_BYTES, packet, len, mtu);
 	if (!icmp)
@@ -191,6 +200,45 @@ static bool begin_train(struct lane *l, struct train *t, uint8_t *packet, size_t
 	if (ret < 0)
 		lane_drop(l, ret == -EMSGSIZE ? COUNTER_drop_too_big : COUNTER_drop_inner);
 	return ret == 0;
+}
+
+static void send_plain(struct lane *l, const struct table_route *route, struct train *t)
+{
+	uint8_t *packet;
+	size_t len;
+
+	while ((packet = train_next(t, &len))) {
+		if (len > route->mtu_bytes && is_told_too_big(l, route, packet, len))
+			return; /* one answer for all of a train */
+		if (!send_body(l, route, t->is_partial ? WIRE_FLAG_PARTIAL : 0, packet, len, len))
+			return;
+	}
+}
+
+/* Each packet packed by itself: of uneven lengths, they seldom make a run for the socket, and go in a batch. */
+static void send_packed(struct lane *l, const struct table_route *route, struct train *t)
+{
+	uint64_t plain_bytes = 0, packed_bytes = 0;
+	uint8_t *packet;
+	size_t len;
+
+	while ((packet = train_next(t, &len))) {
+		uint8_t flags = t->is_partial ? WIRE_FLAG_PARTIAL : 0;
+		size_t body_len = len;
+		const uint8_t *body;
+
+		if (is_told_too_big(l, route, packet, len))
+			break;
+		body = compressor_pack(l->compressor, packet, len, &body_len);
+		if (len >= COMPRESS_LEAST_BYTES) {
+			plain_bytes += len;
+			packed_bytes += body_len;
+		}
+		if (!send_body(l, route, body ? flags | WIRE_FLAG_LZ4 : flags, body ? body : packet, body_len, len))
+			break;
+	}
+	if (plain_bytes)
+		compress_note(&route->peer->compression, plain_bytes, packed_bytes, l->now_ms);
 }
 
 static void send_train(struct lane *l, uint8_t *packet, size_t len, const struct tun_vnet *vnet)
@@ -225,21 +273,10 @@ static void send_train(struct lane *l, uint8_t *packet, size_t len, const struct
 	    !begin_train(l, &t, packet, ip.len, vnet, TUN_PACKET_MAX_BYTES))
 		return;
 	lane_count_for(l, route->peer);
-	while ((packet = train_next(&t, &len))) {
-		uint8_t flags = t.is_partial ? WIRE_FLAG_PARTIAL : 0;
-		bool is_sealed;
-
-		if (len <= route->mtu_bytes)
-			is_sealed = seal_packet(l, route, flags, packet, len);
-		else if (is_told_too_big(l, route, packet, len))
-			return; /* one answer for all of a train */
-		else
-			is_sealed = seal_pieces(l, route, flags, packet, len);
-		if (!is_sealed) {
-			lane_drop(l, COUNTER_drop_expired);
-			return;
-		}
-	}
+	if (compress_is_wanted(&route->peer->compression, route->compression, l->now_ms))
+		send_packed(l, route, &t);
+	else
+		send_plain(l, route, &t);
 }
 
 bool lane_pump_tun(struct lane *l)

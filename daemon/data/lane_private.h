@@ -6,6 +6,8 @@
 
 /* Inner packets up to this go over every path, in pieces if need be: what IPv6 asks of a link (RFC 8200 section 5). */
 #define LANE_WHOLE_BYTES 1280
+/* Of unpacked packets: more than may be joined into one, so that this seldom ends a join. */
+#define LANE_UNPACKED_BYTES (128 * 1024)
 
 static inline void lane_drop(struct lane *l, enum counter why)
 {

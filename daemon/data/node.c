@@ -433,6 +433,7 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 		log_error("no cipher in common with `ciphers` works on this machine");
 		return ret;
 	}
+	node_set_compression(n, config->compression, now);
 	n->indices = indices_new();
 	n->responder =
 		n->indices ? responder_new(&node_responder_env, n, &n->identity, n->indices, node_counters(n)) : NULL;
@@ -624,6 +625,7 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 		n->n_links = i < has ? i + 1 : has;
 	}
 	n->n_links = has;
+	node_set_compression(n, new_config->compression, now);
 	n->config = new_config;
 	n->loaded_ms = clock_wall_ms();
 	n->reload_error[0] = '\0';

@@ -107,6 +107,7 @@ static json_t *peer_json(struct node *n, struct peer *p)
 	json_object_set_new(o, "last_seen", node_json_time(seen));
 	json_object_set_new(o, "suite", s ? json_string(aead_suite_name(s->suite)) : json_null());
 	json_object_set_new(o, "implementation", s ? json_string(s->send.impl->name) : json_null());
+	json_object_set_new(o, "compression", node_json_compression(n, p, now));
 	json_object_set_new(o, "why", why ? json_string(why) : json_null());
 	return o;
 }

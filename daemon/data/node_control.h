@@ -18,6 +18,10 @@ json_t *node_json_time(uint64_t at_ms);
 /* Microseconds as milliseconds, null for 0. */
 json_t *node_json_ms(uint32_t us);
 
+/* node_compression.c */
+const char *node_compression_name(const struct node *n); /* the mode: "off", "auto", "on" */
+json_t *node_json_compression(const struct node *n, const struct peer *p, uint64_t now_ms);
+
 /* node_status.c, node_why.c */
 control_handler_fn node_cmd_status, node_cmd_netcheck, node_cmd_paths, node_cmd_why;
 /* node_offload.c: adds "offload", what is on, and "offload_off", why the rest is not. */

@@ -445,6 +445,7 @@ void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms)
 
 		p->settled_index = s->local_index;
 		counters_inc(node_counters(n), COUNTER_handshakes_completed);
+		node_check_compression(n, p, s, now_ms);
 		/* New keys: the far side is told where we can be reached, which also confirms them to it. */
 		node_tell_peer(n, p, now_ms);
 		if (is_first)

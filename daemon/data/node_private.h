@@ -106,7 +106,8 @@ struct node {
 	uint64_t started_ms, rekey_after_ms, reject_after_ms;
 	node_reload_fn *reload_fn;
 	void *reload_arg;
-	uint64_t loaded_ms; /* wall clock of the last load of the file */
+	enum config_compression compression; /* a reload changes it, with identity.features */
+	uint64_t loaded_ms;                  /* wall clock of the last load of the file */
 	char reload_error[CONFIG_ERROR_BYTES];
 	/* the data path */
 	struct tun tun;
@@ -209,6 +210,14 @@ void node_retry_offload(struct node *n, bool is_worth_a_line);
 
 /* node_table.c */
 void node_publish(struct node *n, uint64_t now_ms);
+
+/* node_compression.c */
+/* How packets are sent under a session, which may be NULL: not compressed unless both ends agreed. */
+enum config_compression node_compression(const struct node *n, const struct session *s);
+/* From now on; peers in contact agree anew where the offer changes. */
+void node_set_compression(struct node *n, enum config_compression mode, uint64_t now_ms);
+/* A session that is new: was it agreed upon before the offer changed, with more than we want now? Then it is replaced. */
+void node_check_compression(struct node *n, struct peer *p, const struct session *s, uint64_t now_ms);
 
 /* node_arrivals.c: handshakes, session messages, bind answers, mail */
 extern const struct responder_env node_responder_env;

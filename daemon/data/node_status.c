@@ -191,6 +191,7 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 	json_object_set_new(doc, "workers", json_integer(n->n_workers));
 	node_offload_json(n, doc);
 	json_object_set_new(doc, "ciphers", ciphers_json(n));
+	json_object_set_new(doc, "compression", json_string(node_compression_name(n)));
 	json_object_set_new(doc, "coordinators", links_json(n));
 	json_object_set_new(doc, "underlay", underlay_json(n));
 	json_object_set_new(doc, "peers", peers_json(n, notices));

@@ -62,6 +62,7 @@ void node_publish(struct node *n, uint64_t now_ms)
 			continue; /* never in contact */
 		memcpy(r.addrs, p->addrs, sizeof(r.addrs));
 		r.session = sessions_sendable(&p->sessions, now_ms);
+		r.compression = node_compression(n, r.session);
 		set_mtu(n, &r, p);
 		to = node_path_of(n, p);
 		route_to(n, &r, p, &to);

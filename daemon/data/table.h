@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "daemon/base/epochs.h"
+#include "daemon/data/compress.h"
 #include "daemon/path/path.h"
 #include "daemon/peer/session.h"
 #include "daemon/relay/link.h"
@@ -23,6 +24,7 @@ struct shared_peer {
 	_Atomic bool is_asleep;                  /* the loop wants to hear of the next traffic */
 	_Atomic uint64_t told[SHARED_PEER_TOLD]; /* other sources the loop was told of: second, hash of the source */
 	struct traffic traffic;
+	struct compress_trial compression;
 };
 struct shared_peer *shared_peer_new(uint64_t id);
 struct shared_peer *shared_peer_ref(struct shared_peer *p);
@@ -38,10 +40,11 @@ struct table_path {
 
 struct table_route {
 	struct shared_peer *peer;
-	struct session *session; /* to send under; NULL: packets go to the loop */
-	size_t mtu_bytes;        /* longest inner packet that goes whole over all of paths */
-	bool is_mtu_known;       /* it was searched: longer packets are told so (else they go in pieces) */
-	unsigned n_paths;        /* 2: while the first is unsure, both get a copy */
+	struct session *session;             /* to send under; NULL: packets go to the loop */
+	size_t mtu_bytes;                    /* longest inner packet that goes whole over all of paths */
+	bool is_mtu_known;                   /* it was searched: longer packets are told so (else they go in pieces) */
+	enum config_compression compression; /* of what is sent; off unless session agreed to it */
+	unsigned n_paths;                    /* 2: while the first is unsure, both get a copy */
 	struct table_path paths[TABLE_PATHS_MAX];
 	unsigned n_addrs;
 	struct ip addrs[WIRE_ADDRS_MAX]; /* the only inner sources accepted from it */

@@ -18,7 +18,8 @@ enum handshake_purpose {
 	HANDSHAKE_COORDINATOR = 2
 };
 
-/* Who we are; made once, `const` afterwards. Secrets: wipe with identity_fini. */
+/* Who we are; made once, `const` afterwards but for the features, which may change between two messages. Secrets: wipe with
+ * identity_fini. */
 struct identity {
 	struct seckey secret;
 	struct pubkey public;

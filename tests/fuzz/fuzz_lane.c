@@ -1,5 +1,6 @@
 /* Datagrams into a lane that knows one session and one relay link. The first byte says how the rest comes:
- * 0 as it is over UDP, 1 over a control connection, 2 relayed under a good header, 3 sealed by the peer, 4 both. */
+ * 0 as it is over UDP, 1 over a control connection, 2 relayed under a good header, 3 sealed by the peer, 4 both,
+ * 5 sealed as an LZ4 block, 6 that in two pieces. */
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
@@ -16,6 +17,8 @@ enum way {
 	RELAYED,
 	SEALED,
 	SEALED_RELAYED,
+	PACKED,
+	PACKED_IN_PIECES,
 	WAYS
 };
 
@@ -24,6 +27,7 @@ enum way {
 #define LINK_INDEX 0x05060708
 #define MEMBER 9
 #define BODY_MAX_BYTES 2000
+#define MTU_BYTES 1400
 
 static const struct ip own = { .len = 4, .b = { 10, 77, 0, 1 } }, peers = { .len = 4, .b = { 10, 77, 0, 2 } };
 
@@ -56,15 +60,17 @@ static bool tell(void *arg, const struct mail *m)
 static struct world *world_new(void)
 {
 	static struct world w;
-	struct handshake_keys keys = { .suite = AEAD_CHACHA20_POLY1305, .send = { 1 }, .recv = { 2 } };
-	struct handshake_keys mirrored = { .suite = AEAD_CHACHA20_POLY1305, .send = { 2 }, .recv = { 1 } };
+	struct handshake_keys keys = { .suite = AEAD_CHACHA20_POLY1305, .send = { 1 }, .recv = { 2 } }, mirrored = keys;
 	const uint8_t up[32] = { 3 }, down[32] = { 4 }, tag_up[SHORT_KEY_BYTES] = { 5 },
 		      tag_down[SHORT_KEY_BYTES] = { 6 };
-	struct table_route route = { .mtu_bytes = 1400, .n_addrs = 1, .addrs = { peers } };
+	struct table_route route = { .mtu_bytes = MTU_BYTES, .n_addrs = 1, .addrs = { peers } };
 	const struct table_route *added;
 	struct table *t;
 	int pair[2];
 
+	keys.features = WIRE_FEATURE_LZ4;
+	memcpy(mirrored.send, keys.recv, sizeof(keys.send));
+	memcpy(mirrored.recv, keys.send, sizeof(keys.recv));
 	must(crypto_start() == 0);
 	must(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
 	w.kernel = pair[1];
@@ -89,11 +95,11 @@ static struct world *world_new(void)
 	w.lane = (struct lane){ .tables = &w.tables, .udp = &w.udp, .tun = &w.tun, .counters = &w.counters };
 	w.lane.tell = tell;
 	w.lane.arg = &w;
-	must(lane_init(&w.lane, 1400) == 0);
+	must(lane_init(&w.lane, MTU_BYTES) == 0);
 	return &w;
 }
 
-/* What reached the TUN, if anything did, is the front of `body` and has the addresses it must have. */
+/* What reached the TUN, if anything did, is the front of `body`, the packet, and has the addresses it must have. */
 static bool check_delivered(const struct world *w, const uint8_t *body, size_t len)
 {
 	uint8_t got[TUN_VNET_BYTES + 65536];
@@ -111,13 +117,57 @@ static bool check_delivered(const struct world *w, const uint8_t *body, size_t l
 	return true;
 }
 
+/* Hands in what lies at `at`; a keepalive is no drop. Returns the drops it made. */
+static uint64_t receive(struct world *w, const struct path_addr *from, uint8_t *at, size_t n)
+{
+	uint64_t n_counted = 0, sums[2][COUNTER_COUNT] = { 0 };
+
+	counters_sum(sums[0], &w->counters);
+	w->len = n;
+	must(lane_enter(&w->lane, NOW_MS));
+	lane_receive(&w->lane, from, from->kind == PATH_RELAY_TCP ? MEMBER : 0, at, n);
+	must(w->lane.n_runs == 0 && w->lane.out_len == 0);
+	lane_leave(&w->lane);
+	counters_sum(sums[1], &w->counters);
+	for (unsigned c = COUNTER_drop_short; c <= COUNTER_drop_multicast; c++)
+		n_counted += sums[1][c] - sums[0][c];
+	return n_counted;
+}
+
+/* The other end says that it is a block. */
+static void receive_packed(struct world *w, const struct path_addr *from, const uint8_t *block, size_t len,
+			   bool is_in_pieces)
+{
+	static uint8_t buffer[WIRE_SEALED_OVERHEAD_BYTES + BODY_MAX_BYTES], packet[MTU_BYTES];
+	int packet_len = compress_unpack(packet, sizeof(packet), block, len);
+	uint64_t n_counted = 0, first;
+	bool is_delivered;
+	size_t n;
+
+	if (is_in_pieces) {
+		if (len < 2 || len > MTU_BYTES) /* empty pieces are none; more than it keeps it drops */
+			return;
+		must(session_take(w->far, 2, &first));
+		n = (size_t)session_seal_piece(w->far, first, 1, 2, WIRE_FLAG_LZ4, buffer, block + len / 2,
+					       len - len / 2);
+		must(receive(w, from, buffer, n) == 0);
+		must(!check_delivered(w, NULL, 0));
+		n = (size_t)session_seal_piece(w->far, first, 0, 2, WIRE_FLAG_LZ4, buffer, block, len / 2);
+	} else {
+		n = (size_t)session_seal(w->far, WIRE_DATA, WIRE_FLAG_LZ4, buffer, block, len);
+	}
+	n_counted = receive(w, from, buffer, n);
+	is_delivered = check_delivered(w, packet, packet_len < 0 ? 0 : (size_t)packet_len);
+	must(n_counted == !is_delivered);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static struct world *w;
 	static uint8_t buffer[WIRE_RELAY_HEADER_BYTES + WIRE_SEALED_OVERHEAD_BYTES + BODY_MAX_BYTES];
 	struct path_addr from = { .kind = PATH_UDP, .endpoint = { .ip = { 4, { 192, 0, 2, 1 } }, .port = 1 } };
 	uint8_t *at = buffer + WIRE_RELAY_HEADER_BYTES;
-	uint64_t n_counted = 0, sums[2][COUNTER_COUNT] = { 0 };
+	uint64_t n_counted, n_written;
 	struct replay window, link_window;
 	enum way way;
 	size_t n;
@@ -129,7 +179,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	way = data[0] % WAYS;
 	n = len - 1;
-	w->is_proven = way == SEALED || way == SEALED_RELAYED;
+	w->is_proven = way >= SEALED;
+	if (way >= PACKED) {
+		receive_packed(w, &from, data + 1, n, way == PACKED_IN_PIECES);
+		return 0;
+	}
 	if (w->is_proven)
 		n = (size_t)session_seal(w->far, WIRE_DATA, 0, at, data + 1, n);
 	else
@@ -141,22 +195,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	if (way == TCP)
 		from = (struct path_addr){ .kind = PATH_RELAY_TCP };
-	w->len = n;
 	window = w->near->window;
 	link_window = w->link->window;
-	counters_sum(sums[0], &w->counters);
-
-	must(lane_enter(&w->lane, NOW_MS));
-	lane_receive(&w->lane, &from, way == TCP ? MEMBER : 0, at, n);
-	must(w->lane.n_runs == 0 && w->lane.out_len == 0);
-	lane_leave(&w->lane);
-
+	n_written = counters_get(&w->counters, COUNTER_tun_tx_packets);
+	n_counted = receive(w, &from, at, n);
 	is_delivered = check_delivered(w, data + 1, len - 1);
-	counters_sum(sums[1], &w->counters);
-	for (unsigned c = COUNTER_drop_short; c <= COUNTER_drop_multicast; c++)
-		n_counted += sums[1][c] - sums[0][c];
 	must(n_counted <= 1 && !(is_delivered && n_counted));
-	must(sums[1][COUNTER_tun_tx_packets] - sums[0][COUNTER_tun_tx_packets] == is_delivered);
+	must(counters_get(&w->counters, COUNTER_tun_tx_packets) - n_written == is_delivered);
 	if (w->is_proven) {
 		must(is_delivered || n_counted == 1 || len == 1); /* or a keepalive */
 	} else {

@@ -101,10 +101,11 @@ def first_answer(lab, host, address, seconds, **kw):
 class Transfer:
     """One TCP connection from host to host through the overlay, whose bytes are checked on arrival.
 
-    It runs until it is stopped, at the rate given; 0: as fast as it goes."""
+    It runs until it is stopped, at the rate given; 0: as fast as it goes. It sends one block again and again, turned by a byte
+    each time: random ones, unless some are given."""
     CHUNK = 16384
 
-    def __init__(self, lab, source, target, address, mbit=20, port=5201):
+    def __init__(self, lab, source, target, address, mbit=20, port=5201, block=None):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with netns(lab.ns(target)):
             self.listener = socket.socket(family, socket.SOCK_STREAM)
@@ -118,7 +119,7 @@ class Transfer:
         self.server, _ = self.listener.accept()
         self.client.settimeout(30)
         self.server.settimeout(30)
-        self.mbit, self.error = mbit, None
+        self.mbit, self.error, self.block = mbit, None, block or os.urandom(self.CHUNK)
         self.sent_hash, self.got_hash = hashlib.sha256(), hashlib.sha256()
         self.sent = self.got = 0
         self.arrivals = [time.monotonic()]
@@ -144,7 +145,7 @@ class Transfer:
             self.error = e
 
     def _write(self):
-        block = os.urandom(self.CHUNK)
+        block = self.block
         begin = time.monotonic()
         while not self._ended.is_set():
             self.client.sendall(block)

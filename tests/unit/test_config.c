@@ -125,6 +125,7 @@ static void a_peer_gets_its_values_and_defaults(void **state)
 	assert_int_equal(c->workers, 0);
 	assert_true(c->offload);
 	assert_int_equal(c->ciphers, 1 << AEAD_CHACHA20_POLY1305 | 1 << AEAD_AES_256_GCM);
+	assert_int_equal(c->compression, CONFIG_COMPRESSION_OFF);
 	assert_int_equal(c->listen.port, 0);
 	assert_string_equal(c->tun.name, "warren0");
 	assert_int_equal(c->tun.mtu, 0);
@@ -144,7 +145,7 @@ static void a_peer_may_set_everything(void **state)
 			     "name = \"alice.home-1\" /* several\n lines */\n"
 			     "private_key_file = \"/k\"\npsk_file = \"/p\"\ncontrol_socket = \"/s\"\n"
 			     "state_dir = \"/d\"\nworkers = 3\noffload = off\nlog_level = debug\n"
-			     "ciphers = { \"chacha20-poly1305\" }\n"
+			     "ciphers = { \"chacha20-poly1305\" }\ncompression = auto\n"
 			     "listen { address = \"192.0.2.1\" port = 4000 bind_interface = \"eth0\" }\n"
 			     "tun { name = \"mesh0\"  mtu = 1400 }\n"
 			     "coordinator \"c1\" { endpoint = \"[2001:db8::1]:1\" public_key = \"" KEY1 "\" }\n"
@@ -159,6 +160,7 @@ static void a_peer_may_set_everything(void **state)
 	assert_false(c->offload);
 	assert_string_equal(c->log_level, "debug");
 	assert_int_equal(c->ciphers, 1 << AEAD_CHACHA20_POLY1305);
+	assert_int_equal(c->compression, CONFIG_COMPRESSION_AUTO);
 	assert_int_equal(c->listen.address.len, 4);
 	assert_int_equal(c->listen.port, 4000);
 	assert_string_equal(c->listen.bind_interface, "eth0");
@@ -327,6 +329,8 @@ static void bad_values_are_quoted_with_the_reason(void **state)
 		{ "workers = \"1x\"", "workers" },
 		{ "offload = on", "neither auto nor off" },
 		{ "ciphers = { \"null\" }", "is no cipher" },
+		{ "compression = yes", "compression: \"yes\" is neither off, auto nor on" },
+		{ "compression = 1", "neither off, auto nor on" },
 		{ "log_level = loud", "is none of error, warn, info, debug" },
 		{ "listen { port = 65536 }", "listen.port: \"65536\" is no port" },
 		{ "listen { address = \"1.2.3\" }", "is no IP address" },
@@ -587,10 +591,12 @@ static void differences_are_sorted_into_reload_and_restart(void **state)
 	config_diff(a, b, reload, restart, sizeof(reload));
 	assert_string_equal(reload, "log_level, relay.rate_per_peer, member");
 	assert_string_equal(restart, "workers, listen.tcp_ports");
-	q = load(*state, PEER "coordinator c2 { endpoint = \"h:1\" public_key = \"" KEY2 "\" }\npsk_file = \"/p\"\n");
+	q = load(*state, PEER "coordinator c2 { endpoint = \"h:1\" public_key = \"" KEY2
+			      "\" }\npsk_file = \"/p\"\ncompression = on\n");
 	config_diff(p, q, reload, restart, sizeof(reload));
-	assert_string_equal(reload, "coordinator");
+	assert_string_equal(reload, "compression, coordinator");
 	assert_string_equal(restart, "psk_file");
+	assert_int_equal(q->compression, CONFIG_COMPRESSION_ON);
 	config_diff(p, q, reload, restart, 4);
 	assert_string_equal(reload, "");
 	config_free(a);

@@ -284,13 +284,15 @@ static void an_unknown_peer_exits_1_and_names_the_nearest(void **state)
 	assert_string_equal(f->out, "");
 }
 
-#define PEERS                                                                                                        \
-	"{\"schema\":\"warren.peers/1\",\"time\":\"2026-01-02T12:44:03Z\",\"self\":\"alice\",\"peers\":["            \
-	"{\"name\":\"bob\",\"key\":\"" PUBLIC                                                                        \
-	"\",\"ips\":[\"10.44.0.3\"],\"state\":\"up\",\"path\":{\"kind\":\"direct\","                                 \
-	"\"transport\":\"udp\",\"remote\":\"198.51.100.9:27700\"},\"rtt_ms\":12.1,\"loss_ratio\":0.0,"               \
-	"\"rx_bytes\":1288490189,\"tx_bytes\":0,\"last_seen\":\"2026-01-02T12:44:01Z\",\"why\":null},"               \
-	"{\"name\":\"erin\",\"key\":\"x\",\"ips\":[\"10.44.0.6\"],\"state\":\"down\",\"path\":null,\"rtt_ms\":null," \
+#define PEERS                                                                                                         \
+	"{\"schema\":\"warren.peers/1\",\"time\":\"2026-01-02T12:44:03Z\",\"self\":\"alice\",\"peers\":["             \
+	"{\"name\":\"bob\",\"key\":\"" PUBLIC                                                                         \
+	"\",\"ips\":[\"10.44.0.3\"],\"state\":\"up\",\"path\":{\"kind\":\"direct\","                                  \
+	"\"transport\":\"udp\",\"remote\":\"198.51.100.9:27700\"},\"rtt_ms\":12.1,\"loss_ratio\":0.0,"                \
+	"\"rx_bytes\":1288490189,\"tx_bytes\":0,\"last_seen\":\"2026-01-02T12:44:01Z\",\"suite\":\"aes-256-gcm\","    \
+	"\"implementation\":\"libsodium\",\"compression\":{\"mode\":\"auto\",\"state\":\"on\",\"gain_ratio\":0.431}," \
+	"\"why\":null},"                                                                                              \
+	"{\"name\":\"erin\",\"key\":\"x\",\"ips\":[\"10.44.0.6\"],\"state\":\"down\",\"path\":null,\"rtt_ms\":null,"  \
 	"\"rx_bytes\":0,\"tx_bytes\":0,\"last_seen\":null,\"why\":\"peer-offline\"}]}"
 
 static void peers_are_a_table(void **state)
@@ -310,6 +312,7 @@ static void peers_are_a_table(void **state)
 	assert_null(strstr(f->out, "bob"));
 	assert_int_equal(RUN(f, "-w", "peers"), 0);
 	says(f->out, PUBLIC);
+	says(f->out, "aes-256-gcm by libsodium  on 43%  ");
 	assert_int_equal(RUN(f, "peers", "--color=always"), 0);
 	says(f->out, "\033[32mup\033[0m");
 	assert_int_equal(RUN(f, "peers", "--plain", "--no-header"), 0);
@@ -411,17 +414,19 @@ static void a_failed_reload_exits_78(void **state)
 	says(f->err, "the old settings stay in force");
 }
 
-#define STATUS(state, error)                                                                                                                                                                                                       \
-	"{\"schema\":\"warren.status/1\",\"time\":\"2026-01-02T12:44:03Z\",\"role\":\"peer\",\"name\":\"alice\","                                                                                                                  \
-	"\"version\":\"0.1.0\",\"pid\":4121,\"uptime_s\":11520,\"config\":{\"path\":\"/etc/warren/home.conf\","                                                                                                                    \
-	"\"loaded\":\"2026-01-02T12:03:11Z\",\"changed_on_disk\":false,\"last_error\":" error "},\"key\":\"" PUBLIC                                                                                                                \
-	"\","                                                                                                                                                                                                                      \
-	"\"addresses\":[\"10.44.0.2/24\"],\"tun\":{\"name\":\"warren0\",\"mtu\":1420,\"queues\":2,\"features\":[\"gso\"]},"                                                                                                        \
-	"\"workers\":2,\"offload\":{\"reuseport\":true,\"gso\":false},\"offload_off\":{\"gso\":\"refused by the kernel: EIO\",\"tso\":\"turned off\"},\"ciphers\":[{\"suite\":\"aes-256-gcm\",\"implementation\":\"libsodium\"}]," \
-	"\"coordinators\":[{\"name\":\"c1\",\"endpoint\":\"c1.example.net:27700\",\"state\":\"" state                                                                                                                              \
-	"\",\"rtt_ms\":18.0,"                                                                                                                                                                                                      \
-	"\"since\":\"2026-01-02T12:43:59Z\",\"error\":null}],\"underlay\":{\"udp4\":\"203.0.113.7:41833\",\"udp6\":null,"                                                                                                          \
-	"\"port\":41833,\"mapping\":\"endpoint-dependent\",\"udp_blocked\":false},\"peers\":{\"known\":4,\"up\":3,"                                                                                                                \
+#define STATUS(state, error)                                                                                                   \
+	"{\"schema\":\"warren.status/1\",\"time\":\"2026-01-02T12:44:03Z\",\"role\":\"peer\",\"name\":\"alice\","              \
+	"\"version\":\"0.1.0\",\"pid\":4121,\"uptime_s\":11520,\"config\":{\"path\":\"/etc/warren/home.conf\","                \
+	"\"loaded\":\"2026-01-02T12:03:11Z\",\"changed_on_disk\":false,\"last_error\":" error "},\"key\":\"" PUBLIC            \
+	"\","                                                                                                                  \
+	"\"addresses\":[\"10.44.0.2/24\"],\"tun\":{\"name\":\"warren0\",\"mtu\":1420,\"queues\":2,\"features\":[\"gso\"]},"    \
+	"\"workers\":2,\"offload\":{\"reuseport\":true,\"gso\":false},"                                                        \
+	"\"offload_off\":{\"gso\":\"refused by the kernel: EIO\",\"tso\":\"turned off\"},"                                     \
+	"\"ciphers\":[{\"suite\":\"aes-256-gcm\",\"implementation\":\"libsodium\"}],"                                          \
+	"\"compression\":\"auto\",\"coordinators\":[{\"name\":\"c1\",\"endpoint\":\"c1.example.net:27700\",\"state\":\"" state \
+	"\",\"rtt_ms\":18.0,"                                                                                                  \
+	"\"since\":\"2026-01-02T12:43:59Z\",\"error\":null}],\"underlay\":{\"udp4\":\"203.0.113.7:41833\",\"udp6\":null,"      \
+	"\"port\":41833,\"mapping\":\"endpoint-dependent\",\"udp_blocked\":false},\"peers\":{\"known\":4,\"up\":3,"            \
 	"\"lan\":1,\"direct\":1,\"relay\":1,\"tcp\":0},\"counters\":{\"rx_bytes\":5},\"notices\":[\"carol is relayed\"]}"
 
 static void status_tells_a_peer_from_top_to_bottom(void **state)
@@ -440,6 +445,7 @@ static void status_tells_a_peer_from_top_to_bottom(void **state)
 			"  underlay     udp4 203.0.113.7:41833, udp6 -, port 41833 (mapping depends on destination)\n"
 			"  peers        3 of 4 up: 1 lan, 1 direct, 1 relay\n"
 			"  ciphers      aes-256-gcm by libsodium\n"
+			"  compression  auto\n"
 			"  workers      2, reuseport on, gso off (refused by the kernel: EIO), tso off (turned off)\n"
 			"! carol is relayed\n");
 	assert_int_equal(RUN(f, "status", "-w"), 0);
