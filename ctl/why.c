@@ -42,6 +42,20 @@ static void print_side(const struct ctl *ctl, const char *label, const json_t *s
 		ctl_text(json_object_get(side, "udp"), udp), ctl_text(json_object_get(side, "ipv6"), ipv6));
 }
 
+static void print_search(const struct ctl *ctl, const json_t *search)
+{
+	char method[CTL_CELL_BYTES], result[CTL_CELL_BYTES];
+
+	if (!json_is_object(search))
+		return;
+	fprintf(ctl->out, "  %-6s %s: %s; %lld sockets, %lld probes in %lld searches\n", "search",
+		ctl_text(json_object_get(search, "method"), method),
+		ctl_text(json_object_get(search, "result"), result),
+		(long long)json_integer_value(json_object_get(search, "sockets")),
+		(long long)json_integer_value(json_object_get(search, "probes")),
+		(long long)json_integer_value(json_object_get(search, "searches")));
+}
+
 static void print_words(const struct ctl *ctl, const json_t *answer)
 {
 	const json_t *tried = json_object_get(answer, "tried"), *cause = json_object_get(answer, "cause");
@@ -58,6 +72,7 @@ static void print_words(const struct ctl *ctl, const json_t *answer)
 	print_side(ctl, "there", json_object_get(answer, "there"));
 	fprintf(ctl->out, "  %-6s %zu pair%s\n", "tried", json_array_size(tried),
 		json_array_size(tried) == 1 ? "" : "s");
+	print_search(ctl, json_object_get(answer, "search"));
 	print_sentence(ctl, "cause    ", cause);
 	print_sentence(ctl, "fix      ", json_object_get(answer, "fix"));
 	if (json_array_size(tried) > 0) {

@@ -21,6 +21,7 @@ int lane_init(struct lane *l, size_t mtu_bytes)
 	l->out_len = 0;
 	l->n_runs = 0;
 	l->n_unpacked = 0;
+	l->out_udp = l->udp;
 	l->has_joined = false;
 	l->n_rx_runs = l->udp->has_gro ? RX_TRAINS : LANE_BATCH;
 	/* The kernel gives the pages as they are touched. */

@@ -59,6 +59,7 @@ struct lane {
 	size_t out_len;
 	unsigned n_runs;
 	struct udp_run runs[LANE_RUNS_MAX];
+	struct udp *out_udp; /* the socket they leave by: udp, or a spare one's while the table at hand names it */
 	/* in */
 	struct pieces *pieces; /* of packets that came in part */
 	uint8_t *unpacked;     /* packets that came compressed, one behind the other; they wait there to be joined */
@@ -82,6 +83,8 @@ void lane_leave(struct lane *l);
 bool lane_pump_tun(struct lane *l);
 /* Reads the UDP socket and handles what came, one batch. True if there may be more. */
 bool lane_pump_udp(struct lane *l);
+/* The same of a spare socket, for the loop's own lane. */
+bool lane_pump_spare(struct lane *l, struct spare *spare);
 
 /* Sends one whole inner packet, copied. For the loop's own lane. */
 void lane_send_packet(struct lane *l, const uint8_t *packet, size_t len);

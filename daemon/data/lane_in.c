@@ -103,7 +103,8 @@ static void deliver(struct lane *l, uint8_t *packet, size_t len, bool is_partial
 /* Once per source and second, and of few sources: the loop checks a path, it does not count packets. */
 static bool is_worth_telling(struct shared_peer *peer, const struct path_addr *from, uint64_t now_ms)
 {
-	uint32_t hash = endpoint_hash(&from->endpoint) ^ ((uint32_t)from->kind << 8 | from->coordinator);
+	uint32_t hash = endpoint_hash(&from->endpoint) ^
+			((uint32_t)from->socket << 16 | (uint32_t)from->kind << 8 | from->coordinator);
 	uint64_t second = now_ms / 1000 << 32;
 	_Atomic uint64_t *stale = NULL;
 
@@ -148,6 +149,7 @@ static const struct table_index *find_index(struct lane *l, uint32_t index)
 
 	if (!slot && !tables_is_current(l->tables, l->table)) {
 		lane_count_for(l, NULL); /* its peer is the old table's */
+		lane_flush_out(l);       /* and so is the socket */
 		l->table = tables_enter(l->tables, l->number);
 		slot = table_find_index(l->table, index);
 	}
@@ -312,16 +314,16 @@ void lane_receive(struct lane *l, const struct path_addr *from, uint32_t member,
 	}
 }
 
-bool lane_pump_udp(struct lane *l)
+static bool pump_socket(struct lane *l, struct udp *udp, uint16_t socket)
 {
 	int n;
 
 	for (unsigned i = 0; i < l->n_rx_runs; i++)
 		l->rx_runs[i].len = 0;
-	n = udp_recv(l->udp, l->rx_runs, l->n_rx_runs);
+	n = udp_recv(udp, l->rx_runs, l->n_rx_runs);
 	for (int i = 0; i < n; i++) {
 		struct udp_run *run = &l->rx_runs[i];
-		struct path_addr from = { .kind = PATH_UDP, .endpoint = run->peer };
+		struct path_addr from = { .kind = PATH_UDP, .socket = socket, .endpoint = run->peer };
 		size_t step = run->segment_bytes ? run->segment_bytes : run->len;
 
 		counters_add(l->counters, COUNTER_rx_bytes, run->len);
@@ -337,4 +339,14 @@ bool lane_pump_udp(struct lane *l)
 	/* The joined packets lie in the receive buffers. */
 	lane_flush_joined(l);
 	return n == (int)l->n_rx_runs;
+}
+
+bool lane_pump_udp(struct lane *l)
+{
+	return pump_socket(l, l->udp, 0);
+}
+
+bool lane_pump_spare(struct lane *l, struct spare *spare)
+{
+	return pump_socket(l, &spare->udp, spare->number);
 }

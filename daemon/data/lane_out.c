@@ -29,10 +29,10 @@ void lane_flush_out(struct lane *l)
 
 	if (l->n_runs) {
 		uint64_t sent = 0, refused = 0;
-		bool had_gso = udp_has_gso(l->udp, NULL);
+		bool had_gso = udp_has_gso(l->out_udp, NULL);
 
-		done = udp_send(l->udp, l->runs, l->n_runs, &errors, &last_error);
-		if (had_gso && !udp_has_gso(l->udp, NULL))
+		done = udp_send(l->out_udp, l->runs, l->n_runs, &errors, &last_error);
+		if (had_gso && !udp_has_gso(l->out_udp, NULL))
 			lane_tell(l, &(struct mail){ .kind = MAIL_REFUSED });
 		for (unsigned i = 0; i < l->n_runs; i++) {
 			if (i >= done) {
@@ -49,6 +49,7 @@ void lane_flush_out(struct lane *l)
 	}
 	l->n_runs = 0;
 	l->out_len = 0;
+	l->out_udp = l->udp;
 }
 
 /* Room for n datagrams of len bytes each; what is sealed is sent first if there is not enough. */
@@ -57,6 +58,18 @@ static void make_room(struct lane *l, unsigned n, size_t len)
 	if (l->out_len + n * (len + LANE_OVERHEAD_BYTES) > LANE_OUT_BYTES || l->n_runs + n > LANE_RUNS_MAX ||
 	    l->out_len >= LANE_FLUSH_BYTES)
 		lane_flush_out(l);
+}
+
+/* Datagrams of one flush leave by one socket. What stands at the end of the send buffer, not yet in a run, stays there. */
+static void leave_by(struct lane *l, struct udp *udp)
+{
+	size_t at = l->out_len;
+
+	if (l->out_udp == udp)
+		return;
+	lane_flush_out(l);
+	l->out_udp = udp;
+	l->out_len = at;
 }
 
 static size_t headroom_of(const struct table_path *path)
@@ -91,6 +104,7 @@ static void put_on_path(struct lane *l, const struct table_path *path, size_t le
 		lane_drop(l, COUNTER_drop_no_path);
 		return;
 	}
+	leave_by(l, path->spare ? &path->spare->udp : l->udp);
 	l->n_runs = udp_runs_add(l->runs, l->n_runs, &path->addr.endpoint, NULL, at, headroom + len);
 	l->out_len += headroom + len;
 }

@@ -370,22 +370,23 @@ void link_refresh(struct link *l, uint64_t now_ms)
 	due(l);
 }
 
-int link_on_bind(struct link *l, const struct endpoint *from, uint8_t *data, size_t len, uint64_t now_ms)
+int link_open_bind(struct link *l, const struct wire_sealed *h, uint8_t *data, size_t len, struct wire_bind *out)
 {
-	struct wire_sealed h;
-	struct wire_bind reply;
-	int ret;
+	return l->udp ? relay_link_bind_open(l->udp, h, data, len, out) : -ENOTCONN;
+}
 
-	if (!l->udp)
-		return -ENOTCONN;
-	ret = wire_sealed_decode(&h, data, len);
-	if (ret == 0)
-		ret = relay_link_bind_open(l->udp, &h, data, len, &reply);
-	if (ret < 0)
-		return ret;
-	binding_on_reply(l->binding, from, &reply, now_ms);
+void link_on_bind(struct link *l, const struct endpoint *from, const struct wire_bind *reply, uint64_t now_ms)
+{
+	binding_on_reply(l->binding, from, reply, now_ms);
 	due(l);
-	return 0;
+}
+
+int link_seal_question(struct link *l, uint8_t out[static RELAY_BIND_DATAGRAM_BYTES], uint64_t token)
+{
+	const struct wire_bind question = { .type = BIND_REQUEST, .flags = BIND_NO_MOVE, .token = token };
+	int len = l->udp ? relay_link_bind_seal(l->udp, out, &question) : -ENOTCONN;
+
+	return len < 0 ? len : 0;
 }
 
 int link_send(struct link *l, const uint8_t *message, size_t len)

@@ -36,8 +36,12 @@ void link_tick(struct link *l, uint64_t now_ms);
 uint64_t link_next_ms(const struct link *l);
 /* Our addresses or routes changed: a connection whose local address is no longer the one to use is made anew. */
 void link_network_changed(struct link *l, uint64_t now_ms);
-/* A bind datagram for one of our link indices, and where it came from. Altered in place. 0 or why it was dropped. */
-int link_on_bind(struct link *l, const struct endpoint *from, uint8_t *data, size_t len, uint64_t now_ms);
+/* Opens a bind datagram for this link's index, in place. 0 or why it is to be dropped. */
+int link_open_bind(struct link *l, const struct wire_sealed *h, uint8_t *data, size_t len, struct wire_bind *out);
+/* One that came to the node's port, and where it came from. */
+void link_on_bind(struct link *l, const struct endpoint *from, const struct wire_bind *reply, uint64_t now_ms);
+/* A datagram that asks where its socket is seen; the answer repeats the token. 0, or -ENOTCONN before the first registration. */
+int link_seal_question(struct link *l, uint8_t out[static RELAY_BIND_DATAGRAM_BYTES], uint64_t token);
 /* A path fell silent: is our reflexive endpoint still what it was? */
 void link_refresh(struct link *l, uint64_t now_ms);
 

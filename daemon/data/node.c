@@ -60,7 +60,12 @@ int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8
 		counters_inc(c, COUNTER_relay_tx_datagrams);
 		counters_add(c, COUNTER_relay_tx_bytes, len);
 	}
-	if (to->kind == PATH_UDP) {
+	if (to->kind == PATH_UDP && to->socket) {
+		const struct spare *spare = spares_find(n->spares, to->socket);
+
+		if (spare)
+			ret = udp_send_one(&spare->udp, &to->endpoint, datagram, len);
+	} else if (to->kind == PATH_UDP) {
 		ret = udp_send_one(&n->udp[0], &to->endpoint, datagram, len);
 	} else if (to->kind == PATH_RELAY_TCP) {
 		return link_send_relayed(l, member, datagram, len);
@@ -185,9 +190,11 @@ static void on_timer(void *arg)
 			node_tick_peer(n, p, now);
 		due = earlier(due, p->due_ms);
 	}
+	node_punch_tick(n, now);
 	node_lookup_tick(n, now);
 	node_ping_tick(n, now);
 	node_waiters_tick(n, now, false);
+	due = earlier(due, node_punch_next_ms(n));
 	due = earlier(due, node_lookup_next_ms(n));
 	due = earlier(due, node_ping_next_ms(n));
 	due = earlier(due, node_waiters_next_ms(n));
@@ -268,6 +275,7 @@ static void on_netlink(void *arg, int fd)
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 		if (p->paths && p->sessions.current) {
 			path_set_network_changed(p->paths, now);
+			node_punch_changed(n, p);
 			node_mark_peer(n, p);
 		}
 	n->are_candidates_stale = true;
@@ -339,7 +347,8 @@ static int try_port(struct node *n, uint16_t port)
 		n->n_workers++;
 	tun_keep_queues(&n->tun, n->n_workers);
 	n->port = (uint16_t)bound;
-	return 0;
+	n->spares = spares_new(n->loop, &o, node_on_spare, n);
+	return n->spares ? 0 : -ENOMEM;
 }
 
 static int open_udp(struct node *n)
@@ -512,6 +521,8 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 	randombytes_buf(&n->boot_id, sizeof(n->boot_id));
 	n->disabled = offload_disabled(config->offload);
 	tables_init(&n->tables);
+	punch_init(&n->punch, &node_punch_env, n);
+	n->sweep_ms = UINT64_MAX;
 	uv_async_init(loop, &n->wake, on_wake);
 	uv_prepare_init(loop, &n->prepare);
 	n->wake.data = n->prepare.data = n;
@@ -554,6 +565,7 @@ void node_stop(struct node *n)
 	responder_free(n->responder);
 	lane_fini(&n->lane);
 	tables_fini(&n->tables);
+	spares_free(n->spares);
 	indices_free(n->indices);
 	for (unsigned i = 0; i < CONFIG_WORKERS_MAX; i++) {
 		mailbox_free(n->boxes[i]);

@@ -183,6 +183,7 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 	struct counters *counters = node_counters(n);
 	uint8_t *body = data + WIRE_SEALED_HEADER_BYTES;
 	struct wire_session_candidates c;
+	struct wire_punch punch;
 	uint64_t now = clock_now_ms();
 	struct wire_probe probe;
 	enum index_kind kind;
@@ -231,6 +232,11 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 		else
 			p->n_tellings = 0; /* the answer to ours */
 		return;
+	case SESSION_PUNCH:
+		if (wire_punch_decode(&punch, body, (size_t)n_body) < 0)
+			break;
+		node_punch_on_message(n, p, &punch);
+		return;
 	case SESSION_CLOSE:
 		on_closed_by_peer(n, p, now);
 		return;
@@ -242,6 +248,7 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 
 static void on_bind(struct node *n, const struct path_addr *from, uint8_t *data, size_t len)
 {
+	struct wire_bind reply;
 	struct wire_sealed h;
 	enum index_kind kind;
 	struct link *l;
@@ -251,8 +258,12 @@ static void on_bind(struct node *n, const struct path_addr *from, uint8_t *data,
 		return;
 	}
 	l = indices_find(n->indices, h.index, &kind);
-	if (!l || kind != INDEX_LINK || link_on_bind(l, &from->endpoint, data, len, clock_now_ms()) < 0)
+	if (!l || kind != INDEX_LINK || link_open_bind(l, &h, data, len, &reply) < 0)
 		counters_inc(node_counters(n), COUNTER_bind_bad);
+	else if (from->socket)
+		node_punch_on_bind(n, from->socket, &reply);
+	else
+		link_on_bind(l, &from->endpoint, &reply, clock_now_ms());
 }
 
 /* Whatever is not a data packet, whichever socket or connection it came by. */

@@ -53,8 +53,8 @@ static bool can_relay(const struct node *n, const struct peer *p, unsigned i, en
 	return p->member[i] && link_can_relay(n->links[i], kind);
 }
 
-/* The relay a first packet takes: over UDP where that works, else over TCP. */
-static struct path_addr default_path(const struct node *n, const struct peer *p)
+/* Over UDP where that works, else over TCP. */
+struct path_addr node_relay_of(const struct node *n, const struct peer *p)
 {
 	static const enum path_kind kinds[] = { PATH_RELAY_UDP, PATH_RELAY_TCP };
 
@@ -69,7 +69,7 @@ struct path_addr node_path_of(const struct node *n, const struct peer *p)
 {
 	const struct path *best = p->paths ? path_set_best(p->paths) : NULL;
 
-	return best ? best->addr : default_path(n, p);
+	return best ? best->addr : node_relay_of(n, p);
 }
 
 void node_relays_changed(struct node *n, struct peer *p, uint64_t now_ms)
@@ -208,7 +208,7 @@ int node_send_session(struct node *n, struct peer *p, const struct path_addr *to
 void node_send_candidates(struct node *n, struct peer *p, bool want_reply)
 {
 	struct wire_session_candidates c = { .want_reply = want_reply, .candidates = n->here };
-	struct path_addr to = node_path_of(n, p), relay = default_path(n, p);
+	struct path_addr to = node_path_of(n, p), relay = node_relay_of(n, p);
 	uint8_t body[WIRE_SESSION_MAX_BYTES];
 	int len = wire_session_candidates_encode(body, sizeof(body), &c);
 
@@ -324,6 +324,7 @@ struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wi
 
 void node_remove_peer(struct node *n, struct peer *p)
 {
+	node_punch_gone(n, p);
 	if (p->paths) {
 		sessions_fini(&p->sessions);
 		path_set_free(p->paths);
@@ -381,6 +382,7 @@ void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
 	sessions_tick(&p->sessions, &shared->traffic, now_ms);
 	path_set_tick(p->paths, &activity, now_ms);
 	tell_again(n, p, now_ms);
+	node_punch_consider(n, p, now_ms);
 	last = later(activity.last_sent_ms, load_ms(&shared->traffic.last_data_received_ms));
 	if (now_ms - last >= NODE_ASLEEP_AFTER_MS)
 		atomic_store_explicit(&shared->is_asleep, true, memory_order_relaxed);
@@ -389,13 +391,16 @@ void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
 }
 
 /* When does this peer want its next tick? */
-static uint64_t next_of(const struct peer *p, uint64_t now_ms)
+static uint64_t next_of(const struct node *n, const struct peer *p, uint64_t now_ms)
 {
 	const struct shared_peer *shared = p->shared;
 	bool is_asleep = atomic_load_explicit(&shared->is_asleep, memory_order_relaxed);
 	uint64_t next = is_asleep ? sessions_quiet_ms(&p->sessions) : sessions_next_ms(&p->sessions);
-	uint64_t paths = path_set_next_ms(p->paths);
+	uint64_t paths = path_set_next_ms(p->paths),
+		 search = is_asleep ? UINT64_MAX : node_punch_begin_ms(n, p, now_ms);
 
+	if (search < next)
+		next = search;
 	if (paths < next)
 		next = paths;
 	if (p->n_tellings && p->tell_ms < next)
@@ -455,6 +460,7 @@ void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms)
 		path_set_stop(p->paths, now_ms);
 	}
 	log_path(n, p);
+	node_punch_settled(n, p, now_ms);
 	if (s && !held_is_empty(p->held) && node_lane_enter(n)) {
 		const struct table_route *route = table_find_addr(n->lane.table, &p->addrs[0]);
 
@@ -465,7 +471,7 @@ void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms)
 	}
 	if (s && n->pings)
 		node_ping_peer_ready(n, p, now_ms);
-	p->due_ms = next_of(p, now_ms);
+	p->due_ms = next_of(n, p, now_ms);
 	node_due(n, p->due_ms);
 }
 
@@ -502,10 +508,19 @@ static bool is_usable(const struct node *n, const struct candidate *c)
 	return !(c->endpoint.port == n->port && ifaces_has(&n->ifaces, &c->endpoint.ip));
 }
 
+/* As far as a search cares: ports and lifetimes come and go. */
+static bool is_same_nat(const struct nat_facts *a, const struct nat_facts *b)
+{
+	return a->mapping == b->mapping && a->filtering == b->filtering && a->flags == b->flags &&
+	       a->port_step == b->port_step;
+}
+
 void node_take_candidates(struct node *n, struct peer *p, const struct candidates *c)
 {
 	struct candidates usable = { .nat = c->nat };
 
+	if (!p->has_there || !is_same_nat(&p->there.nat, &c->nat))
+		node_punch_changed(n, p);
 	p->has_there = true;
 	p->there = *c;
 	for (unsigned i = 0; i < c->n; i++)

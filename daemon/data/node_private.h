@@ -16,6 +16,7 @@
 #include "daemon/data/lane.h"
 #include "daemon/data/link.h"
 #include "daemon/data/node.h"
+#include "daemon/data/spares.h"
 #include "daemon/data/state.h"
 #include "daemon/data/table.h"
 #include "daemon/data/worker.h"
@@ -46,6 +47,8 @@
 /* A page that did not come in this time was refused: the coordinator has limits. The listing is asked for again. */
 #define NODE_PAGE_MS 2000
 #define NODE_PINGS_MAX 64
+#define NODE_SWEEP_MS 30000 /* between looks for spare sockets that no path uses any more */
+#define NODE_SPARE_ROUNDS 4 /* batches read of one before others have their turn */
 
 /* The longest message inside a session: a probe that fills the largest datagram (tun { mtu } is at most 9000). */
 #define NODE_SESSION_MAX_BYTES 9216
@@ -116,6 +119,7 @@ struct node {
 	unsigned mtu;
 	unsigned n_workers;
 	struct udp udp[CONFIG_WORKERS_MAX];
+	struct spares *spares;
 	struct mailbox *boxes[CONFIG_WORKERS_MAX];
 	struct worker *workers[CONFIG_WORKERS_MAX];
 	struct counters counters[CONFIG_WORKERS_MAX + 1]; /* the last is the loop's */
@@ -144,6 +148,11 @@ struct node {
 	struct ping *pings;
 	unsigned n_pings;
 	struct waiter *waiters;
+	struct punch punch;   /* one search at a time */
+	uint64_t punch_peer;  /* its peer's number */
+	uint64_t punch_token; /* of the question where punch_socket is seen */
+	uint16_t punch_socket;
+	uint64_t sweep_ms;
 	/* marks of this turn */
 	bool any_peer_changed, is_table_stale, are_candidates_stale;
 	uint64_t due_ms;
@@ -207,6 +216,23 @@ static inline struct shared_peer *node_shared(const struct peer *p)
 void node_offload_refused(struct node *n); /* a worker says so */
 /* The way out may be another one: what it was refused for is tried again. One more refusal is worth_a_line in the log, or not. */
 void node_retry_offload(struct node *n, bool is_worth_a_line);
+
+/* The relay a first packet takes; {PATH_NONE} if there is none. */
+struct path_addr node_relay_of(const struct node *n, const struct peer *p);
+
+/* node_punch.c: searches through NATs that change ports */
+extern const struct punch_env node_punch_env;
+enum punch_method node_punch_method(const struct node *n, const struct peer *p); /* what this pair calls for */
+uint64_t node_punch_begin_ms(const struct node *n, const struct peer *p, uint64_t now_ms); /* when to consider one */
+void node_punch_consider(struct node *n, struct peer *p, uint64_t now_ms);
+void node_punch_on_message(struct node *n, struct peer *p, const struct wire_punch *m);
+void node_punch_on_bind(struct node *n, uint16_t socket, const struct wire_bind *reply);
+void node_punch_settled(struct node *n, const struct peer *p, uint64_t now_ms); /* its path may be another one */
+void node_punch_gone(struct node *n, const struct peer *p);
+void node_punch_changed(struct node *n, struct peer *p); /* our NAT or its: earlier failures say nothing any more */
+void node_punch_tick(struct node *n, uint64_t now_ms);
+uint64_t node_punch_next_ms(const struct node *n);
+spares_fn node_on_spare;
 
 /* node_table.c */
 void node_publish(struct node *n, uint64_t now_ms);

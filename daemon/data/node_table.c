@@ -10,6 +10,11 @@ static void route_to(struct node *n, struct table_route *r, const struct peer *p
 	if (to->kind == PATH_NONE)
 		return;
 	*path = (struct table_path){ .addr = *to };
+	if (to->kind == PATH_UDP && to->socket) {
+		path->spare = spares_find(n->spares, to->socket);
+		if (!path->spare)
+			return;
+	}
 	if (to->kind != PATH_UDP) {
 		const struct link *l = n->links[to->coordinator];
 

@@ -120,6 +120,24 @@ static json_t *side_json(const struct nat_facts *nat, bool has_v6)
 			 nat_filtering_name(nat->filtering), "udp", udp, "ipv6", has_v6);
 }
 
+/* What was spent on a search through NATs that change ports, and what came of it; null: none was ever needed. */
+static json_t *search_json(const struct node *n, const struct peer *p)
+{
+	const struct punch_history *h = &p->punches;
+	bool is_running = !punch_is_idle(&n->punch) && n->punch_peer == p->number;
+
+	if (!h->begun_ms)
+		return json_null();
+	return json_pack("{s:s, s:b, s:s, s:o, s:o, s:i, s:i, s:i}", "method", punch_method_name(h->method), "is_asker",
+			 h->was_asker, "result",
+			 is_running   ? "running" :
+			 h->was_found ? "found" :
+					"nothing",
+			 "since", node_json_time(h->begun_ms), "next",
+			 is_running || h->was_found ? json_null() : node_json_time(h->next_ms), "searches",
+			 h->n_searches, "sockets", h->n_sockets, "probes", h->n_probes);
+}
+
 void node_cmd_why(void *arg, struct control_request *req, const json_t *args)
 {
 	struct node *n = arg;
@@ -151,6 +169,7 @@ void node_cmd_why(void *arg, struct control_request *req, const json_t *args)
 	json_object_set_new(doc, "here", side_json(&n->here.nat, has_family(&n->here, 16)));
 	json_object_set_new(doc, "there",
 			    p->has_there ? side_json(&p->there.nat, has_family(&p->there, 16)) : json_null());
+	json_object_set_new(doc, "search", search_json(n, p));
 	json_object_set_new(doc, "tried", path_rows(n, p));
 	control_reply_take(req, doc);
 }

@@ -89,9 +89,12 @@ const struct table_route *table_add_route(struct table *t, const struct table_ro
 	shared_peer_ref(r->peer);
 	if (r->session)
 		session_ref(r->session);
-	for (unsigned i = 0; i < r->n_paths; i++)
+	for (unsigned i = 0; i < r->n_paths; i++) {
 		if (r->paths[i].link)
 			relay_link_ref(r->paths[i].link);
+		if (r->paths[i].spare)
+			spare_ref(r->paths[i].spare);
+	}
 	for (unsigned i = 0; i < r->n_addrs; i++) {
 		const struct table_route **slot = addr_slot(t, &r->addrs[i]);
 
@@ -148,8 +151,10 @@ void table_free(struct table *t)
 
 		shared_peer_unref(r->peer);
 		session_unref(r->session);
-		for (unsigned j = 0; j < r->n_paths; j++)
+		for (unsigned j = 0; j < r->n_paths; j++) {
 			relay_link_unref(r->paths[j].link);
+			spare_unref(r->paths[j].spare);
+		}
 	}
 	for (unsigned i = 0; t->by_index && i <= t->index_mask; i++) {
 		session_unref(t->by_index[i].session);

@@ -10,6 +10,7 @@
 
 #include "daemon/base/epochs.h"
 #include "daemon/data/compress.h"
+#include "daemon/data/spares.h"
 #include "daemon/path/path.h"
 #include "daemon/peer/session.h"
 #include "daemon/relay/link.h"
@@ -33,6 +34,7 @@ void shared_peer_unref(struct shared_peer *p);
 struct table_path {
 	struct path_addr addr;   /* relays: the coordinator's own endpoint stands in endpoint */
 	struct relay_link *link; /* PATH_RELAY_UDP; referenced by the table */
+	struct spare *spare;     /* PATH_UDP from a spare socket, NULL: from the node's port; referenced */
 	uint32_t member;         /* relays: the peer's id there */
 };
 

@@ -2,7 +2,7 @@
 
 bool path_addr_equal(const struct path_addr *a, const struct path_addr *b)
 {
-	if (a->kind != b->kind || a->coordinator != b->coordinator)
+	if (a->kind != b->kind || a->coordinator != b->coordinator || a->socket != b->socket)
 		return false;
 	return a->kind != PATH_UDP || endpoint_equal(&a->endpoint, &b->endpoint);
 }

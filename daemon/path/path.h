@@ -18,6 +18,7 @@ enum path_kind {
 struct path_addr {
 	enum path_kind kind;
 	uint8_t coordinator;      /* relays: index into the node's coordinators; else 0 */
+	uint16_t socket;          /* PATH_UDP: of ours; 0: the node's port, others: a spare one's number */
 	struct endpoint endpoint; /* PATH_UDP: the peer's; else none */
 };
 

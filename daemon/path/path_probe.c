@@ -112,7 +112,7 @@ void path_set_on_probe(struct path_set *set, const struct path_addr *from, const
 	set->env->send(set->arg, from, &reply);
 
 	if (!e && from->kind == PATH_UDP)
-		e = path_add_peer_reflexive(set, &from->endpoint, now_ms);
+		e = path_add_peer_reflexive(set, from, now_ms);
 	if (e)
 		e->replied_ms = now_ms;
 	if (e && set->is_running && e->is_usable && !path_is_trusted(set, e, now_ms))
@@ -129,7 +129,7 @@ void path_set_on_data(struct path_set *set, const struct path_addr *from, uint64
 		return;
 	e = path_find(set, from);
 	if (!e && from->kind == PATH_UDP)
-		e = path_add_peer_reflexive(set, &from->endpoint, now_ms);
+		e = path_add_peer_reflexive(set, from, now_ms);
 	if (!e || !e->is_usable || path_is_trusted(set, e, now_ms))
 		return;
 	set->stranger_ms = now_ms + PATH_STRANGER_MS;
@@ -213,7 +213,7 @@ void path_set_on_handshake(struct path_set *set, const struct path_addr *addr, u
 
 	set->now_ms = now_ms;
 	if (!e && addr->kind == PATH_UDP)
-		e = path_add_peer_reflexive(set, &addr->endpoint, now_ms);
+		e = path_add_peer_reflexive(set, addr, now_ms);
 	else if (!e && addr->kind != PATH_NONE)
 		e = path_add_relay(set, addr->kind, addr->coordinator, now_ms);
 	if (!e)

@@ -96,9 +96,9 @@ static unsigned count_peer_reflexive(const struct path_set *set)
 	return n;
 }
 
-static int candidate_add(struct path_set *set, const struct candidate *c, bool is_lan, uint64_t now_ms)
+static int candidate_add(struct path_set *set, const struct candidate *c, uint16_t socket, bool is_lan, uint64_t now_ms)
 {
-	const struct path_addr addr = { .kind = PATH_UDP, .endpoint = c->endpoint };
+	const struct path_addr addr = { .kind = PATH_UDP, .socket = socket, .endpoint = c->endpoint };
 	struct path_entry *e = path_find(set, &addr), *victim;
 
 	if (e) {
@@ -123,17 +123,16 @@ static int candidate_add(struct path_set *set, const struct candidate *c, bool i
 int path_set_add(struct path_set *set, const struct candidate *c, bool is_lan, uint64_t now_ms)
 {
 	set->now_ms = now_ms;
-	return candidate_add(set, c, is_lan, now_ms);
+	return candidate_add(set, c, 0, is_lan, now_ms);
 }
 
-struct path_entry *path_add_peer_reflexive(struct path_set *set, const struct endpoint *from, uint64_t now_ms)
+struct path_entry *path_add_peer_reflexive(struct path_set *set, const struct path_addr *from, uint64_t now_ms)
 {
-	const struct candidate c = { .kind = CANDIDATE_PEER_REFLEXIVE, .endpoint = *from };
-	const struct path_addr addr = { .kind = PATH_UDP, .endpoint = *from };
+	const struct candidate c = { .kind = CANDIDATE_PEER_REFLEXIVE, .endpoint = from->endpoint };
 
-	if (candidate_add(set, &c, false, now_ms) < 0)
+	if (candidate_add(set, &c, from->socket, false, now_ms) < 0)
 		return NULL;
-	return path_find(set, &addr);
+	return path_find(set, from);
 }
 
 static bool is_among(const struct candidates *c, const struct endpoint *ep)
@@ -156,7 +155,7 @@ void path_set_replace(struct path_set *set, const struct candidates *c, bool (*i
 			entry_forget(set, e);
 	}
 	for (unsigned i = 0; i < c->n && i < WIRE_CANDIDATES_MAX; i++)
-		candidate_add(set, &c->v[i], is_lan && is_lan(set->arg, &c->v[i].endpoint.ip), now_ms);
+		candidate_add(set, &c->v[i], 0, is_lan && is_lan(set->arg, &c->v[i].endpoint.ip), now_ms);
 }
 
 struct path_entry *path_add_relay(struct path_set *set, enum path_kind kind, uint8_t coordinator, uint64_t now_ms)
@@ -274,6 +273,17 @@ const struct path *path_set_best(const struct path_set *set)
 const struct endpoint *path_set_observed(const struct path_set *set)
 {
 	return &set->observed;
+}
+
+bool path_set_uses_socket(const struct path_set *set, uint16_t socket)
+{
+	for (unsigned i = 0; i < PATH_CANDIDATES_MAX; i++) {
+		const struct path_entry *e = &set->entries[i];
+
+		if (e->is_known && e->path.addr.socket == socket && (e == set->current || e->path.state != PATH_FAILED))
+			return true;
+	}
+	return false;
 }
 
 unsigned path_set_count(const struct path_set *set)

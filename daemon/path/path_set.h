@@ -111,6 +111,9 @@ const struct path *path_set_extra(const struct path_set *set);
 /* The endpoint the peer says it saw us at in its last answer over a direct path; ip.len 0: never. */
 const struct endpoint *path_set_observed(const struct path_set *set);
 
+/* Is there hope in a path from that spare socket? */
+bool path_set_uses_socket(const struct path_set *set, uint16_t socket);
+
 /* For `paths` and `why`: every path tried, in order of class. */
 unsigned path_set_count(const struct path_set *set);
 const struct path *path_set_at(const struct path_set *set, unsigned i);

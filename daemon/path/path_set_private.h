@@ -102,7 +102,7 @@ static inline bool path_is_proven(const struct path_entry *e)
 
 /* path_set.c */
 struct path_entry *path_find(struct path_set *set, const struct path_addr *addr);
-struct path_entry *path_add_peer_reflexive(struct path_set *set, const struct endpoint *from, uint64_t now_ms);
+struct path_entry *path_add_peer_reflexive(struct path_set *set, const struct path_addr *from, uint64_t now_ms);
 struct path_entry *path_add_relay(struct path_set *set, enum path_kind kind, uint8_t coordinator, uint64_t now_ms);
 void path_state_set(struct path_entry *e, enum path_state state, uint64_t now_ms);
 

@@ -9,6 +9,7 @@
 #include "daemon/base/hash.h"
 #include "daemon/config/config.h"
 #include "daemon/path/path_set.h"
+#include "daemon/path/punch.h"
 #include "daemon/peer/sessions.h"
 #include "daemon/wire/control.h"
 
@@ -33,6 +34,7 @@ struct peer {
 	/* owned by whoever set them up */
 	struct sessions sessions;
 	struct path_set *paths;
+	struct punch_history punches;
 	void *shared; /* struct shared_peer of data/ */
 	void *held;   /* struct held of data/ */
 	void *owner;

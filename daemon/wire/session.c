@@ -5,6 +5,7 @@
 
 #define SESSION_CLOSE_BYTES 4
 
+static_assert(WIRE_PUNCH_BYTES == 8 + WIRE_ENDPOINT_BYTES, "a punch is its table");
 static_assert(WIRE_PROBE_BYTES == 4 + WIRE_PROBE_ID_BYTES + WIRE_ENDPOINT_BYTES, "a probe is its table");
 
 int wire_session_type_of(const uint8_t *data, size_t len)
@@ -15,6 +16,7 @@ int wire_session_type_of(const uint8_t *data, size_t len)
 	switch (type) {
 	case SESSION_PROBE:
 	case SESSION_CANDIDATES:
+	case SESSION_PUNCH:
 		return type;
 	case SESSION_CLOSE:
 		return len == SESSION_CLOSE_BYTES ? type : -EBADMSG;
@@ -88,6 +90,39 @@ int wire_session_candidates_decode(struct wire_session_candidates *out, const ui
 	if (!reader_at_end(&r))
 		return -EBADMSG;
 	*out = c;
+	return 0;
+}
+
+int wire_punch_encode(uint8_t *out, size_t capacity, const struct wire_punch *p)
+{
+	struct writer w = writer_of(out, capacity);
+
+	writer_u8(&w, SESSION_PUNCH);
+	writer_u8(&w, (uint8_t)p->step);
+	writer_u8(&w, (uint8_t)p->method);
+	writer_u8(&w, (uint8_t)p->stride);
+	writer_be32(&w, p->round);
+	wire_endpoint_write(&w, &p->base);
+	return writer_finish(&w);
+}
+
+int wire_punch_decode(struct wire_punch *out, const uint8_t *data, size_t len)
+{
+	struct reader r = reader_of(data, len);
+	struct wire_punch p;
+	uint8_t type = reader_u8(&r), step = reader_u8(&r), method = reader_u8(&r);
+
+	p.step = (enum punch_step)step;
+	p.method = (enum punch_method)method;
+	p.stride = (int8_t)reader_u8(&r);
+	p.round = reader_be32(&r);
+	wire_endpoint_read(&r, &p.base);
+	if (!reader_at_end(&r) || type != SESSION_PUNCH || step < PUNCH_ASK || step > PUNCH_BASE ||
+	    method < PUNCH_PREDICT || method > PUNCH_BIRTHDAY)
+		return -EBADMSG;
+	if (!ip_is_none(&p.base.ip) && (p.base.port == 0 || !ip_is_sendable(&p.base.ip)))
+		return -EBADMSG;
+	*out = p;
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -354,6 +355,45 @@ static void extra_path_gets_a_copy(void **state)
 	assert_int_equal(assert_relayed(f, &f->relay, f->links.coordinator), 3);
 }
 
+/* Copies over a path from a spare socket and one from the node's port, batch after batch: each leaves by its own. */
+static void a_spare_sockets_path_leaves_by_it(void **state)
+{
+	struct fixture *f = *state;
+	struct spare spare = { .number = 9, .refs = 1 };
+	uint16_t ports[2];
+
+	udp_on_loopback(&spare.udp);
+	ports[0] = (uint16_t)udp_port(&spare.udp);
+	ports[1] = (uint16_t)udp_port(&f->udp);
+	f->route.n_paths = 2;
+	f->route.paths[1] = path_to(&f->peer, PATH_UDP, 0, NULL);
+	f->route.paths[0] = f->route.paths[1];
+	f->route.paths[0].addr.socket = 9;
+	f->route.paths[0].spare = &spare;
+	publish(f);
+	assert_int_equal(spare.refs, 2); /* the table's */
+	for (unsigned i = 0; i < LANE_BATCH / 2; i++)
+		kernel_sends(f, f->packet, f->len);
+	pump(f);
+	for (unsigned i = 0; i < LANE_BATCH; i++) {
+		struct sockaddr_in from;
+		uint8_t data[2 * PACKET_MAX_BYTES];
+		ssize_t n = recvfrom(f->peer.fd, data, sizeof(data), 0, (struct sockaddr *)&from,
+				     &(socklen_t){ sizeof(from) });
+
+		assert_true(n > 0);
+		assert_int_equal(assert_sealed_packet(f, data, (size_t)n), i / 2);
+		assert_int_equal(ntohs(from.sin_port), ports[i % 2]);
+	}
+	assert_int_equal(f->lane.out_udp == &f->udp, 1); /* none is remembered that may be gone */
+	f->route.n_paths = 1;
+	f->route.paths[0].spare = NULL;
+	publish(f);
+	tables_reclaim(&f->tables);
+	assert_int_equal(spare.refs, 1);
+	udp_close(&spare.udp);
+}
+
 static void copies_through_two_coordinators_have_their_own_headers(void **state)
 {
 	struct fixture *f = *state;
@@ -681,6 +721,30 @@ static void datagrams_are_read_from_the_socket(void **state)
 	assert_int_equal(count(f, COUNTER_rx_bytes), DATAGRAMS * (f->len + WIRE_SEALED_OVERHEAD_BYTES));
 	assert_int_equal(f->shared->traffic.path_received_ms, NOW_MS);
 	assert_int_equal(f->n_told, 0);
+}
+
+static void data_to_a_spare_socket_is_its_paths(void **state)
+{
+	struct fixture *f = *state;
+	struct spare spare = { .number = 9, .refs = 1 };
+	struct datagram *d = data_of_peer(f);
+	struct endpoint to;
+	struct pollfd p;
+
+	udp_on_loopback(&spare.udp);
+	to = endpoint_at(&spare.udp);
+	assert_int_equal(udp_send_one(&f->peer, &to, d->data, d->len), 0);
+	p = (struct pollfd){ .fd = spare.udp.fd, .events = POLLIN };
+	assert_true(poll(&p, 1, 1000) > 0);
+	assert_true(lane_enter(&f->lane, NOW_MS));
+	lane_pump_spare(&f->lane, &spare);
+	lane_leave(&f->lane);
+	assert_delivered(f);
+	assert_int_equal(f->n_told, 1); /* the path in use is from the node's port */
+	assert_int_equal(f->told[0].mail.kind, MAIL_SOURCE);
+	assert_int_equal(f->told[0].mail.from.socket, 9);
+	assert_int_equal(f->shared->traffic.path_received_ms, 0);
+	udp_close(&spare.udp);
 }
 
 static void keepalive_is_noted_and_goes_no_further(void **state)
@@ -1142,6 +1206,7 @@ int main(void)
 		TEST(bytes_behind_the_packet_are_not_sent),
 		TEST(relayed_packet_has_header_and_tag_for_the_coordinator),
 		TEST(extra_path_gets_a_copy),
+		TEST(a_spare_sockets_path_leaves_by_it),
 		TEST(copies_through_two_coordinators_have_their_own_headers),
 		TEST(packet_for_a_control_connection_goes_as_mail),
 		TEST(packet_the_table_cannot_place_goes_to_the_loop),
@@ -1156,6 +1221,7 @@ int main(void)
 		TEST(lane_is_not_entered_before_a_table_is_published),
 		TEST(opened_packet_reaches_the_device),
 		TEST(datagrams_are_read_from_the_socket),
+		TEST(data_to_a_spare_socket_is_its_paths),
 		TEST(keepalive_is_noted_and_goes_no_further),
 		TEST(every_inner_packet_gets_its_verdict),
 		TEST(strangers_datagram_is_dropped_and_changes_nothing),

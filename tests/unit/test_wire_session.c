@@ -125,13 +125,48 @@ static void a_close_has_exactly_four_bytes(void **state)
 	assert_int_equal(wire_session_type_of(data, 5), -EBADMSG);
 }
 
+static void a_punch_comes_back_and_speaks_no_nonsense(void **state)
+{
+	struct wire_punch p = { .step = PUNCH_BASE, .method = PUNCH_COUNT, .stride = -2, .round = 0xfedcba98 }, back;
+	uint8_t data[WIRE_PUNCH_BYTES];
+
+	(void)state;
+	for (int with_base = 0; with_base < 2; with_base++) {
+		if (with_base)
+			assert_int_equal(endpoint_from_text(&p.base, "203.0.113.9:65535"), 0);
+		assert_int_equal(wire_punch_encode(data, sizeof(data), &p), WIRE_PUNCH_BYTES);
+		assert_int_equal(wire_session_type_of(data, sizeof(data)), SESSION_PUNCH);
+		assert_int_equal(wire_punch_decode(&back, data, sizeof(data)), 0);
+		assert_int_equal(back.step, PUNCH_BASE);
+		assert_int_equal(back.method, PUNCH_COUNT);
+		assert_int_equal(back.stride, -2);
+		assert_int_equal(back.round, 0xfedcba98);
+		assert_true(endpoint_equal(&back.base, &p.base));
+		CHECK_STRICT(wire_punch_decode, struct wire_punch, data, sizeof(data));
+	}
+	CHECK_NO_ROOM(wire_punch_encode, &p, WIRE_PUNCH_BYTES);
+	for (unsigned v = 0; v < 256; v++) {
+		data[1] = (uint8_t)v;
+		if (v < PUNCH_ASK || v > PUNCH_BASE)
+			CHECK_REFUSED(wire_punch_decode, struct wire_punch, data, sizeof(data));
+		data[1] = PUNCH_ASK;
+		data[2] = (uint8_t)v;
+		if (v < PUNCH_PREDICT || v > PUNCH_BIRTHDAY)
+			CHECK_REFUSED(wire_punch_decode, struct wire_punch, data, sizeof(data));
+		data[2] = PUNCH_COUNT;
+	}
+	assert_int_equal(endpoint_from_text(&p.base, "127.0.0.1:9"), 0);
+	wire_punch_encode(data, sizeof(data), &p);
+	CHECK_REFUSED(wire_punch_decode, struct wire_punch, data, sizeof(data));
+}
+
 static void no_other_type_is_known(void **state)
 {
 	(void)state;
 	assert_int_equal(wire_session_type_of(NULL, 0), -EBADMSG);
 	for (unsigned type = 0; type < 256; type++) {
 		uint8_t data[4] = { (uint8_t)type };
-		int expected = type >= SESSION_PROBE && type <= SESSION_CLOSE ? (int)type : -EBADMSG;
+		int expected = type >= SESSION_PROBE && type <= SESSION_PUNCH ? (int)type : -EBADMSG;
 
 		assert_int_equal(wire_session_type_of(data, sizeof(data)), expected);
 	}
@@ -147,6 +182,7 @@ int main(void)
 		cmocka_unit_test(unknown_probe_flags_are_ignored),
 		cmocka_unit_test(candidates_come_back),
 		cmocka_unit_test(a_close_has_exactly_four_bytes),
+		cmocka_unit_test(a_punch_comes_back_and_speaks_no_nonsense),
 		cmocka_unit_test(no_other_type_is_known),
 	};
 
