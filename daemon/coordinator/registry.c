@@ -226,12 +226,12 @@ int registry_open(struct registry **out, uv_loop_t *loop, const struct config *c
 	if (ret)
 		snprintf(error, capacity, "timer: %s", strerror(-ret));
 	for (unsigned i = 0; ret == 0 && i < config->listen.n_tcp_ports; i++) {
-		uint16_t port = config->listen.tcp_ports[i];
+		const struct stream_listen_options options = { .address = config->listen.address,
+							       .port = config->listen.tcp_ports[i] };
 
-		ret = stream_listen(&g->listeners[i], loop, &config->listen.address, port, &stream_events, on_accept,
-				    g);
+		ret = stream_listen(&g->listeners[i], loop, &options, &stream_events, on_accept, g);
 		if (ret)
-			snprintf(error, capacity, "TCP port %u: %s", port, strerror(-ret));
+			snprintf(error, capacity, "TCP port %u: %s", options.port, strerror(-ret));
 	}
 	if (ret)
 		registry_close(g);

@@ -126,8 +126,9 @@ static void start_next(struct link *l)
 {
 	while (l->n_started < l->n_endpoints) {
 		unsigned i = l->n_started++;
-		int ret = stream_connect(&l->racers[i], l->loop, &l->endpoints[i], CONNECT_TIMEOUT_MS,
-					 l->bind_interface, &stream_events, l);
+		const struct stream_options options = { .timeout_ms = CONNECT_TIMEOUT_MS,
+							.bind_interface = l->bind_interface };
+		int ret = stream_connect(&l->racers[i], l->loop, &l->endpoints[i], &options, &stream_events, l);
 
 		if (ret == 0) {
 			l->next_start_ms = clock_now_ms() + CONNECT_STAGGER_MS;

@@ -13,10 +13,13 @@
 #define STREAM_KEEPALIVE_COUNT 3
 #define STREAM_USER_TIMEOUT_MS 15000
 
+/* In the kernel, not yet sent: more would only wait there. */
+#define STREAM_UNSENT_BYTES (128 * 1024)
+
 #define STREAM_BACKLOG 128
 #define STREAM_FRAME_BYTES (WIRE_FRAME_HEADER_BYTES + WIRE_FRAME_MAX_BYTES)
-/* A few frames a read; after each read less than one frame is left, so there is always room. */
-#define STREAM_IN_BYTES (4 * STREAM_FRAME_BYTES)
+/* Many frames a read; after each read less than one frame is left, so there is always room. Only touched pages count. */
+#define STREAM_IN_BYTES (16 * STREAM_FRAME_BYTES)
 
 struct stream {
 	uv_tcp_t tcp;
@@ -88,11 +91,12 @@ void stream_close(struct stream *s)
 static int stream_new(struct stream **out, uv_loop_t *loop, unsigned family, const struct stream_events *events,
 		      void *arg)
 {
-	struct stream *s = calloc(1, sizeof(*s));
+	struct stream *s = malloc(sizeof(*s));
 	int ret;
 
 	if (!s)
 		return -ENOMEM;
+	memset(s, 0, offsetof(struct stream, in));
 	ret = uv_tcp_init_ex(loop, &s->tcp, family);
 	if (ret < 0) {
 		free(s);
@@ -113,16 +117,51 @@ static int set_option(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-static int set_options(struct stream *s, const char *bind_interface)
+static int bind_to_interface(int fd, const char *name)
 {
-	uv_os_fd_t fd;
-	int ret = uv_fileno((uv_handle_t *)&s->tcp, &fd);
+	if (!name || !name[0])
+		return 0;
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name)) < 0 ? -errno : 0;
+}
 
+/* SO_REUSEADDR alone would not do beside a listener. */
+static int share_port(int fd)
+{
+	int ret = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+
+	return ret < 0 ? ret : set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+static int bind_port(int fd, uint8_t ip_len, uint16_t port)
+{
+	const struct endpoint any = { .ip = { .len = ip_len }, .port = port };
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int ret;
+
+	if (!port)
+		return 0;
+	ret = share_port(fd);
 	if (ret < 0)
 		return ret;
-	if (bind_interface && bind_interface[0] &&
-	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, bind_interface, (socklen_t)strlen(bind_interface)) < 0)
-		return -errno;
+	len = endpoint_to_sockaddr(&any, false, &ss);
+	return bind(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : 0;
+}
+
+static int fd_of(const uv_tcp_t *tcp)
+{
+	uv_os_fd_t fd;
+	int ret = uv_fileno((const uv_handle_t *)tcp, &fd);
+
+	return ret < 0 ? ret : fd;
+}
+
+static int set_options(struct stream *s)
+{
+	int fd = fd_of(&s->tcp);
+
+	if (fd < 0)
+		return fd;
 	/* None of these can fail on a TCP socket; without them it would work too, more slowly. */
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -130,6 +169,7 @@ static int set_options(struct stream *s, const char *bind_interface)
 	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, STREAM_KEEPALIVE_INTERVAL_S);
 	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, STREAM_KEEPALIVE_COUNT);
 	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, STREAM_USER_TIMEOUT_MS);
+	set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, STREAM_UNSENT_BYTES);
 	return 0;
 }
 
@@ -141,6 +181,14 @@ void stream_set_arg(struct stream *s, void *arg)
 const struct endpoint *stream_peer(const struct stream *s)
 {
 	return &s->peer;
+}
+
+int stream_local(const struct stream *s, struct endpoint *out)
+{
+	struct sockaddr_storage ss;
+	int len = sizeof(ss), ret = uv_tcp_getsockname(&s->tcp, (struct sockaddr *)&ss, &len);
+
+	return ret < 0 ? ret : endpoint_from_sockaddr(out, (struct sockaddr *)&ss);
 }
 
 /* ------------------------------------------------------------------ receive */
@@ -157,7 +205,7 @@ static void frames_take(struct stream *s)
 {
 	size_t at = 0;
 
-	for (;;) {
+	while (!s->is_closing) {
 		const uint8_t *body;
 		int len = wire_frame_peek(s->in + at, s->in_len - at, &body);
 
@@ -165,13 +213,13 @@ static void frames_take(struct stream *s)
 			break;
 		if (len < 0) {
 			stream_end(s, -EBADMSG);
-			return;
+			break;
 		}
 		at += WIRE_FRAME_HEADER_BYTES + (size_t)len;
 		s->events.on_frame(s->arg, s, s->in + (body - s->in), (size_t)len);
-		if (s->is_closing)
-			return;
 	}
+	if (at > 0 && s->events.on_read)
+		s->events.on_read(s->arg, s);
 	s->in_len -= at;
 	memmove(s->in, s->in + at, s->in_len);
 }
@@ -230,42 +278,56 @@ static int write_queue(struct stream *s, const uv_buf_t part[static 2], size_t s
 	return ret;
 }
 
-int stream_send(struct stream *s, const void *body, size_t len, bool is_droppable)
+static int send_parts(struct stream *s, const uv_buf_t part[static 2])
 {
-	uint8_t header[WIRE_FRAME_HEADER_BYTES];
-	size_t queued = stream_queued(s), n_written = 0;
-	uv_buf_t part[2];
+	size_t queued = stream_queued(s), len = part[0].len + part[1].len, n_written = 0;
 	int ret;
 
-	if (len == 0 || len > WIRE_FRAME_MAX_BYTES)
-		return -EINVAL;
-	if (s->is_closing)
-		return -EPIPE;
-	if (is_droppable && queued > STREAM_QUEUE_SOFT_BYTES)
-		return -ENOBUFS;
-	if (queued + sizeof(header) + len > STREAM_QUEUE_HARD_BYTES) {
+	if (queued + len > STREAM_QUEUE_HARD_BYTES) {
 		stream_end(s, -ENOBUFS);
 		return -ENOBUFS;
 	}
-	wire_frame_header(header, len);
-	part[0] = uv_buf_init((char *)header, sizeof(header));
-	part[1] = uv_buf_init((char *)(uintptr_t)body, (unsigned)len); /* only read */
 	ret = queued > 0 ? UV_EAGAIN : uv_try_write((uv_stream_t *)&s->tcp, part, 2);
 	if (ret >= 0)
 		n_written = (size_t)ret;
 	else if (ret != UV_EAGAIN)
 		goto broken;
-	if (n_written == sizeof(header) + len)
+	if (n_written == len)
 		return 0;
 	ret = write_queue(s, part, n_written);
 	if (ret == -ENOMEM && n_written == 0)
-		return ret; /* this frame is lost, the stream is whole */
+		return ret; /* these frames are lost, the stream is whole */
 	if (ret < 0)
 		goto broken;
 	return 0;
 broken:
 	stream_end(s, ret);
 	return -EPIPE;
+}
+
+int stream_send(struct stream *s, const void *body, size_t len, bool is_droppable)
+{
+	uint8_t header[WIRE_FRAME_HEADER_BYTES];
+	uv_buf_t part[2];
+
+	if (len == 0 || len > WIRE_FRAME_MAX_BYTES)
+		return -EINVAL;
+	if (s->is_closing)
+		return -EPIPE;
+	if (is_droppable && stream_queued(s) > STREAM_QUEUE_SOFT_BYTES)
+		return -ENOBUFS;
+	wire_frame_header(header, len);
+	part[0] = uv_buf_init((char *)header, sizeof(header));
+	part[1] = uv_buf_init((char *)(uintptr_t)body, (unsigned)len); /* only read */
+	return send_parts(s, part);
+}
+
+int stream_send_frames(struct stream *s, const void *frames, size_t len)
+{
+	char *bytes = (char *)(uintptr_t)frames; /* only read */
+	const uv_buf_t part[2] = { uv_buf_init(bytes, (unsigned)len), uv_buf_init(bytes, 0) };
+
+	return s->is_closing ? -EPIPE : send_parts(s, part);
 }
 
 size_t stream_queued(const struct stream *s)
@@ -296,12 +358,12 @@ static void on_connect(uv_connect_t *req, int status)
 		read_start(s);
 }
 
-int stream_connect(struct stream **out, uv_loop_t *loop, const struct endpoint *to, uint64_t timeout_ms,
-		   const char *bind_interface, const struct stream_events *events, void *arg)
+int stream_connect(struct stream **out, uv_loop_t *loop, const struct endpoint *to,
+		   const struct stream_options *options, const struct stream_events *events, void *arg)
 {
 	struct sockaddr_storage ss;
 	struct stream *s;
-	int ret;
+	int fd, ret;
 
 	*out = NULL;
 	if (ip_is_none(&to->ip))
@@ -311,7 +373,12 @@ int stream_connect(struct stream **out, uv_loop_t *loop, const struct endpoint *
 	if (ret < 0)
 		return ret;
 	s->peer = *to;
-	ret = set_options(s, bind_interface);
+	fd = fd_of(&s->tcp);
+	ret = set_options(s);
+	if (ret == 0)
+		ret = bind_to_interface(fd, options->bind_interface);
+	if (ret == 0)
+		ret = bind_port(fd, to->ip.len, options->local_port);
 	if (ret == 0)
 		ret = uv_tcp_connect(&s->connect, &s->tcp, (struct sockaddr *)&ss, on_connect);
 	if (ret < 0) {
@@ -319,7 +386,7 @@ int stream_connect(struct stream **out, uv_loop_t *loop, const struct endpoint *
 		return ret;
 	}
 	uv_update_time(loop); /* else the timeout would count from the start of this turn */
-	uv_timer_start(&s->timer, on_timeout, timeout_ms, 0);
+	uv_timer_start(&s->timer, on_timeout, options->timeout_ms, 0);
 	*out = s;
 	return 0;
 }
@@ -347,7 +414,7 @@ static void on_connection(uv_stream_t *server, int status)
 	if (status < 0 || stream_new(&s, server->loop, AF_UNSPEC, &l->events, l->arg) < 0)
 		return;
 	/* The far end may have gone again; then nobody needs to know that it was here. */
-	if (uv_accept(server, (uv_stream_t *)&s->tcp) < 0 || set_options(s, NULL) < 0 || peer_read(s) < 0) {
+	if (uv_accept(server, (uv_stream_t *)&s->tcp) < 0 || set_options(s) < 0 || peer_read(s) < 0) {
 		stream_close(s);
 		return;
 	}
@@ -356,25 +423,30 @@ static void on_connection(uv_stream_t *server, int status)
 		read_start(s);
 }
 
-static int listen_at(struct stream_listener **out, uv_loop_t *loop, const struct ip *address, uint16_t port,
-		     const struct stream_listener *like)
+static int listen_at(struct stream_listener **out, uv_loop_t *loop, const struct ip *address,
+		     const struct stream_listen_options *options, const struct stream_listener *like)
 {
-	const struct endpoint ep = { .ip = *address, .port = port };
+	const struct endpoint ep = { .ip = *address, .port = options->port };
 	struct stream_listener *l = malloc(sizeof(*l));
 	struct sockaddr_storage ss;
-	int ret;
+	int fd, ret;
 
 	if (!l)
 		return -ENOMEM;
 	*l = *like;
-	ret = uv_tcp_init(loop, &l->tcp);
+	endpoint_to_sockaddr(&ep, false, &ss);
+	ret = uv_tcp_init_ex(loop, &l->tcp, ss.ss_family);
 	if (ret < 0) {
 		free(l);
 		return ret;
 	}
 	l->tcp.data = l;
-	endpoint_to_sockaddr(&ep, false, &ss);
-	ret = uv_tcp_bind(&l->tcp, (struct sockaddr *)&ss, 0); /* "::" takes IPv4 as well */
+	fd = fd_of(&l->tcp);
+	ret = bind_to_interface(fd, options->bind_interface);
+	if (ret == 0 && options->is_shared)
+		ret = share_port(fd);
+	if (ret == 0)
+		ret = uv_tcp_bind(&l->tcp, (struct sockaddr *)&ss, 0); /* "::" takes IPv4 as well */
 	if (ret == 0)
 		ret = uv_listen((uv_stream_t *)&l->tcp, STREAM_BACKLOG, on_connection);
 	if (ret < 0) {
@@ -385,18 +457,19 @@ static int listen_at(struct stream_listener **out, uv_loop_t *loop, const struct
 	return 0;
 }
 
-int stream_listen(struct stream_listener **out, uv_loop_t *loop, const struct ip *address, uint16_t port,
+int stream_listen(struct stream_listener **out, uv_loop_t *loop, const struct stream_listen_options *options,
 		  const struct stream_events *events, stream_accept_fn *on_accept, void *arg)
 {
 	static const struct ip any4 = { .len = 4 }, any6 = { .len = 16 };
 	const struct stream_listener like = { .events = *events, .on_accept = on_accept, .arg = arg };
+	const struct ip *address = &options->address;
 	bool is_both = ip_is_none(address) || (address->len == 16 && ip_is_unspecified(address));
 	int ret;
 
 	*out = NULL;
-	ret = listen_at(out, loop, is_both ? &any6 : address, port, &like);
+	ret = listen_at(out, loop, is_both ? &any6 : address, options, &like);
 	if (is_both && (ret == -EAFNOSUPPORT || ret == -EADDRNOTAVAIL || ret == -EPROTONOSUPPORT)) /* no IPv6 here */
-		ret = listen_at(out, loop, &any4, port, &like);
+		ret = listen_at(out, loop, &any4, options, &like);
 	return ret;
 }
 

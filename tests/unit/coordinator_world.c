@@ -51,7 +51,9 @@ static void on_closed(void *arg, struct stream *s, int reason)
 	c->stream = NULL;
 }
 
-static const struct stream_events events = { on_connected, on_frame, on_closed };
+static const struct stream_events events = { .on_connected = on_connected,
+					     .on_frame = on_frame,
+					     .on_closed = on_closed };
 
 static int open_udp(void)
 {
@@ -255,7 +257,9 @@ void client_dial(struct world *f, struct client *c)
 
 	endpoint_from_text(&to, "127.0.0.1:27700");
 	c->is_connected = c->is_closed = false;
-	assert_int_equal(stream_connect(&c->stream, &f->loop, &to, 3000, NULL, &events, c), 0);
+	assert_int_equal(
+		stream_connect(&c->stream, &f->loop, &to, &(struct stream_options){ .timeout_ms = 3000 }, &events, c),
+		0);
 }
 
 void client_connect(struct world *f, struct client *c)

@@ -24,7 +24,7 @@
 /* One end of a connection and what it saw. */
 struct end {
 	struct stream *s;
-	unsigned n_connected, n_frames, n_closed;
+	unsigned n_connected, n_frames, n_reads, n_closed;
 	int reason;
 	size_t n_bytes, last_len;
 	uint8_t last[WIRE_FRAME_MAX_BYTES];
@@ -74,6 +74,15 @@ static void on_frame(void *arg, struct stream *s, uint8_t *body, size_t len)
 	}
 }
 
+static void on_read(void *arg, struct stream *s)
+{
+	struct end *end = arg;
+
+	assert_true(!end->s || s == end->s);
+	assert_true(end->n_frames > 0);
+	end->n_reads++;
+}
+
 static void on_closed(void *arg, struct stream *s, int reason)
 {
 	struct end *end = arg;
@@ -84,7 +93,9 @@ static void on_closed(void *arg, struct stream *s, int reason)
 	stream_close(s); /* no harm */
 }
 
-static const struct stream_events events = { on_connected, on_frame, on_closed };
+static const struct stream_events events = {
+	.on_connected = on_connected, .on_frame = on_frame, .on_read = on_read, .on_closed = on_closed
+};
 
 static void on_accept(void *arg, struct stream *s)
 {
@@ -115,9 +126,9 @@ static struct ip ip(const char *text)
 
 static void listen_on(struct fixture *f, const char *address, const char *reached_at)
 {
-	struct ip own = ip(address);
+	const struct stream_listen_options options = { .address = ip(address) };
 
-	assert_int_equal(stream_listen(&f->listener, &f->loop, &own, 0, &events, on_accept, f), 0);
+	assert_int_equal(stream_listen(&f->listener, &f->loop, &options, &events, on_accept, f), 0);
 	f->at = (struct endpoint){ .ip = ip(reached_at), .port = (uint16_t)stream_listener_port(f->listener) };
 	assert_true(f->at.port > 0);
 }
@@ -160,7 +171,9 @@ static int end(void **state)
 
 static void connect_out(struct fixture *f)
 {
-	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, WAIT_MS, NULL, &events, &f->outgoing), 0);
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at,
+					&(struct stream_options){ .timeout_ms = WAIT_MS }, &events, &f->outgoing),
+			 0);
 	RUN_UNTIL(f, f->outgoing.n_connected && f->n_accepted);
 }
 
@@ -217,7 +230,9 @@ static void listener_of_one_family_takes_only_that(void **state)
 	stream_close(f->outgoing.s);
 	f->outgoing = (struct end){ 0 };
 	f->at.ip = ip("::1");
-	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, WAIT_MS, NULL, &events, &f->outgoing), 0);
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at,
+					&(struct stream_options){ .timeout_ms = WAIT_MS }, &events, &f->outgoing),
+			 0);
 	RUN_UNTIL(f, f->outgoing.n_closed);
 	assert_int_equal(f->outgoing.reason, -ECONNREFUSED);
 }
@@ -227,7 +242,9 @@ static void frames_sent_before_the_connection_arrive(void **state)
 	struct fixture *f = *state;
 
 	listen_on(f, NULL, "127.0.0.1");
-	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, WAIT_MS, NULL, &events, &f->outgoing), 0);
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at,
+					&(struct stream_options){ .timeout_ms = WAIT_MS }, &events, &f->outgoing),
+			 0);
 	assert_int_equal(stream_send(f->outgoing.s, "early", 5, false), 0);
 	assert_int_equal(stream_queued(f->outgoing.s), 7);
 	RUN_UNTIL(f, f->accepted.n_frames == 1);
@@ -273,8 +290,10 @@ static void frames_in_one_piece_are_taken_apart(void **state)
 	fd = raw_client(f);
 	assert_int_equal(send(fd, bytes, sizeof(bytes) - 1, 0), sizeof(bytes) - 1);
 	RUN_UNTIL(f, f->accepted.n_frames == 3);
+	assert_int_equal(f->accepted.n_reads, 1);
 	assert_int_equal(send(fd, "ij", 2, 0), 2);
 	RUN_UNTIL(f, f->accepted.n_frames == 4);
+	assert_int_equal(f->accepted.n_reads, 2);
 	assert_memory_equal(f->accepted.last, "ghij", 4);
 	close(fd);
 }
@@ -357,7 +376,9 @@ static void stream_refused_at_accept_is_closed(void **state)
 
 	listen_on(f, NULL, "127.0.0.1");
 	f->is_refusing = true;
-	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, WAIT_MS, NULL, &events, &f->outgoing), 0);
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at,
+					&(struct stream_options){ .timeout_ms = WAIT_MS }, &events, &f->outgoing),
+			 0);
 	RUN_UNTIL(f, f->outgoing.n_closed);
 	assert_int_equal(f->n_accepted, 1);
 	assert_int_equal(f->accepted.n_closed, 0);
@@ -371,7 +392,9 @@ static void connecting_to_a_closed_port_is_refused(void **state)
 	stream_listener_close(f->listener);
 	f->listener = NULL;
 	uv_run(&f->loop, UV_RUN_NOWAIT);
-	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, WAIT_MS, NULL, &events, &f->outgoing), 0);
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at,
+					&(struct stream_options){ .timeout_ms = WAIT_MS }, &events, &f->outgoing),
+			 0);
 	RUN_UNTIL(f, f->outgoing.n_closed);
 	assert_int_equal(f->outgoing.reason, -ECONNREFUSED);
 	assert_int_equal(f->outgoing.n_connected, 0);
@@ -388,12 +411,16 @@ static void connecting_ends_at_its_time_limit(void **state)
 	assert_int_equal(netlink_addr_add(silent.ifindex, own, 4, 24), 0);
 	assert_int_equal(netlink_link_up(silent.ifindex, 0), 0);
 	f->at = (struct endpoint){ .ip = ip("10.66.0.2"), .port = 9 };
-	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, 20, NULL, &events, &f->outgoing), 0);
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, &(struct stream_options){ .timeout_ms = 20 },
+					&events, &f->outgoing),
+			 0);
 	RUN_UNTIL(f, f->outgoing.n_closed);
 	assert_int_equal(f->outgoing.reason, -ETIMEDOUT);
 	/* one that its owner gives up is silent */
 	f->outgoing.n_closed = 0;
-	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, 20, NULL, &events, &f->outgoing), 0);
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, &(struct stream_options){ .timeout_ms = 20 },
+					&events, &f->outgoing),
+			 0);
 	stream_close(f->outgoing.s);
 	stream_close(f->outgoing.s);
 	f->outgoing.s = NULL;
@@ -407,18 +434,28 @@ static void what_cannot_be_is_refused_at_once(void **state)
 {
 	struct fixture *f = *state;
 	struct stream_listener *second;
-	struct ip any = { 0 };
+	struct stream_listen_options taken = { 0 };
 	struct stream *s;
 
 	listen_on(f, NULL, "127.0.0.1");
-	assert_int_equal(stream_listen(&second, &f->loop, &any, f->at.port, &events, on_accept, f), -EADDRINUSE);
+	taken.port = f->at.port;
+	assert_int_equal(stream_listen(&second, &f->loop, &taken, &events, on_accept, f), -EADDRINUSE);
 	assert_null(second);
-	assert_int_equal(stream_connect(&s, &f->loop, &f->at, WAIT_MS, "none-such", &events, &f->outgoing), -ENODEV);
+	assert_int_equal(
+		stream_connect(&s, &f->loop, &f->at,
+			       &(struct stream_options){ .timeout_ms = WAIT_MS, .bind_interface = "none-such" },
+			       &events, &f->outgoing),
+		-ENODEV);
 	assert_null(s);
 	f->at.ip = ip("192.0.2.1"); /* no route */
-	assert_int_equal(stream_connect(&s, &f->loop, &f->at, WAIT_MS, "", &events, &f->outgoing), -ENETUNREACH);
+	assert_int_equal(stream_connect(&s, &f->loop, &f->at,
+					&(struct stream_options){ .timeout_ms = WAIT_MS, .bind_interface = "" },
+					&events, &f->outgoing),
+			 -ENETUNREACH);
 	f->at.ip = (struct ip){ 0 };
-	assert_int_equal(stream_connect(&s, &f->loop, &f->at, WAIT_MS, NULL, &events, &f->outgoing), -EINVAL);
+	assert_int_equal(stream_connect(&s, &f->loop, &f->at, &(struct stream_options){ .timeout_ms = WAIT_MS },
+					&events, &f->outgoing),
+			 -EINVAL);
 	uv_run(&f->loop, UV_RUN_NOWAIT);
 	assert_int_equal(f->outgoing.n_closed, 0);
 }
@@ -428,8 +465,54 @@ static void bound_stream_connects_over_its_interface(void **state)
 	struct fixture *f = *state;
 
 	listen_on(f, NULL, "127.0.0.1");
-	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, WAIT_MS, "lo", &events, &f->outgoing), 0);
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at,
+					&(struct stream_options){ .timeout_ms = WAIT_MS, .bind_interface = "lo" },
+					&events, &f->outgoing),
+			 0);
 	RUN_UNTIL(f, f->outgoing.n_connected);
+}
+
+static void connections_leave_from_the_port_of_a_shared_listener(void **state)
+{
+	struct stream_options from_it = { .timeout_ms = WAIT_MS };
+	struct fixture *f = *state;
+	struct stream_listener *own;
+	struct endpoint local;
+	struct stream *again;
+
+	listen_on(f, NULL, "127.0.0.1");
+	assert_int_equal(stream_listen(&own, &f->loop, &(struct stream_listen_options){ .is_shared = true }, &events,
+				       on_accept, f),
+			 0);
+	from_it.local_port = (uint16_t)stream_listener_port(own);
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, &from_it, &events, &f->outgoing), 0);
+	RUN_UNTIL(f, f->outgoing.n_connected && f->n_accepted);
+	assert_int_equal(stream_local(f->outgoing.s, &local), 0);
+	assert_int_equal(local.port, from_it.local_port);
+	assert_int_equal(stream_peer(f->accepted.s)->port, from_it.local_port);
+	assert_int_equal(stream_local(f->accepted.s, &local), 0);
+	assert_true(endpoint_equal(&local, &f->at));
+	/* once to each endpoint */
+	assert_int_equal(stream_connect(&again, &f->loop, &f->at, &from_it, &events, &f->outgoing), -EADDRNOTAVAIL);
+	/* and not from one that is not shared */
+	from_it.local_port = f->at.port;
+	assert_int_equal(stream_connect(&again, &f->loop, &f->at, &from_it, &events, &f->outgoing), -EADDRINUSE);
+	stream_listener_close(own);
+}
+
+static void frames_put_together_arrive_apart(void **state)
+{
+	static const char bytes[] = "\0\3abc\0\2de";
+	struct fixture *f = *state;
+
+	listen_on(f, NULL, "127.0.0.1");
+	connect_out(f);
+	assert_int_equal(stream_send_frames(f->outgoing.s, bytes, sizeof(bytes) - 1), 0);
+	RUN_UNTIL(f, f->accepted.n_frames == 2);
+	assert_memory_equal(f->accepted.last, "de", 2);
+	stream_close(f->outgoing.s);
+	assert_int_equal(stream_send_frames(f->outgoing.s, bytes, sizeof(bytes) - 1), -EPIPE);
+	f->outgoing.s = NULL;
 }
 
 static void slow_receiver_loses_droppable_frames_then_the_stream(void **state)
@@ -569,6 +652,8 @@ int main(void)
 		TEST(connecting_ends_at_its_time_limit),
 		TEST(what_cannot_be_is_refused_at_once),
 		TEST(bound_stream_connects_over_its_interface),
+		TEST(connections_leave_from_the_port_of_a_shared_listener),
+		TEST(frames_put_together_arrive_apart),
 		TEST(slow_receiver_loses_droppable_frames_then_the_stream),
 		TEST(queued_frames_arrive_in_order),
 		TEST(stream_with_a_full_queue_can_be_closed),
