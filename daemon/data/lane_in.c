@@ -130,7 +130,7 @@ static void note_path(struct lane *l, const struct table_route *route, const str
 	if (route->n_paths) {
 		struct path_addr used = route->paths[0].addr;
 
-		if (used.kind != PATH_UDP)
+		if (path_addr_is_relay(&used))
 			used.endpoint = (struct endpoint){ 0 };
 		if (path_addr_equal(&used, from)) {
 			lane_store_ms(&peer->traffic.path_received_ms, l->now_ms);
@@ -285,7 +285,7 @@ static void receive_relayed(struct lane *l, const struct path_addr *from, uint8_
 
 void lane_receive(struct lane *l, const struct path_addr *from, uint32_t member, uint8_t *data, size_t len)
 {
-	if (from->kind != PATH_UDP) {
+	if (path_addr_is_relay(from)) {
 		counters_inc(l->counters, COUNTER_relay_rx_datagrams);
 		counters_add(l->counters, COUNTER_relay_rx_bytes, len);
 	}

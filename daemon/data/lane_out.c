@@ -100,6 +100,9 @@ static void put_on_path(struct lane *l, const struct table_path *path, size_t le
 					     .data = datagram,
 					     .len = len });
 		return;
+	case PATH_TCP:
+		lane_tell(l, &(struct mail){ .kind = MAIL_TCP, .from = path->addr, .data = datagram, .len = len });
+		return;
 	case PATH_NONE:
 		lane_drop(l, COUNTER_drop_no_path);
 		return;

@@ -16,10 +16,6 @@
 
 /* Each worker's box: two of these; only touched pages count. */
 #define MAILBOX_BYTES (256 * 1024)
-/* Where a port is drawn: registered ports and those the kernel gives to others (32768 and up) are left out. */
-#define PORT_DRAW_FIRST 10000
-#define PORT_DRAW_LAST 32767
-#define PORT_DRAWS 16
 /* Old tables wait for readers that are in the middle of a batch: microseconds. */
 #define RECLAIM_AFTER_MS 50
 
@@ -51,15 +47,17 @@ bool node_lane_enter(struct node *n)
 int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8_t *datagram, size_t len)
 {
 	struct counters *c = node_counters(n);
-	struct link *l = to->kind != PATH_UDP && to->coordinator < n->n_links ? n->links[to->coordinator] : NULL;
+	struct link *l = path_addr_is_relay(to) && to->coordinator < n->n_links ? n->links[to->coordinator] : NULL;
 	int ret = -ENETUNREACH;
 
-	if (to->kind != PATH_UDP) {
+	if (path_addr_is_relay(to)) {
 		if (!l || member == 0)
 			return -ENETUNREACH;
 		counters_inc(c, COUNTER_relay_tx_datagrams);
 		counters_add(c, COUNTER_relay_tx_bytes, len);
 	}
+	if (to->kind == PATH_TCP)
+		return tcp_paths_send(n->tcp, &to->endpoint, datagram, len, TCP_PATHS_URGENT);
 	if (to->kind == PATH_UDP && to->socket) {
 		const struct spare *spare = spares_find(n->spares, to->socket);
 
@@ -169,6 +167,8 @@ static void node_settle(uv_prepare_t *prepare)
 	}
 	if (n->is_table_stale)
 		node_publish(n, now);
+	tcp_paths_flush(n->tcp);
+	node_due(n, tcp_paths_next_ms(n->tcp));
 	if (tables_reclaim(&n->tables))
 		node_due(n, now + RECLAIM_AFTER_MS);
 	loop_timer_set(n->timer, n->due_ms);
@@ -191,6 +191,7 @@ static void on_timer(void *arg)
 		due = earlier(due, p->due_ms);
 	}
 	node_punch_tick(n, now);
+	tcp_paths_tick(n->tcp, now);
 	node_lookup_tick(n, now);
 	node_ping_tick(n, now);
 	node_waiters_tick(n, now, false);
@@ -272,6 +273,7 @@ static void on_netlink(void *arg, int fd)
 	node_retry_offload(n, is_changed);
 	for (unsigned i = 0; i < n->n_links; i++)
 		link_network_changed(n->links[i], now);
+	tcp_paths_network_changed(n->tcp);
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 		if (p->paths && p->sessions.current) {
 			path_set_network_changed(p->paths, now);
@@ -310,67 +312,6 @@ static int open_tun(struct node *n)
 	}
 	for (unsigned i = 0; i < n->state.n_addrs; i++)
 		put_address(n, &n->state.addrs[i]);
-	return 0;
-}
-
-/* Without reuse_port first: so that a port another program has is noticed, not shared. */
-static int try_port(struct node *n, uint16_t port)
-{
-	struct udp_options o = { .address = n->config->listen.address,
-				 .port = port,
-				 .bind_interface = n->bind_interface,
-				 .buffer_bytes = 4 * 1024 * 1024 };
-	struct udp probe;
-	int ret = udp_open(&probe, &o), bound;
-
-	if (ret < 0)
-		return ret;
-	bound = udp_port(&probe);
-	udp_close(&probe);
-	if (bound < 0)
-		return bound;
-	o.port = (uint16_t)bound;
-	o.reuse_port = n->tun.n_queues > 1 && !(n->disabled & OFFLOAD_NO_REUSEPORT);
-	o.dont_fragment = true; /* paths find their MTU themselves */
-	o.want_gso = !(n->disabled & OFFLOAD_NO_GSO);
-	o.want_gro = !(n->disabled & OFFLOAD_NO_GRO);
-	ret = udp_open(&n->udp[0], &o);
-	if (ret == -ENOPROTOOPT && o.reuse_port) {
-		o.reuse_port = false;
-		ret = udp_open(&n->udp[0], &o);
-	}
-	if (ret < 0)
-		return ret;
-	/* A socket and a queue each; what would be beside them is nobody's. */
-	n->n_workers = 1;
-	while (o.reuse_port && n->n_workers < n->tun.n_queues && udp_open(&n->udp[n->n_workers], &o) == 0)
-		n->n_workers++;
-	tun_keep_queues(&n->tun, n->n_workers);
-	n->port = (uint16_t)bound;
-	n->spares = spares_new(n->loop, &o, node_on_spare, n);
-	return n->spares ? 0 : -ENOMEM;
-}
-
-static int open_udp(struct node *n)
-{
-	uint16_t port = n->config->listen.port ? n->config->listen.port : n->state.port;
-	int ret = port ? try_port(n, port) : -EADDRINUSE;
-
-	if (ret < 0 && port && (n->config->listen.port || ret != -EADDRINUSE)) {
-		log_error("UDP port %u: %s", port, strerror(-ret));
-		return ret;
-	}
-	/* Drawn at random and kept: hosts behind one NAT must not all have the same port. */
-	for (int i = 0; ret == -EADDRINUSE && i < PORT_DRAWS; i++) {
-		port = (uint16_t)(PORT_DRAW_FIRST + randombytes_uniform(PORT_DRAW_LAST - PORT_DRAW_FIRST + 1));
-		ret = try_port(n, port);
-	}
-	if (ret < 0) {
-		log_error("UDP: no port can be bound: %s", strerror(-ret));
-		return ret;
-	}
-	if (!n->config->listen.port)
-		n->state.port = n->port;
 	return 0;
 }
 
@@ -439,7 +380,7 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 
 	ret = identity_init(&n->identity, secret, psk, config->ciphers & aead_offer(), 0);
 	if (ret < 0) {
-		log_error("the private key is no good: %s", strerror(-ret));
+		log_error("no cipher in common with `ciphers` works on this machine");
 		return ret;
 	}
 	node_set_compression(n, config->compression, now);
@@ -531,7 +472,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 
 	ret = open_tun(n);
 	if (ret == 0)
-		ret = open_udp(n);
+		ret = node_open_port(n);
 	if (ret == 0)
 		ret = start_parts(n, secret, psk);
 	if (ret < 0) {
@@ -561,6 +502,7 @@ void node_stop(struct node *n)
 	n->n_links = 0;
 	while (n->peers.by_number)
 		node_remove_peer(n, n->peers.by_number);
+	tcp_paths_free(n->tcp);
 	node_lookup_free(n);
 	responder_free(n->responder);
 	lane_fini(&n->lane);

@@ -61,7 +61,8 @@ static void on_initiation(struct node *n, const struct path_addr *from, uint32_t
 		return;
 	p = s->owner;
 	p->answered = *from;
-	if (from->kind != PATH_UDP && peers_learn_member(p, from->coordinator, member))
+	node_heard(n, p, from);
+	if (path_addr_is_relay(from) && peers_learn_member(p, from->coordinator, member))
 		node_relays_changed(n, p, now);
 	node_mark_peer(n, p);
 }
@@ -99,7 +100,8 @@ static void handshake_came(struct node *n, struct peer *p, const struct path_add
 {
 	uint64_t now = clock_now_ms();
 
-	if (from->kind != PATH_UDP || is_where_we_sent)
+	node_heard(n, p, from);
+	if (path_addr_is_relay(from) || is_where_we_sent)
 		path_set_on_handshake(p->paths, from, rtt_us, now);
 	else
 		path_set_on_data(p->paths, from, now);
@@ -112,7 +114,6 @@ static void on_response(struct node *n, const struct path_addr *from, const uint
 	enum index_kind kind;
 	uint32_t rtt_us = 0;
 	struct peer *p;
-	int ret;
 
 	if (wire_response_decode(&r, data, len) < 0) {
 		counters_inc(node_counters(n), COUNTER_handshake_malformed);
@@ -123,10 +124,8 @@ static void on_response(struct node *n, const struct path_addr *from, const uint
 		counters_inc(node_counters(n), COUNTER_drop_unknown_index);
 		return;
 	}
-	ret = sessions_on_response(&p->sessions, data, len, clock_now_ms(), &rtt_us);
-	if (ret < 0) {
-		counters_inc(node_counters(n),
-			     ret == -ENOTSUP ? COUNTER_handshake_no_cipher : COUNTER_handshake_bad_auth);
+	if (sessions_on_response(&p->sessions, data, len, clock_now_ms(), &rtt_us) < 0) {
+		counters_inc(node_counters(n), COUNTER_handshake_bad_auth);
 		return;
 	}
 	handshake_came(n, p, from, is_own_choice(p, from), rtt_us);
@@ -213,6 +212,7 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 		return;
 	}
 	p->last_seen_ms = now;
+	node_heard(n, p, from);
 	atomic_store_explicit(&node_shared(p)->traffic.last_received_ms, now, memory_order_relaxed);
 	atomic_store_explicit(&s->is_confirmed, true, memory_order_relaxed);
 	on_opened(n, p, h.index, from);
@@ -302,7 +302,7 @@ static void refused_for_size(struct node *n, const struct endpoint *to, uint32_t
 		const struct path *best = p->paths ? path_set_best(p->paths) : NULL;
 		uint32_t datagram = bytes;
 
-		if (!best || best->addr.kind == PATH_RELAY_TCP)
+		if (!best || best->addr.kind == PATH_RELAY_TCP || best->addr.kind == PATH_TCP)
 			continue;
 		if (best->addr.kind == PATH_RELAY_UDP) {
 			if (!endpoint_equal(link_udp_endpoint(n->links[best->addr.coordinator]), to))
@@ -331,6 +331,10 @@ void node_mail(void *arg, struct mail *m)
 	case MAIL_TCP_RELAY:
 		if (m->from.coordinator >= n->n_links ||
 		    link_send_relayed(n->links[m->from.coordinator], m->member, m->data, m->len) < 0)
+			counters_inc(node_counters(n), COUNTER_drop_send_error);
+		break;
+	case MAIL_TCP:
+		if (tcp_paths_send(n->tcp, &m->from.endpoint, m->data, m->len, TCP_PATHS_DATA) < 0)
 			counters_inc(node_counters(n), COUNTER_drop_send_error);
 		break;
 	case MAIL_AWAKE:

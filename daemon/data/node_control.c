@@ -43,9 +43,10 @@ json_t *node_json_path(struct node *n, const struct peer *p, const struct path_a
 	for (unsigned i = 0; p->paths && i < path_set_count(p->paths); i++)
 		if (path_addr_equal(&path_set_at(p->paths, i)->addr, addr))
 			path = *path_set_at(p->paths, i);
-	if (addr->kind == PATH_UDP) {
+	if (path_addr_is_direct(addr)) {
 		remote = json_string(endpoint_to_text(&addr->endpoint, text));
-		if (udp_local_address(&addr->endpoint, &here.ip) == 0)
+		if (addr->kind == PATH_TCP ? tcp_paths_local(n->tcp, &addr->endpoint, &here) == 0 :
+					     udp_local_address(&addr->endpoint, &here.ip) == 0)
 			local = json_string(endpoint_to_text(&here, text));
 	} else {
 		via = json_string(link_config(n->links[addr->coordinator])->name);
@@ -80,15 +81,13 @@ static json_t *peer_json(struct node *n, struct peer *p)
 	const struct path_addr addr = s ? node_path_of(n, p) : (struct path_addr){ .kind = PATH_NONE };
 	const struct shared_peer *shared = p->shared;
 	char key[KEY_TEXT_BYTES], text[ADDR_TEXT_BYTES];
-	enum why_cause cause = node_judge(n, p);
-	const char *state = "idle", *why = why_name(cause);
+	const char *state = "idle", *why = why_name(node_judge(n, p));
 	json_t *o = json_object(), *ips = json_array();
 	uint64_t seen = p->last_seen_ms;
 
 	if (addr.kind != PATH_NONE)
 		state = "up";
-	else if (node_is_known_offline(n, p) || (p->paths && p->sessions.attempt.is_active) ||
-		 cause == WHY_NO_COMMON_CIPHER)
+	else if (node_is_known_offline(n, p) || (p->paths && p->sessions.attempt.is_active))
 		state = "down";
 	for (unsigned i = 0; i < p->n_addrs; i++)
 		json_array_append_new(ips, json_string(ip_to_text(&p->addrs[i], text)));

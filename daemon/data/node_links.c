@@ -9,7 +9,8 @@
 static void add_candidate(struct candidates *c, enum candidate_kind kind, const struct endpoint *endpoint)
 {
 	for (unsigned i = 0; i < c->n; i++)
-		if (endpoint_equal(&c->v[i].endpoint, endpoint))
+		if (endpoint_equal(&c->v[i].endpoint, endpoint) &&
+		    candidate_is_tcp(c->v[i].kind) == candidate_is_tcp(kind))
 			return;
 	if (c->n < WIRE_CANDIDATES_MAX)
 		c->v[c->n++] = (struct candidate){ .kind = kind, .endpoint = *endpoint };
@@ -24,6 +25,22 @@ static void add_reflexive(struct node *n, struct candidates *c)
 		for (unsigned j = 0; j < n_seen; j++)
 			if (!node_is_overlay(n, &seen[j].ip))
 				add_candidate(c, CANDIDATE_REFLEXIVE, &seen[j]);
+	}
+}
+
+/* An address of the public network can be connected to, or a firewall be opened by connecting from both ends. Others serve within
+ * a site only, where UDP does as well, unless it is this host that lets none through. */
+static void add_tcp(const struct node *n, struct candidates *c)
+{
+	bool is_blocked = c->nat.flags & NAT_UDP_BLOCKED;
+
+	for (unsigned i = 0; i < n->ifaces.n && tcp_paths_port(n->tcp); i++) {
+		struct endpoint endpoint = { .ip = n->ifaces.v[i].ip, .port = tcp_paths_port(n->tcp) };
+
+		if (ip_is_link_local(&endpoint.ip) || node_is_overlay(n, &endpoint.ip))
+			continue;
+		if (is_blocked || !ip_is_private(&endpoint.ip))
+			add_candidate(c, CANDIDATE_TCP_HOST, &endpoint);
 	}
 }
 
@@ -87,15 +104,20 @@ void node_candidates_changed(struct node *n, uint64_t now_ms)
 	}
 	add_reflexive(n, &c);
 	judge_nat(n, &c);
+	add_tcp(n, &c);
 	if (is_same(&c, &n->here))
 		return;
 	n->here = c;
 	for (unsigned i = 0; i < n->n_links; i++)
 		if (link_is_registered(n->links[i]))
 			tell_coordinator(n, n->links[i]);
-	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
-		if (p->paths && p->settled_index && node_is_in_contact(p, now_ms))
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+		if (!p->paths)
+			continue;
+		node_udp_blocked(n, p, now_ms);
+		if (p->settled_index && node_is_in_contact(p, now_ms))
 			node_tell_peer(n, p, now_ms);
+	}
 }
 
 /* ---------------------------------------------------------------- registration */
@@ -208,8 +230,6 @@ static void on_peer_event(struct node *n, struct link *l, const struct wire_peer
 
 	if (!p)
 		return;
-	if (e->event == PEER_RESTARTED || e->event == PEER_ONLINE)
-		sessions_forget_refusal(&p->sessions);
 	switch (e->event) {
 	case PEER_RESTARTED: /* its sessions are gone */
 		if (p->paths && p->sessions.current) {

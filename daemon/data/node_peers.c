@@ -87,6 +87,12 @@ void node_relays_changed(struct node *n, struct peer *p, uint64_t now_ms)
 	node_mark_peer(n, p);
 }
 
+/* The peer's id at the relay; 0: it is none. */
+static uint32_t member_at(const struct peer *p, const struct path_addr *to)
+{
+	return path_addr_is_relay(to) ? p->member[to->coordinator] : 0;
+}
+
 /* ---------------------------------------------------------------- what sessions and paths ask for */
 
 static void send_handshake(struct node *n, const struct peer *p, const struct path_addr *to, const uint8_t *data,
@@ -97,7 +103,7 @@ static void send_handshake(struct node *n, const struct peer *p, const struct pa
 	if (len > WIRE_HANDSHAKE_MAX_BYTES)
 		return;
 	memcpy(buffer + WIRE_RELAY_HEADER_BYTES, data, len);
-	node_send(n, to, to->kind == PATH_UDP ? 0 : p->member[to->coordinator], buffer + WIRE_RELAY_HEADER_BYTES, len);
+	node_send(n, to, member_at(p, to), buffer + WIRE_RELAY_HEADER_BYTES, len);
 }
 
 /* The first goes the way data would; repeats, and the first when that way was not proven lately, go every way there is: the
@@ -113,7 +119,7 @@ static void send_initiation(void *owner, const uint8_t *data, size_t len, unsign
 	counters_inc(node_counters(n), COUNTER_handshakes_initiated);
 	if (first.kind != PATH_NONE)
 		send_handshake(n, p, &first, data, len);
-	if (attempt == 0 && (is_fresh || first.kind == PATH_RELAY_UDP || first.kind == PATH_RELAY_TCP))
+	if (attempt == 0 && (is_fresh || path_addr_is_relay(&first)))
 		return;
 	for (unsigned i = 0; i < n->n_links; i++) {
 		static const enum path_kind kinds[] = { PATH_RELAY_UDP, PATH_RELAY_TCP };
@@ -132,7 +138,7 @@ static void send_initiation(void *owner, const uint8_t *data, size_t len, unsign
 	for (unsigned i = 0; i < path_set_count(p->paths); i++) {
 		const struct path *path = path_set_at(p->paths, i);
 
-		if (path->addr.kind == PATH_UDP && !path_addr_equal(&path->addr, &first))
+		if (path_addr_is_direct(&path->addr) && !path_addr_equal(&path->addr, &first))
 			send_handshake(n, p, &path->addr, data, len);
 	}
 }
@@ -168,8 +174,7 @@ static void sessions_keepalive(void *owner)
 		return;
 	len = session_seal(s, WIRE_DATA, 0, buffer + WIRE_RELAY_HEADER_BYTES, NULL, 0);
 	if (len > 0)
-		node_send(n, &to, to.kind == PATH_UDP ? 0 : p->member[to.coordinator], buffer + WIRE_RELAY_HEADER_BYTES,
-			  (size_t)len);
+		node_send(n, &to, member_at(p, &to), buffer + WIRE_RELAY_HEADER_BYTES, (size_t)len);
 	atomic_store_explicit(&node_shared(p)->traffic.last_sent_ms, now, memory_order_relaxed);
 }
 
@@ -180,27 +185,12 @@ static uint64_t sessions_wall_ms(void *owner)
 	return node_wall_ms(p->owner);
 }
 
-static void sessions_no_suite(void *owner, bool is_news)
-{
-	struct peer *p = owner;
-	struct node *n = p->owner;
-	char here[AEAD_OFFER_TEXT_BYTES], there[AEAD_OFFER_TEXT_BYTES];
-
-	if (is_news)
-		log_warn("peer %s: no cipher in common: `ciphers` and the CPU allow %s here, %s there", p->name,
-			 aead_offer_text(n->identity.suites, here), aead_offer_text(p->sessions.suites_there, there));
-	if (sessions_is_refused(&p->sessions, clock_now_ms()))
-		node_unreachable(n, p->held);
-	node_mark_peer(n, p);
-}
-
 static const struct sessions_env sessions_env = {
 	.send_initiation = send_initiation,
 	.changed = sessions_changed,
 	.failed = sessions_failed,
 	.keepalive = sessions_keepalive,
 	.wall_ms = sessions_wall_ms,
-	.no_suite = sessions_no_suite,
 };
 
 int node_send_session(struct node *n, struct peer *p, const struct path_addr *to, const uint8_t *body, size_t len)
@@ -216,8 +206,7 @@ int node_send_session(struct node *n, struct peer *p, const struct path_addr *to
 	sealed = session_seal(s, WIRE_SESSION, 0, buffer + WIRE_RELAY_HEADER_BYTES, body, len);
 	if (sealed < 0)
 		return sealed;
-	return node_send(n, to, to->kind == PATH_UDP ? 0 : p->member[to->coordinator], buffer + WIRE_RELAY_HEADER_BYTES,
-			 (size_t)sealed);
+	return node_send(n, to, member_at(p, to), buffer + WIRE_RELAY_HEADER_BYTES, (size_t)sealed);
 }
 
 void node_send_candidates(struct node *n, struct peer *p, bool want_reply)
@@ -231,7 +220,7 @@ void node_send_candidates(struct node *n, struct peer *p, bool want_reply)
 		return;
 	node_send_session(n, p, &to, body, (size_t)len);
 	/* What makes a path fail is what makes candidates change: the relay gets there. */
-	if (to.kind == PATH_UDP)
+	if (path_addr_is_direct(&to))
 		node_send_session(n, p, &relay, body, (size_t)len);
 }
 
@@ -289,7 +278,17 @@ static void paths_silent(void *arg)
 	node_mark_peer(n, p);
 }
 
-static const struct path_set_env paths_env = { .send = paths_send, .unsure = paths_unsure, .silent = paths_silent };
+static void paths_tcp_drop(void *arg, const struct path_addr *addr)
+{
+	struct peer *p = arg;
+	struct node *n = p->owner;
+
+	tcp_paths_drop(n->tcp, &addr->endpoint);
+}
+
+static const struct path_set_env paths_env = {
+	.send = paths_send, .unsure = paths_unsure, .silent = paths_silent, .tcp_drop = paths_tcp_drop
+};
 
 /* ---------------------------------------------------------------- life */
 
@@ -372,7 +371,7 @@ void node_want_peer(struct node *n, struct peer *p)
 	if (node_set_up_peer(n, p) < 0)
 		return;
 	p->wanted_ms = now;
-	if (!sessions_sendable(&p->sessions, now) && !sessions_is_refused(&p->sessions, now)) {
+	if (!sessions_sendable(&p->sessions, now)) {
 		node_ask_introduction(n, p, now);
 		sessions_want(&p->sessions, now);
 	}
@@ -396,6 +395,7 @@ void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
 	p->last_seen_ms = later(p->last_seen_ms, load_ms(&shared->traffic.last_received_ms));
 	sessions_tick(&p->sessions, &shared->traffic, now_ms);
 	path_set_tick(p->paths, &activity, now_ms);
+	node_tcp_tick_peer(n, p, activity.path_received_ms, now_ms);
 	tell_again(n, p, now_ms);
 	node_punch_consider(n, p, now_ms);
 	last = later(activity.last_sent_ms, load_ms(&shared->traffic.last_data_received_ms));
@@ -444,7 +444,7 @@ static void log_path(struct node *n, struct peer *p)
 	p->path_since_ms = clock_now_ms();
 	if (!best)
 		log_info("peer %s: no path", p->name);
-	else if (best->addr.kind == PATH_UDP)
+	else if (path_addr_is_direct(&best->addr))
 		log_info("peer %s: %s path %s, rtt %u us", p->name, path_kind_name(best),
 			 endpoint_to_text(&best->addr.endpoint, text), best->rtt_us);
 	else
@@ -542,5 +542,6 @@ void node_take_candidates(struct node *n, struct peer *p, const struct candidate
 		if (is_usable(n, &c->v[i]))
 			usable.v[usable.n++] = c->v[i];
 	path_set_replace(p->paths, &usable, is_lan, clock_now_ms());
+	node_udp_blocked(n, p, clock_now_ms());
 	node_mark_peer(n, p);
 }

@@ -19,6 +19,7 @@
 #include "daemon/data/spares.h"
 #include "daemon/data/state.h"
 #include "daemon/data/table.h"
+#include "daemon/data/tcp_paths.h"
 #include "daemon/data/worker.h"
 #include "daemon/net/ifaces.h"
 #include "daemon/net/loop.h"
@@ -126,6 +127,8 @@ struct node {
 	struct tables tables;
 	struct lane lane; /* the loop's own */
 	uint16_t port;
+	struct tcp_paths *tcp;
+	bool is_tcp_entered; /* the lane is, for the frames of one read */
 	/* decisions */
 	struct state state;
 	uint64_t wall_floor_ms; /* of the life before: no timestamp goes under it */
@@ -233,6 +236,16 @@ void node_punch_changed(struct node *n, struct peer *p); /* our NAT or its: earl
 void node_punch_tick(struct node *n, uint64_t now_ms);
 uint64_t node_punch_next_ms(const struct node *n);
 spares_fn node_on_spare;
+/* node_port.c. Says in the log what went wrong. */
+int node_open_port(struct node *n);
+
+/* node_tcp.c: TCP paths */
+int node_open_tcp(struct node *n);
+/* Something of p's authenticated, and came from there. */
+void node_heard(struct node *n, const struct peer *p, const struct path_addr *from);
+/* received_ms: when the path in use last carried data of p's. */
+void node_tcp_tick_peer(struct node *n, struct peer *p, uint64_t received_ms, uint64_t now_ms);
+void node_udp_blocked(struct node *n, struct peer *p, uint64_t now_ms); /* at one of the ends, as far as is known now */
 
 /* node_table.c */
 void node_publish(struct node *n, uint64_t now_ms);

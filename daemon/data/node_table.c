@@ -15,7 +15,7 @@ static void route_to(struct node *n, struct table_route *r, const struct peer *p
 		if (!path->spare)
 			return;
 	}
-	if (to->kind != PATH_UDP) {
+	if (path_addr_is_relay(to)) {
 		const struct link *l = n->links[to->coordinator];
 
 		path->member = p->member[to->coordinator];

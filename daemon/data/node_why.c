@@ -36,7 +36,6 @@ enum why_cause node_judge(struct node *n, const struct peer *p)
 	f.is_idle = !p->paths || (!sessions_sendable(&p->sessions, now) && !p->sessions.attempt.is_active);
 	f.handshake_unanswered = p->paths && p->sessions.attempt.is_active && !sessions_sendable(&p->sessions, now) &&
 				 now - p->sessions.attempt_started_ms >= UNANSWERED_MS;
-	f.no_common_cipher = p->sessions.has_no_suite && !sessions_sendable(&p->sessions, now);
 	return why_judge(&f);
 }
 
@@ -45,9 +44,12 @@ static json_t *note_of(const struct path *path)
 {
 	char text[64];
 
-	if (path->addr.kind != PATH_UDP || path->n_answered || !path->n_sent)
+	if (!path_addr_is_direct(&path->addr) || path->n_answered || !path->n_sent)
 		return json_null();
-	snprintf(text, sizeof(text), "%u probes, 0 answers", path->n_sent);
+	if (path->addr.kind == PATH_TCP)
+		snprintf(text, sizeof(text), "%u tries, no connection", path->n_sent);
+	else
+		snprintf(text, sizeof(text), "%u probes, 0 answers", path->n_sent);
 	return json_string(text);
 }
 
@@ -55,8 +57,9 @@ static json_t *path_row(struct node *n, const struct peer *p, const struct path 
 {
 	json_t *row = node_json_path(n, p, &path->addr);
 
-	json_object_set_new(row, "candidate",
-			    json_string(path->addr.kind == PATH_UDP ? candidate_kind_name(path->candidate) : "relay"));
+	json_object_set_new(
+		row, "candidate",
+		json_string(path_addr_is_direct(&path->addr) ? candidate_kind_name(path->candidate) : "relay"));
 	json_object_set_new(row, "state", json_string(path_state_name(path->state)));
 	json_object_set_new(row, "rtt_ms", node_json_ms(path->rtt_us));
 	json_object_set_new(row, "mtu",
@@ -160,9 +163,9 @@ void node_cmd_why(void *arg, struct control_request *req, const json_t *args)
 	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
 	json_object_set_new(doc, "peer", json_string(p->name));
 	json_object_set_new(doc, "state",
-			    json_string(addr.kind != PATH_NONE                                       ? "up" :
-					node_is_known_offline(n, p) || cause == WHY_NO_COMMON_CIPHER ? "down" :
-												       "idle"));
+			    json_string(addr.kind != PATH_NONE      ? "up" :
+					node_is_known_offline(n, p) ? "down" :
+								      "idle"));
 	json_object_set_new(doc, "path", node_json_path(n, p, &addr));
 	json_object_set_new(doc, "cause", why_name(cause) ? json_string(why_name(cause)) : json_null());
 	json_object_set_new(doc, "text", json_string(why_text(cause)));

@@ -4,7 +4,7 @@ bool path_addr_equal(const struct path_addr *a, const struct path_addr *b)
 {
 	if (a->kind != b->kind || a->coordinator != b->coordinator || a->socket != b->socket)
 		return false;
-	return a->kind != PATH_UDP || endpoint_equal(&a->endpoint, &b->endpoint);
+	return !path_addr_is_direct(a) || endpoint_equal(&a->endpoint, &b->endpoint);
 }
 
 const char *path_kind_name(const struct path *p)
@@ -12,6 +12,8 @@ const char *path_kind_name(const struct path *p)
 	switch (p->addr.kind) {
 	case PATH_UDP:
 		return p->is_lan ? "lan" : "direct";
+	case PATH_TCP:
+		return "tcp";
 	case PATH_RELAY_UDP:
 	case PATH_RELAY_TCP:
 		return "relay";
@@ -27,6 +29,7 @@ const char *path_transport_name(const struct path_addr *a)
 	case PATH_UDP:
 	case PATH_RELAY_UDP:
 		return "udp";
+	case PATH_TCP:
 	case PATH_RELAY_TCP:
 		return "tcp";
 	case PATH_NONE:

@@ -10,6 +10,7 @@
 enum path_kind {
 	PATH_NONE = 0,
 	PATH_UDP,       /* straight to an endpoint: "lan" or "direct" */
+	PATH_TCP,       /* straight to an endpoint, over a TCP connection: "tcp" */
 	PATH_RELAY_UDP, /* through a coordinator, our half over UDP */
 	PATH_RELAY_TCP, /* through a coordinator, over its control connection */
 };
@@ -19,8 +20,18 @@ struct path_addr {
 	enum path_kind kind;
 	uint8_t coordinator;      /* relays: index into the node's coordinators; else 0 */
 	uint16_t socket;          /* PATH_UDP: of ours; 0: the node's port, others: a spare one's number */
-	struct endpoint endpoint; /* PATH_UDP: the peer's; else none */
+	struct endpoint endpoint; /* PATH_UDP, PATH_TCP: the peer's; else none */
 };
+
+static inline bool path_addr_is_relay(const struct path_addr *a)
+{
+	return a->kind == PATH_RELAY_UDP || a->kind == PATH_RELAY_TCP;
+}
+
+static inline bool path_addr_is_direct(const struct path_addr *a)
+{
+	return a->kind == PATH_UDP || a->kind == PATH_TCP;
+}
 
 enum path_state {
 	PATH_NOT_TRIED,
@@ -43,7 +54,7 @@ enum path_mtu_state {
 
 struct path {
 	struct path_addr addr;
-	enum candidate_kind candidate; /* PATH_UDP: where the endpoint came from */
+	enum candidate_kind candidate; /* direct ones: where the endpoint came from */
 	bool is_lan;                   /* PATH_UDP: on one of our links, or a private address that answered */
 	enum path_state state;
 	uint32_t n_sent, n_answered; /* probes, all rounds */
@@ -59,7 +70,7 @@ struct path {
 /* What a datagram, before the relay header, may have now. */
 uint32_t path_datagram_max(const struct path *p);
 bool path_addr_equal(const struct path_addr *a, const struct path_addr *b);
-/* "lan", "direct", "relay" */
+/* "lan", "direct", "tcp", "relay" */
 const char *path_kind_name(const struct path *p);
 /* "udp", "tcp" */
 const char *path_transport_name(const struct path_addr *a);

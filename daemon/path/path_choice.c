@@ -16,24 +16,26 @@
 unsigned path_class(const struct path_entry *e)
 {
 	if (!e)
-		return 4;
+		return 5;
 	switch (e->path.addr.kind) {
 	case PATH_UDP:
 		return e->path.is_lan ? 0 : 1;
-	case PATH_RELAY_UDP:
+	case PATH_TCP:
 		return 2;
+	case PATH_RELAY_UDP:
+		return 3;
 	case PATH_RELAY_TCP:
 	case PATH_NONE:
 		break;
 	}
-	return 3;
+	return 4;
 }
 
 bool path_is_trusted(const struct path_set *set, const struct path_entry *e, uint64_t now_ms)
 {
 	if (!e->is_known || !e->is_usable || e->is_given_up || !path_is_proven(e))
 		return false;
-	return path_is_relay(e) || e == set->current || now_ms - e->path.last_answer_ms <= PATH_FRESH_MS;
+	return !path_is_udp(e) || e == set->current || now_ms - e->path.last_answer_ms <= PATH_FRESH_MS;
 }
 
 /* Lower RTT first; with equal ones IPv6, which no NAT can forget. */
@@ -100,6 +102,8 @@ void path_use(struct path_set *set, struct path_entry *e, uint64_t now_ms)
 		path_state_set(old, path_is_proven(old) ? PATH_STANDBY : PATH_FAILED, now_ms);
 	if (e)
 		path_state_set(e, PATH_IN_USE, now_ms);
+	if (e && path_is_udp(e))
+		path_tcp_stand_down(set, now_ms);
 }
 
 /* Says so once: the change for the sake of RTT that it allows is taken. */
@@ -184,18 +188,23 @@ static bool is_silent(const struct path_set *set, uint64_t now_ms)
 	return path_is_sending(set, now_ms) && set->activity.last_sent_ms > heard && now_ms >= heard + PATH_SILENCE_MS;
 }
 
+static uint64_t keepalive_ms(const struct path_entry *e)
+{
+	return path_is_tcp(e) ? PATH_TCP_KEEPALIVE_MS : PATH_KEEPALIVE_MS;
+}
+
 static uint64_t keepalive_due_ms(const struct path_set *set)
 {
 	const struct path_entry *e = set->current;
 	uint64_t last_ms = set->activity.last_sent_ms;
 
-	if (!set->activity.in_contact || e->path.addr.kind != PATH_UDP)
+	if (!set->activity.in_contact || path_is_relay(e))
 		return PATH_NEVER;
 	if (e->path.last_sent_ms > last_ms)
 		last_ms = e->path.last_sent_ms;
 	if (e->replied_ms > last_ms)
 		last_ms = e->replied_ms;
-	return (last_ms + PATH_KEEPALIVE_MS) / PATH_KEEPALIVE_GRID_MS * PATH_KEEPALIVE_GRID_MS;
+	return (last_ms + keepalive_ms(e)) / PATH_KEEPALIVE_GRID_MS * PATH_KEEPALIVE_GRID_MS;
 }
 
 static uint64_t watch_wait_ms(const struct path *p)
@@ -223,7 +232,7 @@ void path_watch_start(struct path_set *set, uint64_t now_ms)
 	if (!e || e->is_given_up || set->watch.n_sent)
 		return;
 	set->watch.since_ms = now_ms;
-	set->watch.was_long = !path_is_proven(e) || now_ms >= heard_ms(set) + PATH_LONG_SILENCE_MS;
+	set->watch.was_long = !path_is_proven(e) || now_ms >= heard_ms(set) + keepalive_ms(e) + PATH_LATE_MS;
 	watch_probe(set, now_ms);
 }
 

@@ -1,5 +1,6 @@
 #include "daemon/path/path_mtu.h"
 #include "daemon/path/path_set_private.h"
+#include "daemon/wire/frame.h"
 #include "daemon/wire/relay.h"
 
 #include <string.h>
@@ -26,6 +27,14 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 }
 
 /* ---------------------------------------------------------------- sizes */
+
+/* A frame's length is all that counts over TCP. 0: it is to be searched. */
+static uint16_t fixed_size(const struct path_set *set, const struct path_entry *e)
+{
+	if (!path_is_tcp(e) || !set->mtu.max_bytes)
+		return 0;
+	return set->mtu.max_bytes < WIRE_FRAME_MAX_BYTES ? set->mtu.max_bytes : WIRE_FRAME_MAX_BYTES;
+}
 
 /* Which family a relay's two halves use is not known here: the larger headers. */
 static uint16_t headers_of(const struct path_addr *a)
@@ -281,7 +290,9 @@ static bool may_probe(const struct path_set *set)
 {
 	const struct path_entry *e = set->current;
 
-	return set->is_running && set->mtu.max_bytes && e && !e->is_given_up && path_is_proven(e) && !set->watch.n_sent;
+	if (!set->is_running || !set->mtu.max_bytes || !e || fixed_size(set, e))
+		return false;
+	return !e->is_given_up && path_is_proven(e) && !set->watch.n_sent;
 }
 
 static uint64_t search_due_ms(const struct path_set *set)
@@ -423,17 +434,22 @@ void path_set_set_max_datagram(struct path_set *set, uint32_t bytes, uint64_t no
 		return;
 	m->max_bytes = (uint16_t)bytes;
 	m->is_begun = false;
-	for (unsigned i = 0; i < PATH_SET_MAX; i++)
-		if (set->entries[i].path.mtu_bytes > bytes)
-			set->entries[i].path.mtu_bytes = bytes;
+	for (unsigned i = 0; i < PATH_SET_MAX; i++) {
+		struct path_entry *e = &set->entries[i];
+
+		if (path_is_tcp(e))
+			path_mtu_forget(set, e);
+		else if (e->path.mtu_bytes > bytes)
+			e->path.mtu_bytes = bytes;
+	}
 }
 
 /* ---------------------------------------------------------------- of which path */
 
 void path_mtu_forget(struct path_set *set, struct path_entry *e)
 {
-	e->path.mtu_bytes = 0;
-	e->path.mtu_state = PATH_MTU_UNKNOWN;
+	e->path.mtu_bytes = fixed_size(set, e);
+	e->path.mtu_state = e->path.mtu_bytes ? PATH_MTU_FOUND : PATH_MTU_UNKNOWN;
 	if (e == set->current)
 		set->mtu.is_begun = false;
 }

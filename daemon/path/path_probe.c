@@ -111,7 +111,7 @@ void path_set_on_probe(struct path_set *set, const struct path_addr *from, const
 		reply.observed = from->endpoint;
 	set->env->send(set->arg, from, &reply);
 
-	if (!e && from->kind == PATH_UDP)
+	if (!e && path_addr_is_direct(from))
 		e = path_add_peer_reflexive(set, from, now_ms);
 	if (e)
 		e->replied_ms = now_ms;
@@ -128,7 +128,7 @@ void path_set_on_data(struct path_set *set, const struct path_addr *from, uint64
 	if (!set->is_running || now_ms < set->stranger_ms)
 		return;
 	e = path_find(set, from);
-	if (!e && from->kind == PATH_UDP)
+	if (!e && path_addr_is_direct(from))
 		e = path_add_peer_reflexive(set, from, now_ms);
 	if (!e || !e->is_usable || path_is_trusted(set, e, now_ms))
 		return;
@@ -139,9 +139,9 @@ void path_set_on_data(struct path_set *set, const struct path_addr *from, uint64
 /* An answer sent to a relay may come back through the other transport of the same relay. */
 static bool is_answer_from(const struct path_addr *sent_to, const struct path_addr *from)
 {
-	if (sent_to->kind == PATH_UDP || from->kind == PATH_UDP)
-		return path_addr_equal(sent_to, from);
-	return from->kind != PATH_NONE && sent_to->coordinator == from->coordinator;
+	if (path_addr_is_relay(sent_to) && path_addr_is_relay(from))
+		return sent_to->coordinator == from->coordinator;
+	return path_addr_equal(sent_to, from);
 }
 
 static void rtt_sample(struct path *p, uint64_t rtt_us) /* RFC 6298 section 2 */
@@ -157,7 +157,7 @@ static void answered(struct path_set *set, struct path_entry *e, uint64_t now_ms
 	bool is_current = e == set->current;
 
 	/* What it was half a minute ago proves nothing; the one in use is watched instead. */
-	if (!is_current && !path_is_relay(e) && now_ms - p->last_answer_ms > PATH_FRESH_MS)
+	if (!is_current && path_is_udp(e) && now_ms - p->last_answer_ms > PATH_FRESH_MS)
 		e->n_proofs = 0;
 	p->last_answer_ms = now_ms;
 	if (is_current && !e->is_given_up)
@@ -212,9 +212,9 @@ void path_set_on_handshake(struct path_set *set, const struct path_addr *addr, u
 	struct path_entry *e = path_find(set, addr);
 
 	set->now_ms = now_ms;
-	if (!e && addr->kind == PATH_UDP)
+	if (!e && path_addr_is_direct(addr))
 		e = path_add_peer_reflexive(set, addr, now_ms);
-	else if (!e && addr->kind != PATH_NONE)
+	else if (!e && path_addr_is_relay(addr))
 		e = path_add_relay(set, addr->kind, addr->coordinator, now_ms);
 	if (!e)
 		return;

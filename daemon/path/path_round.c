@@ -4,10 +4,21 @@
  * moment they are learned. One probe leaves a tick, PATH_PACE_MS apart, the most urgent first. */
 #include "daemon/path/path_set_private.h"
 
-static const struct {
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+struct step {
 	uint16_t after_ms;
 	bool is_verdict; /* sends nothing: says whether the path failed */
-} steps[] = {
+};
+static const struct step steps[] = {
 	{ 0, false },
 	{ 100, false },
 	{ 250, false },
@@ -17,27 +28,117 @@ static const struct {
 	{ PATH_BUDGET_MS, false },
 	{ 8000, false },
 };
-#define PATH_STEPS (sizeof(steps) / sizeof(steps[0]))
+/* Each makes a connection anew that was refused: the peer's SYN may have come too early for our NAT, or ours for the peer's. */
+static const struct step tcp_steps[] = {
+	{ 0, false }, { 1000, false }, { 2000, false }, { 3000, false }, { 4000, false }, { 5500, true },
+};
+#define N_STEPS (sizeof(steps) / sizeof(steps[0]))
+#define N_TCP_STEPS (sizeof(tcp_steps) / sizeof(tcp_steps[0]))
+#define STEP_NONE UINT8_MAX
+
+/* NULL: no more of them. */
+static const struct step *next_step(const struct path_entry *e)
+{
+	if (path_is_tcp(e))
+		return e->step < N_TCP_STEPS ? &tcp_steps[e->step] : NULL;
+	return e->step < N_STEPS ? &steps[e->step] : NULL;
+}
+
+static void schedule_at(struct path_set *set, struct path_entry *e, uint64_t at_ms)
+{
+	e->step = 0;
+	e->base_ms = at_ms;
+	if (e != set->current && !path_is_proven(e))
+		path_state_set(e, PATH_PROBING, set->now_ms);
+}
+
+void path_schedule_end(struct path_entry *e)
+{
+	e->step = STEP_NONE;
+	e->urgent_ms = PATH_NEVER;
+}
+
+/* ---------------------------------------------------------------- TCP: when nothing better is there */
+
+static bool is_tcp_needed(const struct path_set *set)
+{
+	for (unsigned i = 0; i < PATH_CANDIDATES_MAX; i++)
+		if (path_is_trusted(set, &set->entries[i], set->now_ms))
+			return false;
+	return true;
+}
+
+static void tcp_plan(struct path_set *set, uint64_t now_ms)
+{
+	uint64_t at_ms = set->round_ms + (set->is_udp_blocked ? 0 : PATH_TCP_LATER_MS);
+
+	if (!is_tcp_needed(set))
+		return;
+	if (at_ms < now_ms)
+		at_ms = now_ms;
+	if (at_ms < set->tcp_start_ms)
+		set->tcp_start_ms = at_ms;
+}
+
+static bool is_tcp_candidate(const struct path_entry *e)
+{
+	return e->is_known && path_is_tcp(e) && e->path.candidate != CANDIDATE_PEER_REFLEXIVE;
+}
+
+void path_tcp_connect(struct path_set *set, uint64_t at_ms)
+{
+	if (!is_tcp_needed(set))
+		return;
+	for (unsigned i = 0; i < PATH_CANDIDATES_MAX; i++)
+		if (is_tcp_candidate(&set->entries[i]))
+			schedule_at(set, &set->entries[i], at_ms);
+}
+
+static void tcp_start(struct path_set *set, uint64_t now_ms)
+{
+	uint32_t rtt_us = set->current ? set->current->path.rtt_us : 0;
+
+	set->tcp_start_ms = PATH_NEVER;
+	if (!is_tcp_needed(set))
+		return;
+	if (set->env->tcp_call)
+		set->env->tcp_call(set->arg);
+	path_tcp_connect(set, now_ms + rtt_us / 2000);
+}
+
+void path_tcp_stand_down(struct path_set *set, uint64_t now_ms)
+{
+	set->tcp_start_ms = PATH_NEVER;
+	for (unsigned i = 0; i < PATH_CANDIDATES_MAX; i++) {
+		struct path_entry *e = &set->entries[i];
+
+		if (!is_tcp_candidate(e))
+			continue;
+		path_schedule_end(e);
+		if (e->path.state == PATH_PROBING)
+			path_state_set(e, PATH_NOT_TRIED, now_ms);
+	}
+}
+
+/* ---------------------------------------------------------------- rounds */
 
 void path_schedule(struct path_set *set, struct path_entry *e, uint64_t now_ms)
 {
 	if (!e->is_usable)
 		return;
-	e->step = 0;
-	e->base_ms = now_ms;
-	if (e != set->current && !path_is_proven(e))
-		path_state_set(e, PATH_PROBING, now_ms);
-}
-
-void path_schedule_end(struct path_entry *e)
-{
-	e->step = PATH_STEPS;
-	e->urgent_ms = PATH_NEVER;
+	if (!path_is_tcp(e))
+		schedule_at(set, e, now_ms);
+	else if (e != set->current || e->is_given_up)
+		tcp_plan(set, now_ms);
+	else if (!path_is_proven(e))
+		schedule_at(set, e, now_ms); /* its connection lasts, or so it seems: does it carry anything? */
 }
 
 void path_round_begin(struct path_set *set, uint64_t now_ms)
 {
+	set->now_ms = now_ms;
 	set->round_ms = now_ms;
+	set->tcp_start_ms = PATH_NEVER;
 	set->is_probing = true;
 	set->next_round_ms = now_ms + set->backoff_ms;
 	set->backoff_ms = set->backoff_ms * 2 < PATH_BACKOFF_MAX_MS ? set->backoff_ms * 2 : PATH_BACKOFF_MAX_MS;
@@ -52,26 +153,20 @@ uint64_t path_set_next_round_ms(const struct path_set *set)
 
 	if (!set->is_running || !set->activity.in_contact)
 		return PATH_NEVER;
-	if (cur && !path_is_relay(cur) && path_is_proven(cur))
+	if (cur && path_is_udp(cur) && path_is_proven(cur))
 		return PATH_NEVER;
+	if (cur && path_is_tcp(cur) && path_is_proven(cur))
+		return set->round_ms + PATH_TCP_ROUND_MS;
 	return set->next_round_ms;
 }
 
 /* ---------------------------------------------------------------- what is due for one path */
 
-static uint64_t later(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static bool is_verdict_next(const struct path_entry *e)
 {
-	return e->step < PATH_STEPS && steps[e->step].is_verdict;
+	const struct step *step = next_step(e);
+
+	return step && step->is_verdict;
 }
 
 /* Where the budget held probes back, the last of them has its time to be answered. */
@@ -79,7 +174,7 @@ static uint64_t verdict_due_ms(const struct path_entry *e)
 {
 	if (!is_verdict_next(e))
 		return PATH_NEVER;
-	return later(e->base_ms + steps[e->step].after_ms, e->path.last_sent_ms + PATH_ANSWER_MS);
+	return later(e->base_ms + next_step(e)->after_ms, e->path.last_sent_ms + PATH_ANSWER_MS);
 }
 
 /* Nothing carries data, yet there is data: try everything once a second. */
@@ -89,16 +184,19 @@ static uint64_t lost_due_ms(const struct path_set *set, const struct path_entry 
 
 	if (set->current && !set->current->is_given_up)
 		return PATH_NEVER;
+	if (path_is_tcp(e) && set->tcp_start_ms != PATH_NEVER)
+		return PATH_NEVER; /* its turn has not come */
 	due = later(e->path.last_sent_ms + PATH_LOST_MS, path_budget_free_ms(&e->planned));
 	return path_is_sending(set, due) ? due : PATH_NEVER;
 }
 
 static uint64_t planned_due_ms(const struct path_set *set, const struct path_entry *e)
 {
+	const struct step *step = next_step(e);
 	uint64_t due = PATH_NEVER;
 
-	if (e->step < PATH_STEPS && !is_verdict_next(e))
-		due = later(e->base_ms + steps[e->step].after_ms, path_budget_free_ms(&e->planned));
+	if (step && !step->is_verdict)
+		due = later(e->base_ms + step->after_ms, path_budget_free_ms(&e->planned));
 	return sooner(due, lost_due_ms(set, e));
 }
 
@@ -128,6 +226,8 @@ static void verdict(struct path_set *set, struct path_entry *e, uint64_t now_ms)
 	e->n_proofs = 0;
 	path_mtu_forget(set, e);
 	path_state_set(e, PATH_FAILED, now_ms);
+	if (path_is_tcp(e) && set->env->tcp_drop)
+		set->env->tcp_drop(set->arg, &e->path.addr);
 }
 
 static void verdicts(struct path_set *set, uint64_t now_ms)
@@ -148,7 +248,9 @@ static void probe_one(struct path_set *set, struct path_entry *e, uint64_t now_m
 		e->urgent_ms = PATH_NEVER;
 		path_budget_spend(&e->urgent, now_ms);
 	} else {
-		if (e->step < PATH_STEPS && !is_verdict_next(e) && e->base_ms + steps[e->step].after_ms <= now_ms)
+		const struct step *step = next_step(e);
+
+		if (step && !step->is_verdict && e->base_ms + step->after_ms <= now_ms)
 			e->step++;
 		path_budget_spend(&e->planned, now_ms);
 	}
@@ -193,6 +295,8 @@ void path_set_tick(struct path_set *set, const struct path_activity *activity, u
 	verdicts(set, now_ms);
 	if (path_set_next_round_ms(set) <= now_ms)
 		path_round_begin(set, now_ms);
+	if (set->tcp_start_ms <= now_ms)
+		tcp_start(set, now_ms);
 	path_watch_tick(set, now_ms);
 	probes(set, now_ms);
 	path_mtu_tick(set, now_ms);
@@ -205,6 +309,7 @@ uint64_t path_set_next_ms(const struct path_set *set)
 	if (!set->is_running)
 		return PATH_NEVER;
 	next = sooner(sooner(path_set_next_round_ms(set), path_watch_next_ms(set)), path_mtu_next_ms(set));
+	next = sooner(next, set->tcp_start_ms);
 	if (set->is_probing)
 		next = sooner(next, set->round_ms + PATH_PROBING_MS);
 	for (unsigned i = 0; i < PATH_SET_MAX; i++) {

@@ -13,6 +13,7 @@ struct path_set *path_set_new(const struct path_set_env *env, void *arg)
 	set->arg = arg;
 	set->next_round_ms = PATH_NEVER;
 	set->look_ms = PATH_NEVER;
+	set->tcp_start_ms = PATH_NEVER;
 	return set;
 }
 
@@ -47,6 +48,7 @@ static struct path_entry *entry_fill(struct path_set *set, struct path_entry *e,
 	*e = (struct path_entry){ .path = { .addr = *addr, .since_ms = now_ms }, .is_known = true, .is_usable = true };
 	e->planned = planned;
 	e->urgent = urgent;
+	path_mtu_forget(set, e);
 	path_schedule_end(e);
 	if (set->is_running)
 		path_schedule(set, e, now_ms);
@@ -96,50 +98,59 @@ static unsigned count_peer_reflexive(const struct path_set *set)
 	return n;
 }
 
-static int candidate_add(struct path_set *set, const struct candidate *c, uint16_t socket, bool is_lan, uint64_t now_ms)
+static struct path_addr addr_of(const struct candidate *c)
 {
-	const struct path_addr addr = { .kind = PATH_UDP, .socket = socket, .endpoint = c->endpoint };
-	struct path_entry *e = path_find(set, &addr), *victim;
+	return (struct path_addr){ .kind = candidate_is_tcp(c->kind) ? PATH_TCP : PATH_UDP, .endpoint = c->endpoint };
+}
 
+static int candidate_add(struct path_set *set, const struct path_addr *addr, enum candidate_kind kind, bool is_lan,
+			 uint64_t now_ms)
+{
+	struct path_entry *e = path_find(set, addr), *victim;
+
+	is_lan &= addr->kind == PATH_UDP;
 	if (e) {
-		e->path.candidate = c->kind;
+		e->path.candidate = kind;
 		e->path.is_lan = is_lan || (e->path.is_lan && path_is_proven(e));
 		return -EEXIST;
 	}
 	e = free_candidate_slot(set);
-	if (!e || (c->kind == CANDIDATE_PEER_REFLEXIVE && count_peer_reflexive(set) >= PATH_PEER_REFLEXIVE_MAX)) {
+	if (!e || (kind == CANDIDATE_PEER_REFLEXIVE && count_peer_reflexive(set) >= PATH_PEER_REFLEXIVE_MAX)) {
 		victim = oldest_failed_peer_reflexive(set);
 		if (!victim)
 			return -ENOSPC;
 		entry_forget(set, victim);
 		e = free_candidate_slot(set);
 	}
-	entry_fill(set, e, &addr, now_ms);
-	e->path.candidate = c->kind;
+	entry_fill(set, e, addr, now_ms);
+	e->path.candidate = kind;
 	e->path.is_lan = is_lan;
 	return 0;
 }
 
 int path_set_add(struct path_set *set, const struct candidate *c, bool is_lan, uint64_t now_ms)
 {
+	const struct path_addr addr = addr_of(c);
+
 	set->now_ms = now_ms;
-	return candidate_add(set, c, 0, is_lan, now_ms);
+	return candidate_add(set, &addr, c->kind, is_lan, now_ms);
 }
 
 struct path_entry *path_add_peer_reflexive(struct path_set *set, const struct path_addr *from, uint64_t now_ms)
 {
-	const struct candidate c = { .kind = CANDIDATE_PEER_REFLEXIVE, .endpoint = from->endpoint };
-
-	if (candidate_add(set, &c, from->socket, false, now_ms) < 0)
+	if (candidate_add(set, from, CANDIDATE_PEER_REFLEXIVE, false, now_ms) < 0)
 		return NULL;
 	return path_find(set, from);
 }
 
-static bool is_among(const struct candidates *c, const struct endpoint *ep)
+static bool is_among(const struct candidates *c, const struct path_addr *addr)
 {
-	for (unsigned i = 0; i < c->n; i++)
-		if (endpoint_equal(&c->v[i].endpoint, ep))
+	for (unsigned i = 0; i < c->n; i++) {
+		const struct path_addr told = addr_of(&c->v[i]);
+
+		if (path_addr_equal(&told, addr))
 			return true;
+	}
 	return false;
 }
 
@@ -151,12 +162,70 @@ void path_set_replace(struct path_set *set, const struct candidates *c, bool (*i
 		struct path_entry *e = &set->entries[i];
 
 		if (e->is_known && e->path.candidate != CANDIDATE_PEER_REFLEXIVE && !path_is_proven(e) &&
-		    e != set->current && !is_among(c, &e->path.addr.endpoint))
+		    e != set->current && !is_among(c, &e->path.addr))
 			entry_forget(set, e);
 	}
 	for (unsigned i = 0; i < c->n && i < WIRE_CANDIDATES_MAX; i++)
-		candidate_add(set, &c->v[i], 0, is_lan && is_lan(set->arg, &c->v[i].endpoint.ip), now_ms);
+		path_set_add(set, &c->v[i], is_lan && is_lan(set->arg, &c->v[i].endpoint.ip), now_ms);
 }
+
+/* ---------------------------------------------------------------- TCP */
+
+void path_set_udp_blocked(struct path_set *set, bool is_blocked, uint64_t now_ms)
+{
+	set->now_ms = now_ms;
+	if (is_blocked == set->is_udp_blocked)
+		return;
+	set->is_udp_blocked = is_blocked;
+	if (!set->is_running)
+		return;
+	if (is_blocked) {
+		if (set->tcp_start_ms != PATH_NEVER)
+			set->tcp_start_ms = now_ms;
+	} else if (!set->is_probing) { /* it will be answered now */
+		set->backoff_ms = PATH_BACKOFF_MIN_MS;
+		path_round_begin(set, now_ms);
+	}
+}
+
+void path_set_tcp_opened(struct path_set *set, const struct path_addr *addr, uint64_t now_ms)
+{
+	struct path_entry *e = path_find(set, addr);
+
+	set->now_ms = now_ms;
+	for (unsigned i = 0; e && i < PATH_OUTSTANDING_MAX; i++)
+		if (set->outstanding[i].entry == e)
+			set->outstanding[i].sent_ms = now_ms;
+}
+
+void path_set_tcp_closed(struct path_set *set, const struct path_addr *addr, uint64_t now_ms)
+{
+	struct path_entry *e = path_find(set, addr);
+
+	set->now_ms = now_ms;
+	if (!e)
+		return;
+	path_outstanding_forget(set, e);
+	if (e == set->current) {
+		if (!e->is_given_up)
+			path_give_up(set, now_ms);
+	} else if (path_is_proven(e)) {
+		path_state_set(e, PATH_FAILED, now_ms);
+	}
+	e->n_proofs = 0;
+	/* Where it came from was of that connection only. */
+	if (e != set->current && e->path.candidate == CANDIDATE_PEER_REFLEXIVE)
+		entry_forget(set, e);
+}
+
+void path_set_tcp_called(struct path_set *set, uint64_t now_ms)
+{
+	set->now_ms = now_ms;
+	if (set->is_running)
+		path_tcp_connect(set, now_ms);
+}
+
+/* ---------------------------------------------------------------- relays */
 
 struct path_entry *path_add_relay(struct path_set *set, enum path_kind kind, uint8_t coordinator, uint64_t now_ms)
 {
@@ -224,6 +293,7 @@ void path_set_stop(struct path_set *set, uint64_t now_ms)
 	set->is_probing = false;
 	set->next_round_ms = PATH_NEVER;
 	set->look_ms = PATH_NEVER;
+	set->tcp_start_ms = PATH_NEVER;
 	path_use(set, NULL, now_ms);
 	path_outstanding_forget(set, NULL);
 	for (unsigned i = 0; i < PATH_SET_MAX; i++) {

@@ -10,8 +10,12 @@
  * nor more than 5 of those that something which arrived causes.
  * A probe from an endpoint that is not known adds it as peer-reflexive and is checked at once; any probe from a candidate
  * that is not yet proven triggers a check of it.
+ * TCP. Candidates of kinds CANDIDATE_TCP_* are paths of their own, PATH_TCP; the owner connects when the first probe is sent to
+ * one. They are probed PATH_TCP_LATER_MS after the round began, where UDP is known to be blocked at once, and then once a
+ * second, 5 times in all; unless a UDP path is proven by then. The owner says when a connection was made and when it
+ * ended. While a TCP path is in use a round goes over UDP every PATH_TCP_ROUND_MS.
  * Proof. A path is used when PATH_PROOFS (2) probes were answered over it (the second is sent as soon as the first is
- * answered); relays and the path a handshake was answered over need one. An answer counts only for the path and the
+ * answered); TCP, relays and the path a handshake was answered over need one. An answer counts only for the path and the
  * id it was sent with, within PATH_PROBE_LIFE_MS.
  * Trust. A path in use is proven by answers and by authenticated data that arrived over it (path_set_on_data). While the peer
  * is being sent to and nothing came for PATH_SILENCE_MS, it is probed; after 2 probes unanswered it is unsure
@@ -19,11 +23,12 @@
  * path is used, a new round starts, and env.silent is called so that the owner refreshes its own reflexive endpoint.
  * A path that was silent for longer than a keepalive takes is unsure from the first of these probes on. With no other path
  * the one given up stays in use, and all are probed once a second while data is being sent.
- * Idle direct paths are kept open by a probe every PATH_KEEPALIVE_MS while the peer is in contact.
+ * Idle direct paths are kept open by a probe every PATH_KEEPALIVE_MS, TCP every PATH_TCP_KEEPALIVE_MS, while the peer is in
+ * contact. A TCP path is believed as long as its connection lasts.
  * MTU. Once set with path_set_set_max_datagram, the size of datagrams the path in use carries is searched, checked and
- * searched again while data is being sent (path_mtu.h); the result is in struct path.
- * Choice. lan, then direct IPv6 ~ direct IPv4, then relay by UDP, then relay by TCP; inside a class the lower RTT, with
- * hysteresis: better by 10 % and 3 ms. */
+ * searched again while data is being sent (path_mtu.h); the result is in struct path. Over TCP it is what a frame holds.
+ * Choice. lan, then direct IPv6 ~ direct IPv4, then direct TCP, then relay by UDP, then relay by TCP; inside a class the lower
+ * RTT, with hysteresis: better by 10 % and 3 ms. */
 #ifndef DAEMON_PATH_PATH_SET_H
 #define DAEMON_PATH_PATH_SET_H
 
@@ -40,6 +45,11 @@
 /* At the latest so long after the last datagram, rounded down to a common instant: 15 to 18 s. Under the 20 s some NATs keep a
  * UDP binding, over the 15 s that RFC 8085 section 3.5 names as the floor. */
 #define PATH_KEEPALIVE_MS 18000
+/* Under what cheap routers keep a TCP connection for, 60 s. */
+#define PATH_TCP_KEEPALIVE_MS 50000
+/* What UDP needs where it works, over the longest way; a connection made in vain is made at the peer as well. */
+#define PATH_TCP_LATER_MS 1000
+#define PATH_TCP_ROUND_MS 60000
 
 struct path_set;
 
@@ -51,6 +61,12 @@ struct path_set_env {
 	void (*unsure)(void *arg);
 	/* The path in use was given up for silence. May be NULL. Must not call back into the set. */
 	void (*silent)(void *arg);
+	/* Tell the peer, over a relay, that TCP is tried now (path_set_tcp_called): we begin half a round trip later. May be NULL. Must
+	 * not call back into the set. */
+	void (*tcp_call)(void *arg);
+	/* Nothing was answered over this PATH_TCP: its connection, or the one being made, is of no use. May be NULL. Must not call back
+	 * into the set. */
+	void (*tcp_drop)(void *arg, const struct path_addr *addr);
 };
 
 /* What the owner knows of the traffic; instants, 0: never. */
@@ -65,11 +81,19 @@ struct path_set *path_set_new(const struct path_set_env *env, void *arg);
 void path_set_free(struct path_set *set); /* NULL is fine */
 
 /* Adds a copy of a candidate. 0, -EEXIST if known (its kind is updated), -ENOSPC past PATH_CANDIDATES_MAX (a failed
- * peer-reflexive one gives way first). During a round it is probed at once. */
+ * peer-reflexive one gives way first). During a round it is probed at once, if it is none for TCP. */
 int path_set_add(struct path_set *set, const struct candidate *c, bool is_lan, uint64_t now_ms);
 /* Forgets told candidates (not peer-reflexive, not proven ones) that are not among `c`, adds the others. */
 void path_set_replace(struct path_set *set, const struct candidates *c, bool (*is_lan)(void *arg, const struct ip *ip),
 		      uint64_t now_ms);
+/* UDP does not get through at one of the two ends, or does after all. */
+void path_set_udp_blocked(struct path_set *set, bool is_blocked, uint64_t now_ms);
+/* The connection of a PATH_TCP is made: what was sent to it last leaves now. */
+void path_set_tcp_opened(struct path_set *set, const struct path_addr *addr, uint64_t now_ms);
+/* It ended, or could not be made: the path is not believed any more. */
+void path_set_tcp_closed(struct path_set *set, const struct path_addr *addr, uint64_t now_ms);
+/* The peer connects to us at this moment: so do we to it, for the NATs of both to let the other's in. */
+void path_set_tcp_called(struct path_set *set, uint64_t now_ms);
 /* A relay can now be used, or no more. kind is PATH_RELAY_UDP or PATH_RELAY_TCP. */
 void path_set_relay(struct path_set *set, enum path_kind kind, uint8_t coordinator, bool is_usable, uint64_t now_ms);
 

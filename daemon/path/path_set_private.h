@@ -32,8 +32,8 @@
 #define PATH_STRANGER_MS 1000 /* between two checks that data from elsewhere causes */
 #define PATH_UNSURE_PROBES 2  /* unanswered */
 #define PATH_DEAD_PROBES 4    /* unanswered */
-/* Left alone longer than a keepalive would: unsure before the first probe can say so. */
-#define PATH_LONG_SILENCE_MS (PATH_KEEPALIVE_MS + 4000)
+/* Left alone so much longer than a keepalive would: unsure before the first probe can say so. */
+#define PATH_LATE_MS 4000
 
 /* The instants of the last probes: at most PATH_BUDGET_PROBES in any PATH_BUDGET_MS. */
 struct path_budget {
@@ -85,19 +85,33 @@ struct path_set {
 	struct path_watch watch;
 	struct path_mtu mtu;
 	struct path_entry *current;
+	bool is_udp_blocked;
+	uint64_t
+		tcp_start_ms; /* when TCP candidates are called and connected to; PATH_NEVER: this round did, or need not */
 	struct endpoint observed;
 	struct path_outstanding outstanding[PATH_OUTSTANDING_MAX];
 	struct path_entry entries[PATH_SET_MAX]; /* candidates, then relays */
 };
 
-static inline bool path_is_relay(const struct path_entry *e)
+static inline bool path_is_udp(const struct path_entry *e)
 {
-	return e->path.addr.kind != PATH_UDP;
+	return e->path.addr.kind == PATH_UDP;
 }
 
+static inline bool path_is_tcp(const struct path_entry *e)
+{
+	return e->path.addr.kind == PATH_TCP;
+}
+
+static inline bool path_is_relay(const struct path_entry *e)
+{
+	return path_addr_is_relay(&e->path.addr);
+}
+
+/* The answer to one probe shows that a NAT let it through once; that it goes on doing so a second shows. Connections do not need that. */
 static inline bool path_is_proven(const struct path_entry *e)
 {
-	return e->n_proofs >= (path_is_relay(e) ? 1 : PATH_PROOFS);
+	return e->n_proofs >= (path_is_udp(e) ? PATH_PROOFS : 1);
 }
 
 /* path_set.c */
@@ -108,8 +122,10 @@ void path_state_set(struct path_entry *e, enum path_state state, uint64_t now_ms
 
 /* path_round.c */
 void path_round_begin(struct path_set *set, uint64_t now_ms);
-/* A round of one path's own. */
+/* A round of one path's own; of TCP candidates it is planned for all together. */
 void path_schedule(struct path_set *set, struct path_entry *e, uint64_t now_ms);
+void path_tcp_connect(struct path_set *set, uint64_t at_ms); /* to all candidates there are */
+void path_tcp_stand_down(struct path_set *set, uint64_t now_ms);
 void path_schedule_end(struct path_entry *e);
 
 /* path_probe.c */

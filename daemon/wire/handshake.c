@@ -94,8 +94,7 @@ int wire_response_payload_decode(struct wire_response_payload *out, const uint8_
 	p.suite = reader_u8(&r);
 	reader_skip(&r, 1);
 	p.features = reader_be16(&r);
-	p.suites = reader_be16(&r);
-	reader_skip(&r, 10);
+	reader_skip(&r, 12);
 	skip_extensions(&r);
 	if (!reader_at_end(&r))
 		return -EBADMSG;
@@ -153,6 +152,5 @@ void wire_response_payload_encode(uint8_t out[static WIRE_RESPONSE_PAYLOAD_BYTES
 	writer_u8(&w, p->suite);
 	writer_zero(&w, 1);
 	writer_be16(&w, p->features);
-	writer_be16(&w, p->suites);
-	writer_zero(&w, 10);
+	writer_zero(&w, 12);
 }

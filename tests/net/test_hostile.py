@@ -112,6 +112,7 @@ def datagrams_sent_on_from_elsewhere_move_nothing():
             table ip elsewhere {{
                 chain prerouting {{
                     type filter hook prerouting priority -300; policy accept
+                    ip saddr {mesh.lab.pub["a"]} ip daddr {mesh.lab.pub["b"]} meta l4proto tcp drop
                     ip saddr {mesh.lab.pub["a"]} ip daddr {mesh.lab.pub["b"]} @th,64,8 {{ 0x51, 0x53, 0x54 }} ip saddr set {elsewhere}
                 }}
             }}""")

@@ -24,7 +24,25 @@ static void on_silent(void *arg)
 	((struct one *)arg)->n_silent++;
 }
 
-static const struct path_set_env env = { .send = on_send, .silent = on_silent };
+static void on_tcp_call(void *arg)
+{
+	struct one *f = arg;
+
+	f->n_calls++;
+	f->called_ms = f->now_ms;
+}
+
+static void on_tcp_drop(void *arg, const struct path_addr *addr)
+{
+	struct one *f = arg;
+
+	f->n_drops++;
+	f->dropped = *addr;
+}
+
+static const struct path_set_env env = {
+	.send = on_send, .silent = on_silent, .tcp_call = on_tcp_call, .tcp_drop = on_tcp_drop
+};
 
 void one_init(struct one *f)
 {
@@ -87,6 +105,14 @@ struct path_addr one_udp(const char *text)
 	struct path_addr a = { .kind = PATH_UDP };
 
 	assert_int_equal(endpoint_from_text(&a.endpoint, text), 0);
+	return a;
+}
+
+struct path_addr one_tcp(const char *text)
+{
+	struct path_addr a = one_udp(text);
+
+	a.kind = PATH_TCP;
 	return a;
 }
 

@@ -17,7 +17,9 @@ struct one {
 	struct path_set *set;
 	struct path_activity activity;
 	uint64_t now_ms;
-	unsigned n_sent, n_silent;
+	unsigned n_sent, n_silent, n_calls, n_drops;
+	uint64_t called_ms;
+	struct path_addr dropped; /* the last */
 	struct one_sent sent[ONE_SENT_MAX];
 };
 
@@ -32,6 +34,7 @@ struct one_peer {
 void one_run_answered(struct one *f, uint64_t ms, const struct one_peer *peers, unsigned n_peers);
 void one_answer(struct one *f, const struct one_sent *s);
 struct path_addr one_udp(const char *text);
+struct path_addr one_tcp(const char *text);
 int one_add(struct one *f, enum candidate_kind kind, const char *text);
 const struct one_sent *one_last_to(const struct one *f, const struct path_addr *to); /* the last probe, or NULL */
 unsigned one_count_to(const struct one *f, const struct path_addr *to);

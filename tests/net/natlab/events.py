@@ -38,6 +38,14 @@ class Events:
             if box.kind not in PUBLIC:
                 nft(gw, "delete table inet nl_reboot")
 
+    def rekind(self, name, kind):
+        """The box behaves otherwise from now on; what it knows of flows it keeps."""
+        box = self._box(name)
+        box.kind = kind
+        type(box).__post_init__(box)
+        nft(self.links[name].ns, nat_rules(box, self.pub[name], self.addr4.get(name + "1", "")))
+        self.save()
+
     def set(self, name, **kw):
         link = self.links[name]
         if "delay" in kw or "jitter" in kw:
