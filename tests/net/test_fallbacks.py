@@ -9,7 +9,7 @@
 """
 from harness import Mesh, Site, check, main, wait_until
 
-EVERY = "reuseport,multiqueue,gso,gro,vnet,ipsec-mb"
+EVERY = "reuseport,multiqueue,gso,gro,vnet,ipsec-mb,aes"
 
 
 def carries(env_a, env_b):
