@@ -1,0 +1,105 @@
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tun/netlink.h"
+#include "tun/netlink_request.h"
+
+struct route {
+	int ifindex;
+	uint8_t dst[16]; /* host bits cleared, as the kernel wants it */
+	size_t len;
+	unsigned prefix_bits;
+	bool is_found;
+};
+
+static int route_init(struct route *route, int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits)
+{
+	*route = (struct route){ .ifindex = ifindex, .len = len, .prefix_bits = prefix_bits };
+	if (netlink_family_of(len) == AF_UNSPEC || prefix_bits > len * 8)
+		return -EINVAL;
+	memcpy(route->dst, prefix, len);
+	for (unsigned bit = prefix_bits; bit < len * 8; bit++)
+		route->dst[bit / 8] &= (uint8_t)(0xff7fu >> bit % 8);
+	return 0;
+}
+
+static int route_request(uint16_t type, uint16_t flags, const struct route *route)
+{
+	struct netlink_request req;
+	struct rtmsg *rtm = netlink_request_init(&req, type, (uint16_t)(NLM_F_ACK | flags), sizeof(*rtm));
+
+	rtm->rtm_family = (uint8_t)netlink_family_of(route->len);
+	rtm->rtm_dst_len = (uint8_t)route->prefix_bits;
+	rtm->rtm_table = RT_TABLE_MAIN;
+	/* Told apart from the kernel's own connected routes, which a removal must not hit. */
+	rtm->rtm_protocol = RTPROT_STATIC;
+	rtm->rtm_scope = route->len == 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	rtm->rtm_type = RTN_UNICAST;
+	mnl_attr_put(req.nlh, RTA_DST, route->len, route->dst);
+	mnl_attr_put_u32(req.nlh, RTA_OIF, (uint32_t)route->ifindex);
+	return netlink_request_run(&req, NULL, NULL);
+}
+
+static int route_compare(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr;
+	struct route *route = arg;
+	bool is_dst = route->prefix_bits == 0, is_link = false;
+
+	if (rtm->rtm_family != netlink_family_of(route->len) || rtm->rtm_table != RT_TABLE_MAIN ||
+	    rtm->rtm_dst_len != route->prefix_bits || rtm->rtm_type != RTN_UNICAST)
+		return MNL_CB_OK;
+	for (attr = netlink_attr_first(nlh, sizeof(*rtm)); netlink_attr_is_inside(nlh, attr);
+	     attr = mnl_attr_next(attr)) {
+		if (mnl_attr_get_type(attr) == RTA_DST && mnl_attr_get_payload_len(attr) == route->len)
+			is_dst = memcmp(mnl_attr_get_payload(attr), route->dst, route->len) == 0;
+		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
+			is_link = mnl_attr_get_u32(attr) == (uint32_t)route->ifindex;
+	}
+	if (is_dst && is_link)
+		route->is_found = true;
+	return MNL_CB_OK;
+}
+
+static int route_find(struct route *route)
+{
+	struct netlink_request req;
+	struct rtmsg *rtm = netlink_request_init(&req, RTM_GETROUTE, NLM_F_DUMP, sizeof(*rtm));
+	int ret = -EINTR;
+
+	rtm->rtm_family = (uint8_t)netlink_family_of(route->len);
+	for (int i = 0; i < NETLINK_DUMP_TRIES && ret == -EINTR; i++)
+		ret = netlink_request_run(&req, route_compare, route);
+	return ret;
+}
+
+int netlink_route_add(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits)
+{
+	struct route route;
+	int ret = route_init(&route, ifindex, prefix, len, prefix_bits);
+
+	if (ret < 0)
+		return ret;
+	ret = route_request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &route);
+	if (ret != -EEXIST)
+		return ret;
+	/* The kernel says so for another link's route to the same prefix too, and that is no success. */
+	ret = route_find(&route);
+	if (ret < 0)
+		return ret;
+	return route.is_found ? 0 : -EEXIST;
+}
+
+int netlink_route_del(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits)
+{
+	struct route route;
+	int ret = route_init(&route, ifindex, prefix, len, prefix_bits);
+
+	if (ret < 0)
+		return ret;
+	ret = route_request(RTM_DELROUTE, 0, &route);
+	return ret == -ESRCH ? 0 : ret;
+}
