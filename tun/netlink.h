@@ -19,6 +19,17 @@ int netlink_addr_del(int ifindex, const uint8_t *addr, size_t len, unsigned pref
 int netlink_route_add(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits);
 int netlink_route_del(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits);
 
+struct netlink_way { /* how the kernel would send to an address now */
+	int ifindex;
+	uint8_t len;         /* of the addresses: 4 or 16 */
+	uint8_t source[16];  /* ours; zeros: none chosen */
+	uint8_t gateway[16]; /* the next router, if has_gateway */
+	bool has_gateway;
+	bool is_tunnel; /* the link is point-to-point, a TUN or a TAP: some overlay's, ours among them, or a modem's */
+};
+/* Nothing is sent. With ifindex only through that link. -ENETUNREACH: not at all. */
+int netlink_way_to(struct netlink_way *out, int ifindex, const uint8_t *dst, size_t len);
+
 struct netlink_address {
 	int ifindex;
 	uint8_t len; /* 4 or 16 */

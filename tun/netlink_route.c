@@ -1,5 +1,7 @@
 #include <errno.h>
+#include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <net/if_arp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -102,4 +104,88 @@ int netlink_route_del(int ifindex, const uint8_t *prefix, size_t len, unsigned p
 		return ret;
 	ret = route_request(RTM_DELROUTE, 0, &route);
 	return ret == -ESRCH ? 0 : ret;
+}
+
+/* ------------------------------------------------------------------ the way to an address */
+
+static int way_read(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr;
+	struct netlink_way *way = arg;
+
+	if (rtm->rtm_family != netlink_family_of(way->len) || rtm->rtm_type != RTN_UNICAST)
+		return MNL_CB_OK;
+	for (attr = netlink_attr_first(nlh, sizeof(*rtm)); netlink_attr_is_inside(nlh, attr);
+	     attr = mnl_attr_next(attr)) {
+		bool is_address = mnl_attr_get_payload_len(attr) == way->len;
+
+		if (mnl_attr_get_type(attr) == RTA_GATEWAY && is_address) {
+			memcpy(way->gateway, mnl_attr_get_payload(attr), way->len);
+			way->has_gateway = true;
+		}
+		if (mnl_attr_get_type(attr) == RTA_PREFSRC && is_address)
+			memcpy(way->source, mnl_attr_get_payload(attr), way->len);
+		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
+			way->ifindex = (int)mnl_attr_get_u32(attr);
+	}
+	return MNL_CB_OK;
+}
+
+static bool is_tunnel_kind(const struct nlattr *linkinfo)
+{
+	const struct nlattr *attr;
+	const char *end = (const char *)mnl_attr_get_payload(linkinfo) + mnl_attr_get_payload_len(linkinfo);
+
+	for (attr = mnl_attr_get_payload(linkinfo); mnl_attr_ok(attr, (int)(end - (const char *)attr));
+	     attr = mnl_attr_next(attr))
+		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+			return strcmp(mnl_attr_get_str(attr), "tun") == 0; /* TAP devices are of this kind too */
+	return false;
+}
+
+static int way_judge_link(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr;
+	struct netlink_way *way = arg;
+
+	/* WireGuard, TUN, PPP, GRE ...: links whose far end is no router of a local network. */
+	if ((ifi->ifi_flags & IFF_POINTOPOINT) || ifi->ifi_type == ARPHRD_NONE)
+		way->is_tunnel = true;
+	for (attr = netlink_attr_first(nlh, sizeof(*ifi)); netlink_attr_is_inside(nlh, attr);
+	     attr = mnl_attr_next(attr))
+		if (mnl_attr_get_type(attr) == IFLA_LINKINFO && is_tunnel_kind(attr))
+			way->is_tunnel = true;
+	return MNL_CB_OK;
+}
+
+int netlink_way_to(struct netlink_way *out, int ifindex, const uint8_t *dst, size_t len)
+{
+	struct netlink_way way = { .len = (uint8_t)len };
+	struct netlink_request req;
+	struct rtmsg *rtm = netlink_request_init(&req, RTM_GETROUTE, NLM_F_ACK, sizeof(*rtm));
+	struct ifinfomsg *ifi;
+	int ret;
+
+	if (netlink_family_of(len) == AF_UNSPEC)
+		return -EINVAL;
+	rtm->rtm_family = (uint8_t)netlink_family_of(len);
+	rtm->rtm_dst_len = (uint8_t)(len * 8);
+	mnl_attr_put(req.nlh, RTA_DST, len, dst);
+	if (ifindex)
+		mnl_attr_put_u32(req.nlh, RTA_OIF, (uint32_t)ifindex);
+	ret = netlink_request_run(&req, way_read, &way);
+	if (ret == 0 && way.ifindex == 0)
+		ret = -ENETUNREACH;
+	if (ret < 0)
+		return ret;
+	ifi = netlink_request_init(&req, RTM_GETLINK, NLM_F_ACK, sizeof(*ifi));
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = way.ifindex;
+	ret = netlink_request_run(&req, way_judge_link, &way);
+	if (ret < 0)
+		return ret;
+	*out = way;
+	return 0;
 }

@@ -266,6 +266,55 @@ static void watch_that_overflowed_counts_as_changed(void **state)
 	close(fd);
 }
 
+static void way_to_an_address_follows_the_routes(void **state)
+{
+	static const uint8_t on_link[4] = { 10, 77, 9, 9 }, elsewhere[4] = { 192, 0, 0, 9 };
+	int ifindex = ifindex_of(state);
+	struct netlink_way way;
+
+	assert_int_equal(netlink_way_to(&way, 0, elsewhere, 4), -ENETUNREACH);
+	assert_int_equal(netlink_way_to(&way, 0, elsewhere, 5), -EINVAL);
+	assert_int_equal(netlink_link_up(ifindex, 0), 0);
+	assert_int_equal(netlink_addr_add(ifindex, v4, 4, 16), 0);
+	assert_int_equal(netlink_way_to(&way, 0, on_link, 4), 0);
+	assert_int_equal(way.ifindex, ifindex);
+	assert_int_equal(way.len, 4);
+	assert_memory_equal(way.source, v4, 4);
+	assert_false(way.has_gateway);
+	assert_true(way.is_tunnel);
+	assert_int_equal(netlink_way_to(&way, 0, elsewhere, 4), -ENETUNREACH);
+	if (system("ip route add default via 10.77.9.9") != 0) /* no iproute2 */
+		skip();
+	assert_int_equal(netlink_way_to(&way, 0, elsewhere, 4), 0);
+	assert_true(way.has_gateway);
+	assert_memory_equal(way.gateway, on_link, 4);
+	assert_int_equal(netlink_way_to(&way, ifindex, elsewhere, 4), 0);
+	/* Where a link has no route, the kernel takes the address for a neighbour of it. */
+	assert_int_equal(netlink_way_to(&way, 1, elsewhere, 4), 0);
+	assert_false(way.has_gateway);
+}
+
+/* What Wi-Fi and Ethernet look like, and what overlays made of them look like. */
+static void way_through_ethernet_is_no_tunnel_but_through_a_tap_it_is(void **state)
+{
+	static const uint8_t elsewhere[4] = { 192, 0, 0, 9 };
+	struct netlink_way way;
+
+	(void)state;
+	if (system("ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up") != 0)
+		skip();
+	assert_int_equal(system("ip address add 10.9.0.2/24 dev v0 && ip route add default via 10.9.0.1"), 0);
+	assert_int_equal(netlink_way_to(&way, 0, elsewhere, 4), 0);
+	assert_true(way.has_gateway);
+	assert_false(way.is_tunnel);
+	assert_int_equal(system("ip link del v0 && ip tuntap add t0 mode tap && ip link set t0 up && "
+				"ip address add 10.9.0.2/24 dev t0 && ip route add default via 10.9.0.1"),
+			 0);
+	assert_int_equal(netlink_way_to(&way, 0, elsewhere, 4), 0);
+	assert_true(way.is_tunnel);
+	assert_int_equal(system("ip link del t0"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +331,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(another_links_route_is_not_taken_over, device, device_gone),
 		cmocka_unit_test_setup_teardown(watch_tells_others_changes_from_our_own, device, device_gone),
 		cmocka_unit_test_setup_teardown(watch_that_overflowed_counts_as_changed, device, device_gone),
+		cmocka_unit_test_setup_teardown(way_to_an_address_follows_the_routes, device, device_gone),
+		cmocka_unit_test(way_through_ethernet_is_no_tunnel_but_through_a_tap_it_is),
 	};
 
 	netns_enter();
