@@ -59,6 +59,7 @@ int ctl_netcheck(struct ctl *ctl)
 		fprintf(ctl->out, "%-14s%s\n", "mapping", ctl_text(json_object_get(answer, "mapping"), a));
 		fprintf(ctl->out, "%-14s%s\n", "filtering", ctl_text(json_object_get(answer, "filtering"), a));
 		fprintf(ctl->out, "%-14s%s\n", "udp blocked", ctl_text(json_object_get(answer, "udp_blocked"), a));
+		ctl_print_portmap(ctl, json_object_get(answer, "portmap"));
 		json_array_foreach(json_object_get(answer, "coordinators"), i, entry)
 			print_coordinator(ctl, entry, i == 0);
 		json_array_foreach(json_object_get(answer, "interfaces"), i, entry)

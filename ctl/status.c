@@ -100,9 +100,14 @@ static void print_peer_role(const struct ctl *ctl, const json_t *s)
 	bool is_first = true;
 
 	print_coordinators(ctl, s);
-	fprintf(ctl->out, "  %-12s udp4 %s, udp6 %s, port %s (%s)%s\n", "underlay", cell(underlay, "udp4", NULL, a),
+	fprintf(ctl->out, "  %-12s udp4 %s, udp6 %s, port %s (%s)%s", "underlay", cell(underlay, "udp4", NULL, a),
 		cell(underlay, "udp6", NULL, b), cell(underlay, "port", NULL, c), mapping_words(underlay),
 		json_is_true(json_object_get(underlay, "udp_blocked")) ? ", UDP is blocked" : "");
+	if (json_is_object(json_object_get(underlay, "portmap")))
+		fprintf(ctl->out, ", portmap %s %s\n", cell(underlay, "portmap", "by", a),
+			cell(underlay, "portmap", "endpoint", b));
+	else
+		fputs(", portmap none\n", ctl->out);
 	fprintf(ctl->out, "  %-12s %s of %s up", "peers", cell(peers, "up", NULL, a), cell(peers, "known", NULL, b));
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		const json_t *n = json_object_get(peers, kinds[i]);

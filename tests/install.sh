@@ -7,9 +7,10 @@
 set -eu
 
 build="gcc libc6-dev make cmake pkg-config libuv1-dev libsodium-dev liblz4-dev libconfuse-dev libjansson-dev
-	libmnl-dev libsqlite3-dev uthash-dev"
+	libmnl-dev libsqlite3-dev uthash-dev libminiupnpc-dev"
 [ "$(dpkg --print-architecture)" != amd64 ] || build="$build libipsec-mb-dev"
-net="python3 iproute2 nftables conntrack procps iputils-ping tcpdump iperf3 util-linux"
+net="python3 iproute2 nftables conntrack procps iputils-ping tcpdump iperf3 util-linux
+	miniupnpd-nftables"
 check="clang libclang-rt-14-dev llvm libcmocka-dev clang-format shellcheck mandoc git"
 
 [ $# -gt 0 ] || set build

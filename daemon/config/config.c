@@ -174,6 +174,7 @@ static void set_defaults(struct config *c)
 	c->offload = true;
 	c->ciphers = 1u << AEAD_CHACHA20_POLY1305 | 1u << AEAD_AES_256_GCM;
 	memcpy(c->tun.name, "warren0", sizeof("warren0"));
+	c->listen.portmap = true;
 	if (c->role == CONFIG_PEER)
 		return;
 	c->listen.port = 27700;

@@ -15,6 +15,8 @@
 #define CONFIG_TCP_PORTS_MAX 8
 #define CONFIG_ERROR_BYTES 512
 #define CONFIG_WORKERS_MAX 8
+#define CONFIG_ENDPOINTS_MAX 4
+#define CONFIG_HOST_BYTES 256
 
 enum config_role {
 	CONFIG_PEER,
@@ -29,9 +31,19 @@ enum config_compression {
 
 struct config_coordinator { /* a peer's: coordinator "c1" { endpoint = "host:port"  public_key = "..." } */
 	char name[WIRE_NAME_MAX_BYTES + 1];
-	char host[256]; /* name or numeric address, no brackets */
+	char host[CONFIG_HOST_BYTES]; /* name or numeric address, no brackets */
 	uint16_t port;
 	struct pubkey key;
+};
+
+struct config_endpoint {
+	char host[CONFIG_HOST_BYTES]; /* as above */
+	uint16_t port;
+};
+
+struct config_endpoints {
+	unsigned n;
+	struct config_endpoint v[CONFIG_ENDPOINTS_MAX];
 };
 
 struct config_member { /* a coordinator's: member "alice" { public_key = "..."  address = ".."  address6 = ".." } */
@@ -59,7 +71,9 @@ struct config {
 		char bind_interface[16];
 		unsigned n_tcp_ports; /* coordinator: { port } by default */
 		uint16_t tcp_ports[CONFIG_TCP_PORTS_MAX];
-		bool stun; /* coordinator: answer stock STUN clients; true by default */
+		bool stun;                                /* coordinator: answer stock STUN clients; true by default */
+		bool portmap;                             /* peer: ask the gateway for a port; true by default */
+		struct config_endpoints public_endpoints; /* peer: where it is reached, by somebody else's doing */
 	} listen;
 	struct {
 		char name[16]; /* "warren0" */

@@ -35,7 +35,7 @@ static const struct config_key keys[] = {
 	{ KEY("", "control_socket", config_set_path, control_socket), BOTH, TEXT },
 	{ KEY("", "state_dir", config_set_path, state_dir), BOTH, TEXT },
 	{ KEY("", "workers", config_set_uint, workers), BOTH, .max = CONFIG_WORKERS_MAX },
-	{ KEY("", "offload", config_set_offload, offload), BOTH },
+	{ KEY("", "offload", config_set_auto_off, offload), BOTH },
 	{ KEY("", "ciphers", config_set_cipher, ciphers), BOTH, .is_list = true },
 	{ KEY("", "compression", config_set_compression, compression), PEER, RELOAD },
 	{ KEY("", "log_level", config_set_log_level, log_level), BOTH, TEXT, RELOAD },
@@ -46,6 +46,9 @@ static const struct config_key keys[] = {
 	{ KEY("listen", "bind_interface", config_set_interface, listen.bind_interface), BOTH },
 	{ KEY("listen", "tcp_ports", config_set_port_list, listen.n_tcp_ports), COORD, .is_list = true },
 	{ KEY("listen", "stun", config_set_bool, listen.stun), COORD },
+	{ KEY("listen", "portmap", config_set_auto_off, listen.portmap), PEER, RELOAD },
+	{ KEY("listen", "public_endpoint", config_set_endpoint_list, listen.public_endpoints), PEER, RELOAD,
+	  .is_list = true },
 
 	{ KEY("tun", "name", config_set_interface, tun.name), PEER },
 	{ KEY("tun", "mtu", config_set_uint, tun.mtu), PEER, .min = 1280, .max = 9000 },

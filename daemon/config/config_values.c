@@ -158,7 +158,7 @@ const char *config_set_bool(const struct config_key *k, void *field, const char 
 	return NULL;
 }
 
-const char *config_set_offload(const struct config_key *k, void *field, const char *text, unsigned i)
+const char *config_set_auto_off(const struct config_key *k, void *field, const char *text, unsigned i)
 {
 	(void)k;
 	(void)i;
@@ -333,26 +333,25 @@ static bool is_reachable(const struct ip *ip)
 	return ip_is_sendable(ip) || ip_is_loopback(ip);
 }
 
-const char *config_set_endpoint(const struct config_key *k, void *field, const char *text, unsigned i)
+/* Writes the host without brackets, zeroes behind it. NULL, or the words. */
+static const char *split_endpoint(char host[static CONFIG_HOST_BYTES], uint16_t *port, const char *text)
 {
-	struct config_coordinator *c = (void *)((char *)field - k->offset);
 	bool is_bracketed = text[0] == '[';
-	const char *host = is_bracketed ? text + 1 : text;
+	const char *begin = is_bracketed ? text + 1 : text;
 	const char *end = is_bracketed ? strchr(text, ']') : strrchr(text, ':');
+	char copy[CONFIG_HOST_BYTES] = { 0 };
 	const char *port_text;
-	char copy[sizeof(c->host)] = { 0 };
-	uint64_t port;
+	uint64_t number;
 	struct ip ip;
 
-	(void)i;
 	if (!end || (is_bracketed && end[1] != ':'))
 		return "has no port: HOST:PORT is wanted, or [IPV6]:PORT";
 	port_text = is_bracketed ? end + 2 : end + 1;
-	if (!number_from_text(&port, port_text, 1, UINT16_MAX))
+	if (!number_from_text(&number, port_text, 1, UINT16_MAX))
 		return "has no port from 1 to 65535 after the colon";
-	if ((size_t)(end - host) > 253)
+	if ((size_t)(end - begin) > 253)
 		return "has a host's name that is too long";
-	memcpy(copy, host, (size_t)(end - host));
+	memcpy(copy, begin, (size_t)(end - begin));
 	if (!is_bracketed && strchr(copy, ':'))
 		return "is not clear: an IPv6 address goes in brackets, [IPV6]:PORT";
 	if (ip_from_text(&ip, copy) == 0) {
@@ -361,7 +360,35 @@ const char *config_set_endpoint(const struct config_key *k, void *field, const c
 	} else if (is_bracketed || !is_host_name(copy) || copy[strspn(copy, "0123456789.")] == '\0') {
 		return "has neither a host's name nor an IP address before the port";
 	}
-	memcpy(c->host, copy, sizeof(c->host));
-	c->port = (uint16_t)port;
+	memcpy(host, copy, sizeof(copy));
+	*port = (uint16_t)number;
+	return NULL;
+}
+
+const char *config_set_endpoint(const struct config_key *k, void *field, const char *text, unsigned i)
+{
+	struct config_coordinator *c = (void *)((char *)field - k->offset);
+
+	(void)i;
+	return split_endpoint(c->host, &c->port, text);
+}
+
+const char *config_set_endpoint_list(const struct config_key *k, void *field, const char *text, unsigned i)
+{
+	struct config_endpoints *list = field;
+	struct config_endpoint e = { 0 };
+	const char *words = split_endpoint(e.host, &e.port, text);
+
+	(void)k;
+	if (words)
+		return words;
+	if (i == 0)
+		memset(list, 0, sizeof(*list));
+	for (unsigned j = 0; j < list->n; j++)
+		if (list->v[j].port == e.port && strcasecmp(list->v[j].host, e.host) == 0)
+			return "is there twice";
+	if (list->n == CONFIG_ENDPOINTS_MAX)
+		return "is one endpoint too many: 4 may be given";
+	list->v[list->n++] = e;
 	return NULL;
 }

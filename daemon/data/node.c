@@ -199,6 +199,9 @@ static void on_timer(void *arg)
 	due = earlier(due, node_lookup_next_ms(n));
 	due = earlier(due, node_ping_next_ms(n));
 	due = earlier(due, node_waiters_next_ms(n));
+	if (now >= outside_next_ms(n->outside))
+		outside_tick(n->outside, now);
+	due = earlier(due, outside_next_ms(n->outside));
 	node_due(n, due);
 }
 
@@ -271,6 +274,8 @@ static void on_netlink(void *arg, int fd)
 	if (is_changed)
 		log_info("network changed: %u addresses", n->ifaces.n);
 	node_retry_offload(n, is_changed);
+	outside_network_changed(n->outside, now);
+	node_due(n, outside_next_ms(n->outside));
 	for (unsigned i = 0; i < n->n_links; i++)
 		link_network_changed(n->links[i], now);
 	tcp_paths_network_changed(n->tcp);
@@ -414,6 +419,9 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 	ret = loop_timer_open(&n->timer, n->loop, on_timer, n);
 	if (ret < 0)
 		return ret;
+	ret = node_open_outside(n, secret, now);
+	if (ret < 0)
+		return ret;
 	read_interfaces(n);
 	node_publish(n, now); /* before the first worker looks */
 	ret = start_workers(n);
@@ -504,6 +512,7 @@ void node_stop(struct node *n)
 		node_remove_peer(n, n->peers.by_number);
 	tcp_paths_free(n->tcp);
 	node_lookup_free(n);
+	outside_close(n->outside);
 	responder_free(n->responder);
 	lane_fini(&n->lane);
 	tables_fini(&n->tables);
@@ -581,6 +590,8 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 	n->n_links = has;
 	node_set_compression(n, new_config->compression, now);
 	n->config = new_config;
+	outside_reload(n->outside, new_config, now);
+	node_due(n, outside_next_ms(n->outside));
 	n->loaded_ms = clock_wall_ms();
 	n->reload_error[0] = '\0';
 	n->is_table_stale = true;

@@ -22,6 +22,10 @@ json_t *node_json_ms(uint32_t us);
 const char *node_compression_name(const struct node *n); /* the mode: "off", "auto", "on" */
 json_t *node_json_compression(const struct node *n, const struct peer *p, uint64_t now_ms);
 
+/* node_outside.c: {"enabled","ipv4","ipv6"} of port mapping; {"endpoint","by"} of the node's own port, or null */
+json_t *node_json_portmap(const struct node *n);
+json_t *node_json_mapped(const struct node *n);
+
 /* node_status.c, node_why.c */
 control_handler_fn node_cmd_status, node_cmd_netcheck, node_cmd_paths, node_cmd_why;
 /* node_offload.c: adds "offload", what is on, and "offload_off", why the rest is not. */

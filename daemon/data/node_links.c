@@ -6,7 +6,7 @@
 
 /* ---------------------------------------------------------------- our candidates */
 
-static void add_candidate(struct candidates *c, enum candidate_kind kind, const struct endpoint *endpoint)
+void node_add_candidate(struct candidates *c, enum candidate_kind kind, const struct endpoint *endpoint)
 {
 	for (unsigned i = 0; i < c->n; i++)
 		if (endpoint_equal(&c->v[i].endpoint, endpoint) &&
@@ -24,7 +24,7 @@ static void add_reflexive(struct node *n, struct candidates *c)
 
 		for (unsigned j = 0; j < n_seen; j++)
 			if (!node_is_overlay(n, &seen[j].ip))
-				add_candidate(c, CANDIDATE_REFLEXIVE, &seen[j]);
+				node_add_candidate(c, CANDIDATE_REFLEXIVE, &seen[j]);
 	}
 }
 
@@ -94,20 +94,25 @@ static void tell_coordinator(struct node *n, struct link *l)
 void node_candidates_changed(struct node *n, uint64_t now_ms)
 {
 	struct candidates c = { 0 };
+	bool is_moved;
 
 	n->are_candidates_stale = false;
+	node_add_outside(n, &c);
 	for (unsigned i = 0; i < n->ifaces.n; i++) {
 		struct endpoint endpoint = { .ip = n->ifaces.v[i].ip, .port = n->port };
 
 		if (!ip_is_link_local(&endpoint.ip) && !node_is_overlay(n, &endpoint.ip))
-			add_candidate(&c, CANDIDATE_HOST, &endpoint);
+			node_add_candidate(&c, CANDIDATE_HOST, &endpoint);
 	}
 	add_reflexive(n, &c);
 	judge_nat(n, &c);
 	add_tcp(n, &c);
 	if (is_same(&c, &n->here))
 		return;
+	is_moved = node_was_moved(&n->here, &c);
 	n->here = c;
+	if (is_moved)
+		outside_hint(n->outside);
 	for (unsigned i = 0; i < n->n_links; i++)
 		if (link_is_registered(n->links[i]))
 			tell_coordinator(n, n->links[i]);

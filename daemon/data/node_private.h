@@ -16,6 +16,7 @@
 #include "daemon/data/lane.h"
 #include "daemon/data/link.h"
 #include "daemon/data/node.h"
+#include "daemon/data/outside.h"
 #include "daemon/data/spares.h"
 #include "daemon/data/state.h"
 #include "daemon/data/table.h"
@@ -139,7 +140,8 @@ struct node {
 	struct link *links[CONFIG_COORDINATORS_MAX];
 	struct directory_copy copies[CONFIG_COORDINATORS_MAX];
 	struct ifaces ifaces;
-	struct candidates here; /* what we last told others */
+	struct outside *outside; /* mapped and configured endpoints */
+	struct candidates here;  /* what we last told others */
 	uint64_t key_lookups_ms;
 	unsigned n_key_lookups;
 	struct unknown_init unknown[NODE_UNKNOWN_INITS];
@@ -275,8 +277,15 @@ void node_ask_key(struct node *n, const struct pubkey *key);
 
 /* node_links.c: what coordinators tell */
 extern const struct link_env node_link_env;
+void node_add_candidate(struct candidates *c, enum candidate_kind kind, const struct endpoint *endpoint); /* once */
 void node_candidates_changed(struct node *n, uint64_t now_ms); /* tells everyone, if they did change */
 int node_fetch_directory(struct node *n);                      /* how many links were asked */
+
+/* node_outside.c: endpoints by mapping and configuration */
+int node_open_outside(struct node *n, const struct seckey *secret, uint64_t now_ms);
+void node_add_outside(struct node *n, struct candidates *c);
+/* An IPv4 endpoint that others saw us at is no more. */
+bool node_was_moved(const struct candidates *before, const struct candidates *after);
 
 /* node_control.c, node_pings.c: the control socket */
 extern const struct control_command node_commands[];

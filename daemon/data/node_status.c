@@ -166,9 +166,9 @@ static json_t *addresses_json(const struct node *n)
 
 static json_t *underlay_json(const struct node *n)
 {
-	return json_pack("{s:o, s:o, s:i, s:s, s:b}", "udp4", reflexive_text(n, 4), "udp6", reflexive_text(n, 16),
+	return json_pack("{s:o, s:o, s:i, s:s, s:b, s:o}", "udp4", reflexive_text(n, 4), "udp6", reflexive_text(n, 16),
 			 "port", (int)n->port, "mapping", nat_mapping_name(n->here.nat.mapping), "udp_blocked",
-			 (n->here.nat.flags & NAT_UDP_BLOCKED) != 0);
+			 (n->here.nat.flags & NAT_UDP_BLOCKED) != 0, "portmap", node_json_mapped(n));
 }
 
 void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
@@ -243,6 +243,7 @@ void node_cmd_netcheck(void *arg, struct control_request *req, const json_t *arg
 	json_object_set_new(doc, "mapping", json_string(nat_mapping_name(n->here.nat.mapping)));
 	json_object_set_new(doc, "filtering", json_string("unknown"));
 	json_object_set_new(doc, "udp_blocked", json_boolean(n->here.nat.flags & NAT_UDP_BLOCKED));
+	json_object_set_new(doc, "portmap", node_json_portmap(n));
 	json_object_set_new(doc, "coordinators", links_json(n));
 	json_object_set_new(doc, "interfaces", interfaces_json(n));
 	control_reply_take(req, doc);

@@ -5,7 +5,7 @@
  * Thread: loop only.  Time: now_ms counts on in suspend.
  *
  * Rounds. A round begins with the first mapping wanted, with another gateway, and after a round in which nothing was granted with
- * back-off 30 s .. 1 h. PCP and NAT-PMP are asked together whether they are there, with messages that change nothing, at 0, 250, 750 and 1750 ms; what
+ * back-off 2 min .. 1 h. PCP and NAT-PMP are asked together whether they are there, with messages that change nothing, at 0, 250, 750 and 1750 ms; what
  * has not answered at 3750 ms is not there. Each mapping is then asked for by PCP; by NAT-PMP if PCP refused or has not answered in 250
  * ms; by UPnP if neither is there after 250 ms, or both refused. So a gateway that speaks all three holds one mapping, not three.
  * Asked for: the outside port of the same number, for 7200 s. Renewed at half of what was granted, UPnP every 10 minutes at least,

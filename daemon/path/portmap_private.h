@@ -8,7 +8,7 @@
 
 #define PORTMAP_NEVER UINT64_MAX
 #define PORTMAP_TRIES 4
-#define PORTMAP_BACKOFF_MS 30000 /* the first */
+#define PORTMAP_BACKOFF_MS 120000 /* the first */
 
 struct portmap_entry {
 	bool is_known;

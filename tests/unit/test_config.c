@@ -127,6 +127,8 @@ static void a_peer_gets_its_values_and_defaults(void **state)
 	assert_int_equal(c->ciphers, 1 << AEAD_CHACHA20_POLY1305 | 1 << AEAD_AES_256_GCM);
 	assert_int_equal(c->compression, CONFIG_COMPRESSION_OFF);
 	assert_int_equal(c->listen.port, 0);
+	assert_true(c->listen.portmap);
+	assert_int_equal(c->listen.public_endpoints.n, 0);
 	assert_string_equal(c->tun.name, "warren0");
 	assert_int_equal(c->tun.mtu, 0);
 	assert_int_equal(c->n_coordinators, 1);
@@ -146,7 +148,8 @@ static void a_peer_may_set_everything(void **state)
 			     "private_key_file = \"/k\"\npsk_file = \"/p\"\ncontrol_socket = \"/s\"\n"
 			     "state_dir = \"/d\"\nworkers = 3\noffload = off\nlog_level = debug\n"
 			     "ciphers = { \"chacha20-poly1305\" }\ncompression = auto\n"
-			     "listen { address = \"192.0.2.1\" port = 4000 bind_interface = \"eth0\" }\n"
+			     "listen { address = \"192.0.2.1\" port = 4000 bind_interface = \"eth0\" portmap = off\n"
+			     "public_endpoint = { \"home.example.net:4001\", \"[2001:db8::1]:4000\" } }\n"
 			     "tun { name = \"mesh0\"  mtu = 1400 }\n"
 			     "coordinator \"c1\" { endpoint = \"[2001:db8::1]:1\" public_key = \"" KEY1 "\" }\n"
 			     "coordinator \"c2\" { endpoint = \"192.0.2.7:2\" public_key = \"" KEY2 "\" }\n");
@@ -164,6 +167,11 @@ static void a_peer_may_set_everything(void **state)
 	assert_int_equal(c->listen.address.len, 4);
 	assert_int_equal(c->listen.port, 4000);
 	assert_string_equal(c->listen.bind_interface, "eth0");
+	assert_false(c->listen.portmap);
+	assert_int_equal(c->listen.public_endpoints.n, 2);
+	assert_string_equal(c->listen.public_endpoints.v[0].host, "home.example.net");
+	assert_int_equal(c->listen.public_endpoints.v[0].port, 4001);
+	assert_string_equal(c->listen.public_endpoints.v[1].host, "2001:db8::1");
 	assert_string_equal(c->tun.name, "mesh0");
 	assert_int_equal(c->tun.mtu, 1400);
 	assert_int_equal(c->n_coordinators, 2);
@@ -336,6 +344,12 @@ static void bad_values_are_quoted_with_the_reason(void **state)
 		{ "listen { address = \"1.2.3\" }", "is no IP address" },
 		{ "listen { address = \"224.0.0.1\" }", "is no address of a host" },
 		{ "listen { bind_interface = \"a/b\" }", "is no interface's name" },
+		{ "listen { portmap = yes }", "neither auto nor off" },
+		{ "listen { public_endpoint = {\"h\"} }", "has no port" },
+		{ "listen { public_endpoint = {\"h:1\", \"H:1\"} }", "is there twice" },
+		{ "listen { public_endpoint = {\"h:1\", \"h:2\", \"h:3\", \"h:4\", \"h:5\"} }",
+		  "one endpoint too many" },
+		{ "listen { public_endpoint = {\"0.0.0.0:1\"} }", "nothing can be sent to" },
 		{ "tun { name = \"0123456789abcdef\" }", "longer than 15" },
 		{ "tun { name = \"\" }", "empty" },
 		{ "tun { mtu = 1000 }", "is neither 0 nor a number from 1280 to 9000" },

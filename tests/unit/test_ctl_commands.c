@@ -426,6 +426,7 @@ static void a_failed_reload_exits_78(void **state)
 	"\"compression\":\"auto\",\"coordinators\":[{\"name\":\"c1\",\"endpoint\":\"c1.example.net:27700\",\"state\":\"" state \
 	"\",\"rtt_ms\":18.0,"                                                                                                  \
 	"\"since\":\"2026-01-02T12:43:59Z\",\"error\":null}],\"underlay\":{\"udp4\":\"203.0.113.7:41833\",\"udp6\":null,"      \
+	"\"portmap\":{\"by\":\"pcp\",\"endpoint\":\"9.0.0.1:41833\"},"                                                         \
 	"\"port\":41833,\"mapping\":\"endpoint-dependent\",\"udp_blocked\":false},\"peers\":{\"known\":4,\"up\":3,"            \
 	"\"lan\":1,\"direct\":1,\"relay\":1,\"tcp\":0},\"counters\":{\"rx_bytes\":5},\"notices\":[\"carol is relayed\"]}"
 
@@ -442,7 +443,8 @@ static void status_tells_a_peer_from_top_to_bottom(void **state)
 			"  self         10.44.0.2/24  key hSDwCYkw\n"
 			"  tun          warren0 mtu 1420, 2 queues, gso\n"
 			"  coordinator  c1 c1.example.net:27700  connected, rtt 18 ms, for 4s\n"
-			"  underlay     udp4 203.0.113.7:41833, udp6 -, port 41833 (mapping depends on destination)\n"
+			"  underlay     udp4 203.0.113.7:41833, udp6 -, port 41833 (mapping depends on destination), "
+			"portmap pcp 9.0.0.1:41833\n"
 			"  peers        3 of 4 up: 1 lan, 1 direct, 1 relay\n"
 			"  ciphers      aes-256-gcm by libsodium\n"
 			"  compression  auto\n"
@@ -481,6 +483,43 @@ static void a_coordinators_status_shows_its_network(void **state)
 	assert_int_equal(RUN(f, "status", "--check"), 0);
 }
 
+#define PORTMAP(v4, v6) \
+	"{\"schema\":\"warren.netcheck/1\",\"portmap\":{\"enabled\":true,\"ipv4\":" v4 ",\"ipv6\":" v6 "}}"
+#define NO_ANSWER "{\"state\":\"no\",\"error\":\"no answer\"}"
+
+static void netcheck_shows_what_the_gateway_maps(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f,
+	       PORTMAP("{\"gateway\":\"192.168.1.1\",\"external\":\"9.0.0.1\",\"double_nat\":false,\"why_not\":null,"
+		       "\"pcp\":{\"state\":\"yes\",\"error\":null},\"nat_pmp\":" NO_ANSWER
+		       ",\"upnp\":{\"state\":\"not tried\",\"error\":null},\"mappings\":[{\"protocol\":\"udp\","
+		       "\"port\":41833,\"granted\":true,\"by\":\"pcp\",\"external\":\"9.0.0.1:41833\","
+		       "\"lifetime_s\":7200},{\"protocol\":\"tcp\",\"port\":22,\"granted\":false,"
+		       "\"error\":\"not authorized\"}]}",
+		       "{\"mappings\":[{\"protocol\":\"udp\",\"port\":41833,\"granted\":true,\"by\":\"pcp\","
+		       "\"external\":\"[2001:db8::1]:41833\",\"lifetime_s\":null},{\"granted\":false}]}"),
+	       PORTMAP("{\"gateway\":\"192.168.1.1\",\"external\":\"100.64.1.2\",\"double_nat\":true,"
+		       "\"why_not\":null,\"pcp\":" NO_ANSWER ",\"nat_pmp\":" NO_ANSWER ",\"upnp\":" NO_ANSWER
+		       ",\"mappings\":[]}",
+		       "null"),
+	       PORTMAP("{\"why_not\":\"the way out is a tunnel\"}", "null"),
+	       "{\"schema\":\"warren.netcheck/1\",\"portmap\":{\"enabled\":false,\"ipv4\":null,\"ipv6\":null}}");
+	assert_int_equal(RUN(f, "netcheck"), 0);
+	says(f->out, "portmap       pcp yes, nat-pmp no (no answer), upnp not tried\n"
+		     "              gateway 192.168.1.1, outside 9.0.0.1\n"
+		     "              udp 41833 is 9.0.0.1:41833 by pcp, for 7200 s\n"
+		     "              tcp 22 is not mapped: not authorized\n"
+		     "              udp 41833 is [2001:db8::1]:41833 by pcp\n");
+	assert_int_equal(RUN(f, "netcheck"), 0);
+	says(f->out, "              gateway 192.168.1.1, outside 100.64.1.2: there is another NAT behind it\n");
+	assert_int_equal(RUN(f, "netcheck"), 0);
+	says(f->out, "portmap       nobody is asked: the way out is a tunnel\n");
+	assert_int_equal(RUN(f, "netcheck"), 0);
+	says(f->out, "portmap       off\n");
+}
+
 static void netcheck_shows_what_passes(void **state)
 {
 	struct fixture *f = *state;
@@ -496,6 +535,7 @@ static void netcheck_shows_what_passes(void **state)
 				    "mapping       endpoint-independent\n"
 				    "filtering     -\n"
 				    "udp blocked   no\n"
+				    "portmap       not known\n"
 				    "coordinators  c1: connected, tcp 18 ms, udp 18 ms\n"
 				    "interfaces    eth0\n"
 				    "              wlan0 192.0.2.1\n");
@@ -523,6 +563,7 @@ int main(void)
 		TEST(status_check_is_silent_when_all_is_well),
 		TEST(a_coordinators_status_shows_its_network),
 		TEST(netcheck_shows_what_passes),
+		TEST(netcheck_shows_what_the_gateway_maps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,6 +66,7 @@ Options of a site or cgn (after the kind, comma-separated; flags need no value)
                     address is then 9.0.113.(10+i). Needs the program, or its path in
                     $MINIUPNPD: apt-get download miniupnpd-nftables; dpkg -x *.deb DIR;
                     export MINIUPNPD=DIR/usr/sbin/miniupnpd
+    maps=pcp+igd    which of pcp, natpmp and igd (UPnP) it speaks; all by default
     reject          udpblocked/tcp443: answer with ICMP admin-prohibited, not silence
   Options of the up-link (site, cgn; --coord/--coord2 take these too)
     mtu=1280        link MTU;  blackhole: its ICMP "too big" are dropped;  nofrag: IP

@@ -29,7 +29,7 @@ class Lab(Plan, Events):
         for s in sites:
             if s.cgn and s.cgn not in self.cgns:
                 raise ValueError(f"{s.name}: there is no CGN {s.cgn}")
-        self.id, self.keep, self.procs, self.moved = id, keep, [], {}
+        self.id, self.keep, self.procs, self.moved, self.upnp = id, keep, [], {}, {}
         self._pid = os.getpid()
 
     # -- life
@@ -226,17 +226,17 @@ class Lab(Plan, Events):
             self._miniupnpd(box)
 
     def _miniupnpd(self, s):
-        exe = os.environ.get("MINIUPNPD") or shutil.which("miniupnpd")
-        if not exe:
+        if not (os.environ.get("MINIUPNPD") or shutil.which("miniupnpd")):
             raise RuntimeError("upnp: no miniupnpd (Debian: miniupnpd-nftables), or set $MINIUPNPD")
         gw, conf = self.gw(s.name), f"{STATE}/{self.id}-{s.name}.upnp"
         base, bits, _ = self.lans[s.name]
+        speaks = s.maps.split("+")
         with open(conf, "w") as f:
             f.write(f"""ext_ifname=wan
 listening_ip=lan
 http_port=0
-enable_natpmp=yes
-enable_upnp=yes
+enable_natpmp={"yes" if {"pcp", "natpmp"} & set(speaks) else "no"}
+enable_upnp={"yes" if "igd" in speaks else "no"}
 secure_mode=no
 system_uptime=yes
 min_lifetime=10
@@ -253,9 +253,21 @@ upnp_nat_postrouting_chain=postrouting_miniupnpd
 allow 1024-65535 {base}0/{bits} 1024-65535
 deny 0-65535 0.0.0.0/0 0-65535
 """)
+        # miniupnpd cannot be told to speak one of the two that share a port: their first byte is the version.
+        for name, version in (("pcp", 2), ("natpmp", 0)):
+            if name not in speaks:
+                nft(gw, f"""table inet natlab_upnp_{name} {{ chain c {{ type filter hook prerouting priority -350;
+                    iifname "lan" udp dport 5351 @th,64,8 {version} drop; }}\n}}\n""")
+        self.start_miniupnpd(s.name)
+
+    def start_miniupnpd(self, name):
+        """Also again: with the rules of a gateway that has just booted."""
+        gw, files = self.gw(name), f"{STATE}/{self.id}-{name}.upnp"
         # A verdict "drop" of natlab's own forward chain would be final, but it lets DNATed
         # packets through, so miniupnpd's accept chain is a formality.
-        nft(gw, """table inet natlab_upnp {
+        nft(gw, """table inet natlab_upnp
+delete table inet natlab_upnp
+table inet natlab_upnp {
   chain forward { type filter hook forward priority -5; policy accept; jump miniupnpd; }
   chain miniupnpd { }
   chain prerouting { type nat hook prerouting priority -105; policy accept; iifname "wan" jump prerouting_miniupnpd; }
@@ -263,11 +275,17 @@ deny 0-65535 0.0.0.0/0 0-65535
   chain postrouting { type nat hook postrouting priority 95; policy accept; oifname "wan" jump postrouting_miniupnpd; }
   chain postrouting_miniupnpd { }
 }""", check=False)
-        log = open(f"{STATE}/{self.id}-{s.name}.upnplog", "wb")
-        p = subprocess.Popen(["ip", "netns", "exec", gw, exe, "-d", "-f", conf, "-P",
-                              f"{STATE}/{self.id}-{s.name}.upnppid"], stdout=log, stderr=log,
-                             stdin=subprocess.DEVNULL, start_new_session=True)
+        exe = os.environ.get("MINIUPNPD") or shutil.which("miniupnpd")
+        with open(files + "log", "ab") as log:
+            p = subprocess.Popen(["ip", "netns", "exec", gw, exe, "-d", "-f", files, "-P", files + "pid"],
+                                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.upnp[name] = p
         self.procs.append(p.pid)
+
+    def stop_miniupnpd(self, name):
+        p = self.upnp.pop(name)
+        p.kill()
+        p.wait()
 
     def check_isolated(self):
         """No namespace of the lab has a device whose other end is outside the lab."""

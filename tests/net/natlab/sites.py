@@ -70,12 +70,15 @@ class Site(Box):
     v6only: bool = False
     hostfw: bool = False
     upnp: bool = False
+    maps: str = "pcp+natpmp+igd"
 
     # positional use: Site("a", "port", hosts=2)
     def __init__(self, name, kind="port", **kw):
         _fill(self, name=name, kind=kind, **kw)
         if self.v6only and not self.v6:
             self.v6 = "fw"
+        if not set(self.maps.split("+")) <= {"pcp", "natpmp", "igd"}:
+            raise ValueError(f"{name}: maps= of pcp, natpmp and igd, with + between them")
         if self.v6 not in ("", "fw", "open"):
             raise ValueError(f"{name}: v6=fw|open")
         if self.kind in PUBLIC and self.cgn:

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+# ctest: timeout=120
+"""A port that the gateway maps opens what no punching opens, is given back, and is there again when the gateway forgot it.
+
+    coord
+      |
+    inet ---- [masquerade fully-random, the real miniupnpd: PCP, NAT-PMP, UPnP IGD] ---- a1 (a2)
+        `---- [masquerade fully-random] ---- b1
+"""
+import re
+import shutil
+import sys
+import time
+
+from gateways import NatPmp, SlowIgd
+from harness import Capture, Cgn, Mesh, Site, check, main, nft, wait_until
+
+
+def portmap(mesh, host="a1", family="ipv4"):
+    return mesh.nodes[host].ask("netcheck")["portmap"][family]
+
+
+def mapping(mesh, host="a1"):
+    """The mapping of the node's own port, once it is granted."""
+    return next((m for m in portmap(mesh, host)["mappings"] if m["granted"]), None)
+
+
+def rules(mesh, site="a"):
+    """What the gateway forwards: {(protocol number, outside port): "address:port"}."""
+    listed = nft(mesh.lab.gw(site), "list chain inet natlab_upnp prerouting_miniupnpd\n")
+    return {(int(m[1], 16), int(m[2])): m[3] for m in
+            re.finditer(r"@nh,72,8 0x(\w+) th dport (\d+) dnat ip to ([\d.:]+)", listed)}
+
+
+def wait_mapped(mesh, host="a1", within=3):
+    return wait_until(lambda: mapping(mesh, host), within, f"{host}: its port is mapped")
+
+
+def symmetric_meets_symmetric_directly():
+    with Mesh([Site("a", "symrand", upnp=True), Site("b", "symrand")]) as mesh:
+        check(rules(mesh) == {}, "the gateway maps something before anybody asked")
+        mesh.start("coord", "a1", "b1")
+        mesh.wait_registered("a1", "b1")
+        m = wait_mapped(mesh)
+        port = mesh.nodes["a1"].ask("status")["underlay"]["port"]
+        check(m["external"] == f"{mesh.lab.pub['a']}:{port}", f"mapped is {m}")
+        check(m["by"] == "pcp" and m["lifetime_s"] == 7200 and m["protocol"] == "udp" and m["error"] is None, f"mapped is {m}")
+        check(rules(mesh) == {(17, port): f"{mesh.lab.ip('a1')}:{port}"}, f"the gateway has {rules(mesh)}")
+        check(mesh.nodes["a1"].ask("status")["underlay"]["portmap"] == {"endpoint": m["external"], "by": "pcp"}, "status")
+
+        begin = time.monotonic()
+        check(mesh.ping("b1", "a1", 1) is not None, "a ping is answered")
+        mesh.wait_path("a1", "b1", "direct", within=2, since=begin)
+        check(mesh.path("b1", "a1")["remote"] == m["external"], "b1 reaches a1 where its gateway lets it in")
+        row = next(p for p in mesh.nodes["b1"].ask("paths", peer="a1")["peers"][0]["paths"] if p["remote"] == m["external"])
+        check(row["candidate"] == "mapped" and row["state"] == "in use", f"paths says {row}")
+        said = mesh.ctl("a1", "netcheck").stdout
+        check(f"udp {port} is {m['external']} by pcp, for 7200 s" in said, f"netcheck says: {said}")
+
+        mesh.nodes["a1"].stop()
+        wait_until(lambda: rules(mesh) == {}, 1, "the gateway forwards nothing any more")
+
+
+def each_protocol_alone():
+    sites = (("a", "pcp", "pcp", {"pcp": "yes", "nat_pmp": "no", "upnp": "not tried"}),
+             ("b", "natpmp", "nat-pmp", {"pcp": "no", "nat_pmp": "yes", "upnp": "not tried"}),
+             ("c", "igd", "upnp", {"pcp": "no", "nat_pmp": "no", "upnp": "yes"}))
+    with Mesh([Site(name, "symrand", upnp=True, maps=speaks) for name, speaks, _, _ in sites]) as mesh:
+        mesh.start("coord", "a1", "b1", "c1")
+        for name, speaks, by, answers in sites:
+            host = name + "1"
+            m = wait_mapped(mesh, host, within=5)
+            check(m["by"] == by and m["external"].startswith(mesh.lab.pub[name] + ":"), f"{speaks}: mapped is {m}")
+            check(list(rules(mesh, name).values()) == [f"{mesh.lab.ip(host)}:{m['port']}"], f"{speaks}: {rules(mesh, name)}")
+            wait_until(lambda: {p: portmap(mesh, host)[p]["state"] for p in answers} == answers, 6,
+                       f"{speaks}: netcheck tells {answers}")
+            mesh.nodes[host].stop()
+            wait_until(lambda: rules(mesh, name) == {}, 1, f"{speaks}: the gateway forwards nothing any more")
+
+
+def a_gateway_that_restarted_is_asked_again():
+    with Mesh([Site("a", "symrand", upnp=True)]) as mesh:
+        mesh.start("coord", "a1")
+        first = wait_mapped(mesh)
+        mesh.lab.stop_miniupnpd("a")
+        mesh.lab.start_miniupnpd("a")
+        check(rules(mesh) == {}, "the gateway did not forget")
+        wait_until(lambda: rules(mesh), 10, "the mapping is made again")
+        check(mapping(mesh)["external"] == first["external"], "at the endpoint that others know")
+
+        # A life that ended without giving anything back; the gateway remembers, and knows the one who asks.
+        mesh.nodes["a1"].kill()
+        check(rules(mesh), "nobody gave the mapping back")
+        mesh.start("a1")
+        check(wait_mapped(mesh)["by"] == "pcp", "PCP renews what the life before made")
+        check(len(rules(mesh)) == 1, f"the gateway has {rules(mesh)}")
+
+
+def switched_off_asks_nobody():
+    with Mesh([Site("a", "symrand", upnp=True)]) as mesh:
+        mesh.configure_peer("a1", "listen { portmap = off }")
+        with Capture(mesh.lab.gw("a"), "lan") as lan:
+            mesh.start("coord", "a1")
+            mesh.wait_registered("a1")
+            check(mesh.nodes["a1"].ask("netcheck")["portmap"] == {"enabled": False, "ipv4": None, "ipv6": None}, "netcheck")
+            check("portmap       off" in mesh.ctl("a1", "netcheck").stdout, "netcheck says it is off")
+            time.sleep(1)  # four times as long as it takes to ask by all three
+        ports = [int.from_bytes(frame[36:38], "big") for frame, _ in lan.udp(source=mesh.lab.ip("a1"))]
+        check(ports and not {5351, 1900} & set(ports), f"sent to the ports {ports}")
+        mesh.configure_peer("a1", "listen { portmap = auto }")
+        check(mesh.ctl("a1", "reload").returncode == 0, "reload")
+        wait_mapped(mesh)
+        mesh.configure_peer("a1", "listen { portmap = off }")
+        check("listen.portmap" in mesh.ctl("a1", "reload").stdout, "reload says what it applied")
+        wait_until(lambda: rules(mesh) == {}, 3, "given back")
+
+
+def another_network_is_another_gateway():
+    with Mesh([Site("a", "symrand", upnp=True), Site("c", "symrand", upnp=True, maps="igd"), Site("b", "symrand")]) as mesh:
+        mesh.start("coord", "a1")
+        check(wait_mapped(mesh)["external"].startswith(mesh.lab.pub["a"] + ":"), "mapped at home")
+        mesh.lab.roam("a1", "c")
+        wait_until(lambda: (mapping(mesh) or {"external": ""})["external"].startswith(mesh.lab.pub["c"] + ":"), 5,
+                   "mapped where it is now")
+        check(mapping(mesh)["by"] == "upnp", "by what is spoken there")
+        check(portmap(mesh)["gateway"] == "192.168.2.1", f"{portmap(mesh)}")
+
+
+def two_homes_behind_one_carrier_meet_at_their_outer_addresses():
+    """The carrier's NAT does not loop; the gateways map nothing, and only say what address they have from the carrier."""
+    with Mesh([Site("a", "port", cgn="isp"), Site("b", "port", cgn="isp")], [Cgn("isp", "port")]) as mesh:
+        mesh.start("coord", "a1", "b1")
+        mesh.wait_registered("a1", "b1")
+        mesh.ping("a1", "b1", 1)
+        time.sleep(2)
+        check(mesh.kind("a1", "b1") == "relay", "without the outer addresses they are relayed")
+        with NatPmp(mesh.lab, "a", mesh.lab.pub["a"]) as a, NatPmp(mesh.lab, "b", mesh.lab.pub["b"]):
+            for host in ("a1", "b1"):
+                mesh.nodes[host].stop()
+            mesh.start("a1", "b1")
+            wait_until(lambda: portmap(mesh)["external"] == mesh.lab.pub["a"] and a.refused, 3, "the gateway is asked")
+            check(portmap(mesh)["double_nat"] is True, "netcheck sees the second NAT")
+            check("there is another NAT behind it" in mesh.ctl("a1", "netcheck").stdout, "netcheck says so")
+            check(portmap(mesh)["nat_pmp"] == {"state": "no", "error": "not authorized"}, f"{portmap(mesh)}")
+            check(mapping(mesh) is None and mesh.nodes["a1"].ask("status")["underlay"]["portmap"] is None, "nothing is mapped")
+            check(mesh.ping("a1", "b1", 3) is not None, "a ping is answered")
+            for host, other in (("a1", "b1"), ("b1", "a1")):
+                port = mesh.nodes[other].ask("status")["underlay"]["port"]
+                wait_until(lambda: mesh.path(host, other).get("remote") == f"{mesh.lab.pub[other[0]]}:{port}", 3,
+                           f"{host} reaches {other} at its gateway's outer address")
+
+
+def a_slow_gateway_and_a_false_one_hold_up_nobody():
+    with Mesh([Site("a", "port"), Site("c", "port", hosts=2)]) as mesh:
+        slow = SlowIgd(mesh.lab, mesh.lab.gw("a"), mesh.lab.lans["a"][0] + "1")
+        false = SlowIgd(mesh.lab, mesh.lab.ns("c2"), mesh.lab.ip("c2"))
+        with slow, false:
+            mesh.start("coord", "a1", "c1")
+            mesh.wait_registered("a1", "c1")
+            wait_until(lambda: slow.connections, 5, "the slow gateway is asked for its description")
+            check(portmap(mesh)["upnp"]["state"] == "asking", f"{portmap(mesh)}")
+            check(mesh.ping("a1", "c1", 2) is not None, "a ping is answered meanwhile")
+            mesh.wait_path("a1", "c1", "direct", within=2)
+            # Another host of the LAN says that it is the gateway.
+            wait_until(lambda: portmap(mesh, "c1")["upnp"] == {"state": "no", "error": "no answer"}, 6, "nobody true answers")
+            check(false.searches > 0 and false.connections == 0, f"{false.searches} searches, {false.connections} connections")
+            wait_until(lambda: portmap(mesh)["upnp"] == {"state": "no", "error": "it answers too slowly"}, 14, "given up")
+            begin = time.monotonic()
+            mesh.nodes["a1"].stop()  # a thread still waits for the gateway
+            check(time.monotonic() - begin < 2, "the daemon ends at once")
+
+
+if not shutil.which("miniupnpd", path="/usr/sbin:/usr/bin"):
+    print("skipped: no miniupnpd")
+    sys.exit(77)
+main(symmetric_meets_symmetric_directly, each_protocol_alone, a_gateway_that_restarted_is_asked_again, switched_off_asks_nobody,
+     another_network_is_another_gateway, two_homes_behind_one_carrier_meet_at_their_outer_addresses,
+     a_slow_gateway_and_a_false_one_hold_up_nobody)
