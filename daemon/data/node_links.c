@@ -40,7 +40,7 @@ static void add_tcp(const struct node *n, struct candidates *c)
 		if (ip_is_link_local(&endpoint.ip) || node_is_overlay(n, &endpoint.ip))
 			continue;
 		if (is_blocked || !ip_is_private(&endpoint.ip))
-			add_candidate(c, CANDIDATE_TCP_HOST, &endpoint);
+			node_add_candidate(c, CANDIDATE_TCP_HOST, &endpoint);
 	}
 }
 
@@ -107,6 +107,7 @@ void node_candidates_changed(struct node *n, uint64_t now_ms)
 	add_reflexive(n, &c);
 	judge_nat(n, &c);
 	add_tcp(n, &c);
+	node_add_outside_tcp(n, &c);
 	if (is_same(&c, &n->here))
 		return;
 	is_moved = node_was_moved(&n->here, &c);

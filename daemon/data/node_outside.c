@@ -21,8 +21,8 @@ int node_open_outside(struct node *n, const struct seckey *secret, uint64_t now_
 	int ret;
 
 	hash_bytes(seed, &from, sizeof(from));
-	ret = outside_open(&n->outside, n->loop, n->config, n->bind_interface, n->port, seed, on_outside_changed, n,
-			   now_ms);
+	ret = outside_open(&n->outside, n->loop, n->config, n->bind_interface, n->port, tcp_paths_port(n->tcp), seed,
+			   on_outside_changed, n, now_ms);
 	key_wipe(&from, sizeof(from));
 	key_wipe(seed, sizeof(seed));
 	if (ret == 0)
@@ -40,6 +40,16 @@ void node_add_outside(struct node *n, struct candidates *c)
 			node_add_candidate(c, v[i].kind, &v[i].endpoint);
 	if (outside_is_mapped(n->outside))
 		c->nat.flags |= NAT_PORT_MAPPED;
+}
+
+void node_add_outside_tcp(struct node *n, struct candidates *c)
+{
+	struct candidate v[WIRE_CANDIDATES_MAX];
+	unsigned n_outside = outside_tcp_candidates(n->outside, v, WIRE_CANDIDATES_MAX);
+
+	for (unsigned i = 0; i < n_outside; i++)
+		if (!node_is_overlay(n, &v[i].endpoint.ip))
+			node_add_candidate(c, v[i].kind, &v[i].endpoint);
 }
 
 bool node_was_moved(const struct candidates *before, const struct candidates *after)

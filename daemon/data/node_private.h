@@ -284,6 +284,7 @@ int node_fetch_directory(struct node *n);                      /* how many links
 /* node_outside.c: endpoints by mapping and configuration */
 int node_open_outside(struct node *n, const struct seckey *secret, uint64_t now_ms);
 void node_add_outside(struct node *n, struct candidates *c);
+void node_add_outside_tcp(struct node *n, struct candidates *c);
 /* An IPv4 endpoint that others saw us at is no more. */
 bool node_was_moved(const struct candidates *before, const struct candidates *after);
 

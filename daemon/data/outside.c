@@ -21,7 +21,7 @@ struct outside {
 	uv_loop_t *loop;
 	struct ip address; /* that the sockets are bound to */
 	char bind_interface[16];
-	uint16_t udp_port;
+	uint16_t udp_port, tcp_port; /* tcp 0: none */
 	uint8_t seed[PORTMAP_SEED_BYTES];
 	outside_changed_fn *fn;
 	void *arg;
@@ -136,23 +136,28 @@ static void set_mapper(struct outside *o, bool is_wanted)
 		return;
 	}
 	mapper_add(o->mapper, IPPROTO_UDP, o->udp_port);
+	if (o->tcp_port)
+		mapper_add(o->mapper, IPPROTO_TCP, o->tcp_port);
 	mapper_network_changed(o->mapper);
 }
 
 /* ---------------------------------------------------------------- life */
 
 int outside_open(struct outside **out, uv_loop_t *loop, const struct config *config, const char *bind_interface,
-		 uint16_t udp_port, const uint8_t seed[static PORTMAP_SEED_BYTES], outside_changed_fn *fn, void *arg,
-		 uint64_t now_ms)
+		 uint16_t udp_port, uint16_t tcp_port, const uint8_t seed[static PORTMAP_SEED_BYTES],
+		 outside_changed_fn *fn, void *arg, uint64_t now_ms)
 {
 	struct outside *o = calloc(1, sizeof(*o));
 
 	*out = NULL;
 	if (!o)
 		return -ENOMEM;
-	*o = (struct outside){
-		.loop = loop, .address = config->listen.address, .udp_port = udp_port, .fn = fn, .arg = arg
-	};
+	*o = (struct outside){ .loop = loop,
+			       .address = config->listen.address,
+			       .udp_port = udp_port,
+			       .tcp_port = tcp_port,
+			       .fn = fn,
+			       .arg = arg };
 	memcpy(o->bind_interface, bind_interface, strnlen(bind_interface, sizeof(o->bind_interface) - 1));
 	memcpy(o->seed, seed, sizeof(o->seed));
 	outside_reload(o, config, now_ms);
@@ -211,17 +216,20 @@ static unsigned add(struct candidate *out, unsigned n, unsigned max, enum candid
 	return n;
 }
 
-static const struct portmap_mapping *granted(const struct outside *o, uint8_t ip_len)
+static const struct portmap_mapping *granted(const struct outside *o, uint8_t ip_len, uint8_t protocol)
 {
-	const struct portmap_mapping *m =
-		o->mapper ? portmap_find(mapper_portmap(o->mapper, ip_len), IPPROTO_UDP, o->udp_port) : NULL;
+	const struct portmap_mapping *m = NULL;
+
+	if (o->mapper)
+		m = portmap_find(mapper_portmap(o->mapper, ip_len), protocol,
+				 protocol == IPPROTO_TCP ? o->tcp_port : o->udp_port);
 
 	return m && m->is_granted ? m : NULL;
 }
 
 unsigned outside_candidates(const struct outside *o, struct candidate *out, unsigned max)
 {
-	const struct portmap_mapping *m4 = granted(o, 4), *m6 = granted(o, 16);
+	const struct portmap_mapping *m4 = granted(o, 4, IPPROTO_UDP), *m6 = granted(o, 16, IPPROTO_UDP);
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < o->n_configured; i++)
@@ -240,9 +248,26 @@ unsigned outside_candidates(const struct outside *o, struct candidate *out, unsi
 	return n;
 }
 
+unsigned outside_tcp_candidates(const struct outside *o, struct candidate *out, unsigned max)
+{
+	unsigned n = 0;
+
+	/* What forwards a port forwards it for both protocols, as a rule; where it does not, a connection fails. */
+	for (unsigned i = 0; i < o->n_configured && o->tcp_port == o->udp_port; i++)
+		for (unsigned k = 0; k < o->configured[i].n; k++)
+			n = add(out, n, max, CANDIDATE_TCP_CONFIGURED, &o->configured[i].v[k]);
+	for (uint8_t ip_len = 4; ip_len <= 16; ip_len += 12) {
+		const struct portmap_mapping *m = granted(o, ip_len, IPPROTO_TCP);
+
+		if (m && !ip_is_private(&m->external.ip))
+			n = add(out, n, max, CANDIDATE_TCP_MAPPED, &m->external);
+	}
+	return n;
+}
+
 bool outside_is_mapped(const struct outside *o)
 {
-	const struct portmap_mapping *m = granted(o, 4);
+	const struct portmap_mapping *m = granted(o, 4, IPPROTO_UDP);
 
 	return m && !ip_is_private(&m->external.ip);
 }

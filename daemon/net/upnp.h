@@ -12,7 +12,7 @@
 #include "daemon/path/portmap.h"
 
 /* Discovery takes 2 s where nobody answers, an exchange some ms. */
-#define UPNP_TIMEOUT_MS 12000
+#define UPNP_TIMEOUT_MS 8000
 
 struct upnp;
 typedef void upnp_done_fn(void *arg, const struct portmap_upnp_job *answer);

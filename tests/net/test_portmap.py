@@ -21,8 +21,8 @@ def portmap(mesh, host="a1", family="ipv4"):
 
 
 def mapping(mesh, host="a1"):
-    """The mapping of the node's own port, once it is granted."""
-    return next((m for m in portmap(mesh, host)["mappings"] if m["granted"]), None)
+    """The mapping of the node's own UDP port, once it is granted."""
+    return next((m for m in portmap(mesh, host)["mappings"] if m["granted"] and m["protocol"] == "udp"), None)
 
 
 def rules(mesh, site="a"):
@@ -45,7 +45,8 @@ def symmetric_meets_symmetric_directly():
         port = mesh.nodes["a1"].ask("status")["underlay"]["port"]
         check(m["external"] == f"{mesh.lab.pub['a']}:{port}", f"mapped is {m}")
         check(m["by"] == "pcp" and m["lifetime_s"] == 7200 and m["protocol"] == "udp" and m["error"] is None, f"mapped is {m}")
-        check(rules(mesh) == {(17, port): f"{mesh.lab.ip('a1')}:{port}"}, f"the gateway has {rules(mesh)}")
+        inside = f"{mesh.lab.ip('a1')}:{port}"
+        wait_until(lambda: rules(mesh) == {(17, port): inside, (6, port): inside}, 1, "the gateway forwards UDP and TCP")
         check(mesh.nodes["a1"].ask("status")["underlay"]["portmap"] == {"endpoint": m["external"], "by": "pcp"}, "status")
 
         begin = time.monotonic()
@@ -71,7 +72,8 @@ def each_protocol_alone():
             host = name + "1"
             m = wait_mapped(mesh, host, within=5)
             check(m["by"] == by and m["external"].startswith(mesh.lab.pub[name] + ":"), f"{speaks}: mapped is {m}")
-            check(list(rules(mesh, name).values()) == [f"{mesh.lab.ip(host)}:{m['port']}"], f"{speaks}: {rules(mesh, name)}")
+            inside = f"{mesh.lab.ip(host)}:{m['port']}"
+            wait_until(lambda: list(rules(mesh, name).values()) == [inside, inside], 2, f"{speaks}: {name} forwards both ports")
             wait_until(lambda: {p: portmap(mesh, host)[p]["state"] for p in answers} == answers, 6,
                        f"{speaks}: netcheck tells {answers}")
             mesh.nodes[host].stop()
@@ -85,7 +87,7 @@ def a_gateway_that_restarted_is_asked_again():
         mesh.lab.stop_miniupnpd("a")
         mesh.lab.start_miniupnpd("a")
         check(rules(mesh) == {}, "the gateway did not forget")
-        wait_until(lambda: rules(mesh), 10, "the mapping is made again")
+        wait_until(lambda: len(rules(mesh)) == 2, 10, "the mappings are made again")
         check(mapping(mesh)["external"] == first["external"], "at the endpoint that others know")
 
         # A life that ended without giving anything back; the gateway remembers, and knows the one who asks.
@@ -93,7 +95,19 @@ def a_gateway_that_restarted_is_asked_again():
         check(rules(mesh), "nobody gave the mapping back")
         mesh.start("a1")
         check(wait_mapped(mesh)["by"] == "pcp", "PCP renews what the life before made")
-        check(len(rules(mesh)) == 1, f"the gateway has {rules(mesh)}")
+        check(len(rules(mesh)) == 2, f"the gateway has {rules(mesh)}")
+
+
+def whoever_has_no_udp_connects_to_the_mapped_tcp_port():
+    with Mesh([Site("a", "symrand", upnp=True), Site("b", "udpblocked")]) as mesh:
+        mesh.start("coord", "a1", "b1")
+        mesh.wait_registered("a1", "b1")
+        external = wait_mapped(mesh)["external"]
+        check(mesh.ping("b1", "a1", 5) is not None, "a ping is answered")
+        mesh.wait_path("a1", "b1", "tcp", within=10)
+        check(mesh.path("b1", "a1")["remote"] == external, f"the path is {mesh.path('b1', 'a1')}")
+        row = next(p for p in mesh.nodes["b1"].ask("paths", peer="a1")["peers"][0]["paths"] if p["state"] == "in use")
+        check(row["candidate"] == "tcp-mapped", f"paths says {row}")
 
 
 def switched_off_asks_nobody():
@@ -164,7 +178,7 @@ def a_slow_gateway_and_a_false_one_hold_up_nobody():
             # Another host of the LAN says that it is the gateway.
             wait_until(lambda: portmap(mesh, "c1")["upnp"] == {"state": "no", "error": "no answer"}, 6, "nobody true answers")
             check(false.searches > 0 and false.connections == 0, f"{false.searches} searches, {false.connections} connections")
-            wait_until(lambda: portmap(mesh)["upnp"] == {"state": "no", "error": "it answers too slowly"}, 14, "given up")
+            wait_until(lambda: portmap(mesh)["upnp"] == {"state": "no", "error": "it answers too slowly"}, 10, "given up")
             begin = time.monotonic()
             mesh.nodes["a1"].stop()  # a thread still waits for the gateway
             check(time.monotonic() - begin < 2, "the daemon ends at once")
@@ -173,6 +187,7 @@ def a_slow_gateway_and_a_false_one_hold_up_nobody():
 if not shutil.which("miniupnpd", path="/usr/sbin:/usr/bin"):
     print("skipped: no miniupnpd")
     sys.exit(77)
-main(symmetric_meets_symmetric_directly, each_protocol_alone, a_gateway_that_restarted_is_asked_again, switched_off_asks_nobody,
+main(symmetric_meets_symmetric_directly, each_protocol_alone, a_gateway_that_restarted_is_asked_again,
+     whoever_has_no_udp_connects_to_the_mapped_tcp_port, switched_off_asks_nobody,
      another_network_is_another_gateway, two_homes_behind_one_carrier_meet_at_their_outer_addresses,
      a_slow_gateway_and_a_false_one_hold_up_nobody)
