@@ -12,6 +12,7 @@ with EIO where a driver cannot checksum (before Linux 6.11) or IPsec lies on the
 ethtool, on the TUN and on the link, where the kernel cuts and joins by itself from then on.
 """
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -30,9 +31,14 @@ def forbid_checksums(process, forbidden):
     libc = ctypes.CDLL(None, use_errno=True)
     pidfd, n = os.pidfd_open(process.pid), 0
     for fd in os.listdir(f"/proc/{process.pid}/fd"):
-        if not os.readlink(f"/proc/{process.pid}/fd/{fd}").startswith("socket:"):
-            continue
+        try:
+            if not os.readlink(f"/proc/{process.pid}/fd/{fd}").startswith("socket:"):
+                continue
+        except FileNotFoundError:
+            continue  # closed meanwhile
         own = libc.syscall(PIDFD_GETFD, pidfd, int(fd), 0)
+        if own < 0 and ctypes.get_errno() == errno.EBADF:
+            continue
         check(own >= 0, f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
         with socket.socket(fileno=own) as s:
             if s.family in (socket.AF_INET, socket.AF_INET6) and s.type == socket.SOCK_DGRAM:
