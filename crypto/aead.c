@@ -2,6 +2,8 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "crypto/aead_impl.h"
@@ -25,6 +27,21 @@ static const char *const suite_names[AEAD_SUITE_COUNT] = {
 
 /* With hardware GCM is the faster one, and without it is not offered at all. */
 static const enum aead_suite preference[] = { AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305 };
+
+bool aead_is_disabled(const char *word)
+{
+	const char *list = getenv("WARREN_DISABLE");
+
+	while (list && *list) {
+		size_t len = strcspn(list, ",");
+
+		if (len == strlen(word) && memcmp(list, word, len) == 0)
+			return true;
+		list += len;
+		list += *list == ',';
+	}
+	return false;
+}
 
 const char *aead_suite_name(enum aead_suite suite)
 {
@@ -65,6 +82,19 @@ uint16_t aead_offer(void)
 		if (aead_impl_of(preference[i]))
 			offer |= 1U << preference[i];
 	return (uint16_t)offer;
+}
+
+const char *aead_offer_text(uint16_t offer, char out[static AEAD_OFFER_TEXT_BYTES])
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof(preference) / sizeof(preference[0]); i++)
+		if (offer & (1U << preference[i]))
+			len += (size_t)snprintf(out + len, AEAD_OFFER_TEXT_BYTES - len, "%s%s", len ? ", " : "",
+						suite_names[preference[i]]);
+	if (len == 0)
+		snprintf(out, AEAD_OFFER_TEXT_BYTES, "none");
+	return out;
 }
 
 enum aead_suite aead_choose(uint16_t ours, uint16_t theirs)

@@ -2,7 +2,8 @@
  *
  * A suite is what the handshake negotiates; an implementation is who computes it here: "ipsec-mb" (intel-ipsec-mb,
  * where the build found it and the CPU is fit for it) or "libsodium". The fastest available one is chosen once, when it
- * is first asked for; the environment variable WARREN_DISABLE, a list with commas, may hold "ipsec-mb" by then.
+ * is first asked for; the environment variable WARREN_DISABLE, a list with commas, may hold "ipsec-mb" by then, or
+ * "aes": as if the CPU had no instructions for it.
  * To add one: a file aead_NAME.c with a struct aead_impl, and a line in aead.c's table. There is no null cipher.
  * Nonces: 4 zero bytes, then the 64-bit counter: little-endian for ChaCha20-Poly1305, big-endian for AES-GCM
  * (Noise section 12). A counter is never used twice with one key: the caller's atomic counter sees to it.
@@ -51,6 +52,9 @@ const struct aead_impl *aead_impl_of(enum aead_suite suite);
 const struct aead_impl *aead_impl_at(size_t i);
 /* Offer bits of what this machine does fast enough to want: ChaCha20-Poly1305 always, AES-256-GCM with hardware. */
 uint16_t aead_offer(void);
+/* "aes-256-gcm, chacha20-poly1305", of the suites known here; "none". Returns out. */
+#define AEAD_OFFER_TEXT_BYTES 64
+const char *aead_offer_text(uint16_t offer, char out[static AEAD_OFFER_TEXT_BYTES]);
 /* The best suite in both offers by our own preference (AES-256-GCM first), AEAD_NONE if there is none. */
 enum aead_suite aead_choose(uint16_t ours, uint16_t theirs);
 /* Packets one key may seal: a rekey is due at the first, nothing is sealed past the second (SECURITY: GCM at

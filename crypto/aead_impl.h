@@ -4,6 +4,9 @@
 
 #include "crypto/aead.h"
 
+/* aead.c: is the word in WARREN_DISABLE? */
+bool aead_is_disabled(const char *word);
+
 /* aead_sodium.c */
 extern const struct aead_impl aead_sodium_chacha20_poly1305;
 extern const struct aead_impl aead_sodium_aes_256_gcm;

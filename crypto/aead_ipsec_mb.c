@@ -35,22 +35,6 @@ static struct {
 } call; /* NULL: not to be used here */
 static pthread_once_t chosen = PTHREAD_ONCE_INIT;
 
-static bool is_disabled(void)
-{
-	static const char name[] = "ipsec-mb";
-	const char *list = getenv("WARREN_DISABLE");
-
-	while (list && *list) {
-		size_t len = strcspn(list, ",");
-
-		if (len == sizeof(name) - 1 && memcmp(list, name, len) == 0)
-			return true;
-		list += len;
-		list += *list == ',';
-	}
-	return false;
-}
-
 /* The known-answer tests walk through the whole library: 3.6 MB of resident code, of which the functions in use are some
  * 100 KB. Segments that cannot be written are handed back; what is called comes back from the page cache. */
 static int drop_code(struct dl_phdr_info *object, size_t size, void *arg)
@@ -83,7 +67,7 @@ static void choose(void)
 	IMB_ARCH arch = IMB_ARCH_NONE;
 	IMB_MGR *mgr;
 
-	if (is_disabled())
+	if (aead_is_disabled("ipsec-mb"))
 		return;
 	mgr = alloc_mb_mgr(0);
 	if (!mgr)
@@ -111,7 +95,7 @@ out:
 static bool gcm_is_available(void)
 {
 	pthread_once(&chosen, choose);
-	return call.gcm_seal != NULL;
+	return call.gcm_seal && !aead_is_disabled("aes");
 }
 
 static void gcm_expand(void *state, const uint8_t key[32])

@@ -46,7 +46,7 @@ const struct aead_impl aead_sodium_chacha20_poly1305 = {
 
 static bool gcm_is_available(void)
 {
-	return crypto_aead_aes256gcm_is_available() == 1;
+	return crypto_aead_aes256gcm_is_available() == 1 && !aead_is_disabled("aes");
 }
 
 static void gcm_expand(void *state, const uint8_t key[32])

@@ -25,7 +25,7 @@
 	X(drop_no_path) X(drop_queue_full) X(drop_tun_error) X(drop_send_error) X(drop_too_big)                 \
 	X(drop_multicast)                                                                                       \
 	X(handshake_bad_mac) X(handshake_unknown_key) X(handshake_bad_auth) X(handshake_replayed)               \
-	X(handshake_rate_limited) X(handshake_malformed)                                                        \
+	X(handshake_rate_limited) X(handshake_malformed) X(handshake_no_cipher)                                 \
 	X(stun_rate_limited) X(bind_bad) X(control_bad_frame) X(control_unknown_key) X(control_rate_limited)    \
 	X(tcp_connected) X(tcp_accepted)                                                                        \
 	X(tcp_refused)      /* connections from strangers: too many, silent for too long, or not warren's */    \

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "crypto/aead.h"
+
 /* Points at the last place where `key` of an untitled section (or "" for none) was given, else at the first line. */
 static void place(const struct config_load *l, const char *section, const char *key, const char **file, int *line)
 {
@@ -67,6 +69,13 @@ static int check_coordinators(const struct config_load *l)
 
 static int check_peer(const struct config_load *l)
 {
+	char words[128], has[AEAD_OFFER_TEXT_BYTES];
+
+	if (!(l->c->ciphers & aead_offer())) {
+		snprintf(words, sizeof(words), "has none that this machine has, which is %s",
+			 aead_offer_text(aead_offer(), has));
+		return fail(l, "", "ciphers", words);
+	}
 	if (l->c->tun.name[0] == '\0')
 		return fail(l, "tun", "name", "is empty");
 	return check_coordinators(l);

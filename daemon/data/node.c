@@ -385,7 +385,7 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 
 	ret = identity_init(&n->identity, secret, psk, config->ciphers & aead_offer(), 0);
 	if (ret < 0) {
-		log_error("no cipher in common with `ciphers` works on this machine");
+		log_error("the private key is no good: %s", strerror(-ret));
 		return ret;
 	}
 	node_set_compression(n, config->compression, now);

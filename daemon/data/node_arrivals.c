@@ -114,6 +114,7 @@ static void on_response(struct node *n, const struct path_addr *from, const uint
 	enum index_kind kind;
 	uint32_t rtt_us = 0;
 	struct peer *p;
+	int ret;
 
 	if (wire_response_decode(&r, data, len) < 0) {
 		counters_inc(node_counters(n), COUNTER_handshake_malformed);
@@ -124,8 +125,10 @@ static void on_response(struct node *n, const struct path_addr *from, const uint
 		counters_inc(node_counters(n), COUNTER_drop_unknown_index);
 		return;
 	}
-	if (sessions_on_response(&p->sessions, data, len, clock_now_ms(), &rtt_us) < 0) {
-		counters_inc(node_counters(n), COUNTER_handshake_bad_auth);
+	ret = sessions_on_response(&p->sessions, data, len, clock_now_ms(), &rtt_us);
+	if (ret < 0) {
+		counters_inc(node_counters(n),
+			     ret == -ENOTSUP ? COUNTER_handshake_no_cipher : COUNTER_handshake_bad_auth);
 		return;
 	}
 	handshake_came(n, p, from, is_own_choice(p, from), rtt_us);

@@ -81,13 +81,15 @@ static json_t *peer_json(struct node *n, struct peer *p)
 	const struct path_addr addr = s ? node_path_of(n, p) : (struct path_addr){ .kind = PATH_NONE };
 	const struct shared_peer *shared = p->shared;
 	char key[KEY_TEXT_BYTES], text[ADDR_TEXT_BYTES];
-	const char *state = "idle", *why = why_name(node_judge(n, p));
+	enum why_cause cause = node_judge(n, p);
+	const char *state = "idle", *why = why_name(cause);
 	json_t *o = json_object(), *ips = json_array();
 	uint64_t seen = p->last_seen_ms;
 
 	if (addr.kind != PATH_NONE)
 		state = "up";
-	else if (node_is_known_offline(n, p) || (p->paths && p->sessions.attempt.is_active))
+	else if (node_is_known_offline(n, p) || (p->paths && p->sessions.attempt.is_active) ||
+		 cause == WHY_NO_COMMON_CIPHER)
 		state = "down";
 	for (unsigned i = 0; i < p->n_addrs; i++)
 		json_array_append_new(ips, json_string(ip_to_text(&p->addrs[i], text)));

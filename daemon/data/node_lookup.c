@@ -216,7 +216,8 @@ void node_packet(struct node *n, const uint8_t *packet, size_t len)
 	if (!p->paths)
 		return;
 	hold_for_peer(p, packet, len);
-	/* Asked again every NODE_ASK_AGAIN_MS; in between the last answer holds. */
-	if (!sessions_sendable(&p->sessions, now) && p->offline_ms && now - p->offline_ms < NODE_ASK_AGAIN_MS)
+	/* Asked again every NODE_ASK_AGAIN_MS, or SESSIONS_REFUSED_MS; in between the last answer holds. */
+	if (!sessions_sendable(&p->sessions, now) &&
+	    (sessions_is_refused(&p->sessions, now) || (p->offline_ms && now - p->offline_ms < NODE_ASK_AGAIN_MS)))
 		node_unreachable(n, p->held);
 }

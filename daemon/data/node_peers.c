@@ -185,12 +185,27 @@ static uint64_t sessions_wall_ms(void *owner)
 	return node_wall_ms(p->owner);
 }
 
+static void sessions_no_suite(void *owner, bool is_news)
+{
+	struct peer *p = owner;
+	struct node *n = p->owner;
+	char here[AEAD_OFFER_TEXT_BYTES], there[AEAD_OFFER_TEXT_BYTES];
+
+	if (is_news)
+		log_warn("peer %s: no cipher in common: `ciphers` and the CPU allow %s here, %s there", p->name,
+			 aead_offer_text(n->identity.suites, here), aead_offer_text(p->sessions.suites_there, there));
+	if (sessions_is_refused(&p->sessions, clock_now_ms()))
+		node_unreachable(n, p->held);
+	node_mark_peer(n, p);
+}
+
 static const struct sessions_env sessions_env = {
 	.send_initiation = send_initiation,
 	.changed = sessions_changed,
 	.failed = sessions_failed,
 	.keepalive = sessions_keepalive,
 	.wall_ms = sessions_wall_ms,
+	.no_suite = sessions_no_suite,
 };
 
 int node_send_session(struct node *n, struct peer *p, const struct path_addr *to, const uint8_t *body, size_t len)
@@ -371,7 +386,7 @@ void node_want_peer(struct node *n, struct peer *p)
 	if (node_set_up_peer(n, p) < 0)
 		return;
 	p->wanted_ms = now;
-	if (!sessions_sendable(&p->sessions, now)) {
+	if (!sessions_sendable(&p->sessions, now) && !sessions_is_refused(&p->sessions, now)) {
 		node_ask_introduction(n, p, now);
 		sessions_want(&p->sessions, now);
 	}

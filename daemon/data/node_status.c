@@ -81,12 +81,18 @@ static json_t *counters_json(const struct node *n)
 static json_t *peers_json(struct node *n, json_t *notices)
 {
 	unsigned up = 0, lan = 0, direct = 0, tcp = 0, relay = 0;
+	char text[256], here[AEAD_OFFER_TEXT_BYTES], there[AEAD_OFFER_TEXT_BYTES];
 	uint64_t now = clock_now_ms();
-	char text[256];
 
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
 		const struct path *best;
 
+		if (node_judge(n, p) == WHY_NO_COMMON_CIPHER) {
+			snprintf(text, sizeof(text), "%s and this node have no cipher in common: here %s, there %s",
+				 p->name, aead_offer_text(n->identity.suites, here),
+				 aead_offer_text(p->sessions.suites_there, there));
+			json_array_append_new(notices, json_string(text));
+		}
 		if (!p->paths || !sessions_sendable(&p->sessions, now))
 			continue;
 		up++;

@@ -36,6 +36,7 @@ enum why_cause node_judge(struct node *n, const struct peer *p)
 	f.is_idle = !p->paths || (!sessions_sendable(&p->sessions, now) && !p->sessions.attempt.is_active);
 	f.handshake_unanswered = p->paths && p->sessions.attempt.is_active && !sessions_sendable(&p->sessions, now) &&
 				 now - p->sessions.attempt_started_ms >= UNANSWERED_MS;
+	f.no_common_cipher = p->sessions.has_no_suite && !sessions_sendable(&p->sessions, now);
 	return why_judge(&f);
 }
 
@@ -163,9 +164,9 @@ void node_cmd_why(void *arg, struct control_request *req, const json_t *args)
 	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
 	json_object_set_new(doc, "peer", json_string(p->name));
 	json_object_set_new(doc, "state",
-			    json_string(addr.kind != PATH_NONE      ? "up" :
-					node_is_known_offline(n, p) ? "down" :
-								      "idle"));
+			    json_string(addr.kind != PATH_NONE                                       ? "up" :
+					node_is_known_offline(n, p) || cause == WHY_NO_COMMON_CIPHER ? "down" :
+												       "idle"));
 	json_object_set_new(doc, "path", node_json_path(n, p, &addr));
 	json_object_set_new(doc, "cause", why_name(cause) ? json_string(why_name(cause)) : json_null());
 	json_object_set_new(doc, "text", json_string(why_text(cause)));

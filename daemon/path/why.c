@@ -36,6 +36,8 @@ static const struct {
 			      "members" },
 	[WHY_CLOCK_SKEW] = { "clock-skew", "the clocks of the two sides are too far apart",
 			     "set the clock on both sides, for example with an NTP service" },
+	[WHY_NO_COMMON_CIPHER] = { "no-common-cipher", "the two sides have no cipher in common",
+				   "allow one that both have in `ciphers` on both sides; warrenctl status names them" },
 	[WHY_PROBING] = { "probing", "direct paths are being tried right now", NULL },
 };
 
@@ -128,6 +130,8 @@ enum why_cause why_judge(const struct why_facts *f)
 	if (!is_relayed(f->paths)) {
 		if (f->is_offline)
 			return WHY_PEER_OFFLINE;
+		if (f->no_common_cipher)
+			return WHY_NO_COMMON_CIPHER;
 		if (f->is_idle)
 			return WHY_NONE; /* no path, because none is wanted */
 		if (f->no_coordinator)

@@ -21,6 +21,7 @@ enum why_cause {      /* names: UX "Fixed cause codes" */
 	WHY_VERSION_MISMATCH,
 	WHY_KEY_REFUSED,
 	WHY_CLOCK_SKEW,
+	WHY_NO_COMMON_CIPHER,
 	WHY_PROBING,
 };
 
@@ -32,6 +33,7 @@ struct why_facts {
 	bool is_idle;                                              /* nothing is being tried */
 	bool is_offline;                                           /* a coordinator says so */
 	bool handshake_unanswered;    /* initiations were sent for 5 s and more, none answered */
+	bool no_common_cipher;        /* one side refused the other's handshake for that */
 	bool no_coordinator;          /* we are registered nowhere */
 	const struct path_set *paths; /* NULL: none */
 };

@@ -214,8 +214,13 @@ int handshake_finish(struct handshake *h, const struct identity *id, const uint8
 	ret = noise_read_2(&noise, encoded, msg.noise, msg.noise_len);
 	if (ret == 0)
 		ret = wire_response_payload_decode(&payload, encoded, msg.noise_len - NOISE_MESSAGE_2_BYTES);
-	if (ret == 0 && !was_offered(h, payload.suite))
+	if (ret == 0 && payload.suite == AEAD_NONE) {
+		h->suites_there = payload.suites;
+		end_attempt(h);
+		ret = -ENOTSUP;
+	} else if (ret == 0 && !was_offered(h, payload.suite)) {
 		ret = -EBADMSG;
+	}
 	if (ret == 0) {
 		h->remote_index = msg.sender;
 		h->features &= payload.features;
@@ -267,8 +272,27 @@ int handshake_read_payload(struct handshake *h, const uint8_t *data, size_t len,
 		handshake_wipe(h);
 		return ret;
 	}
-	h->offered = payload->suites;
+	h->suites_there = payload->suites;
 	return 0;
+}
+
+/* The response, sealed and with its macs; h's Noise handshake is then ready to be split. */
+static int write_response(struct handshake *h, const struct wire_response_payload *answer, uint32_t index, uint8_t *out)
+{
+	uint8_t encoded[WIRE_RESPONSE_PAYLOAD_BYTES];
+	struct pubkey initiator = h->noise.rs;
+	struct seckey ephemeral;
+	int ret;
+
+	wire_response_payload_encode(encoded, answer);
+	wire_response_header_encode(out, index, h->remote_index);
+	seckey_generate(&ephemeral);
+	ret = noise_write_2(&h->noise, &ephemeral, out + WIRE_RESPONSE_HEADER_BYTES, encoded, sizeof(encoded));
+	key_wipe(&ephemeral, sizeof(ephemeral));
+	if (ret < 0)
+		return ret;
+	append_macs(h, &initiator, NULL, out, WIRE_RESPONSE_BYTES - WIRE_MACS_BYTES);
+	return WIRE_RESPONSE_BYTES;
 }
 
 int handshake_respond(struct handshake *h, const struct identity *id, const struct wire_init_payload *payload,
@@ -279,10 +303,7 @@ int handshake_respond(struct handshake *h, const struct identity *id, const stru
 		.suite = (uint8_t)suite,
 		.features = id->features & payload->features,
 	};
-	uint8_t encoded[WIRE_RESPONSE_PAYLOAD_BYTES];
-	struct pubkey initiator = h->noise.rs;
-	struct seckey ephemeral;
-	int ret = 0;
+	int ret;
 
 	if (!h->is_active)
 		return -EINVAL;
@@ -290,21 +311,25 @@ int handshake_respond(struct handshake *h, const struct identity *id, const stru
 		ret = -ENOBUFS;
 	else if (suite == AEAD_NONE)
 		ret = -ENOTSUP;
-	if (ret < 0)
-		goto out;
-	wire_response_payload_encode(encoded, &answer);
-	wire_response_header_encode(out, index, h->remote_index);
-	seckey_generate(&ephemeral);
-	ret = noise_write_2(&h->noise, &ephemeral, out + WIRE_RESPONSE_HEADER_BYTES, encoded, sizeof(encoded));
-	key_wipe(&ephemeral, sizeof(ephemeral));
-	if (ret < 0)
-		goto out;
-	append_macs(h, &initiator, NULL, out, WIRE_RESPONSE_BYTES - WIRE_MACS_BYTES);
-	h->local_index = index;
-	h->features = answer.features;
-	make_keys(keys, &h->noise, h->purpose, false, suite, answer.features);
-	ret = WIRE_RESPONSE_BYTES;
-out:
+	else
+		ret = write_response(h, &answer, index, out);
+	if (ret > 0) {
+		h->local_index = index;
+		h->features = answer.features;
+		make_keys(keys, &h->noise, h->purpose, false, suite, answer.features);
+	}
+	end_attempt(h);
+	return ret;
+}
+
+int handshake_refuse(struct handshake *h, const struct identity *id, uint8_t *out, size_t capacity)
+{
+	struct wire_response_payload answer = { .suite = AEAD_NONE, .suites = suites_for(id, h->purpose) };
+	int ret;
+
+	if (!h->is_active)
+		return -EINVAL;
+	ret = capacity < WIRE_RESPONSE_BYTES ? -ENOBUFS : write_response(h, &answer, 0, out);
 	end_attempt(h);
 	return ret;
 }

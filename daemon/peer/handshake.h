@@ -49,6 +49,7 @@ struct handshake { /* one attempt in progress; handshake_wipe() on every way out
 	enum handshake_purpose purpose;
 	uint32_t local_index, remote_index;
 	uint16_t offered, features;
+	uint16_t suites_there;   /* what the other side accepts, of an initiation or a refusal */
 	uint8_t mac1[MAC_BYTES]; /* of the last message we sent: binds a cookie reply to it */
 	bool is_active;
 };
@@ -64,7 +65,8 @@ int handshake_initiate(struct handshake *h, const struct identity *id, enum hand
 		       const uint8_t timestamp[static WIRE_TIMESTAMP_BYTES], const uint8_t *cookie, uint8_t *out,
 		       size_t capacity);
 /* Takes the response to h; checks its mac1 too. On success fills *keys and wipes h's secrets; on -EBADMSG (does not authenticate, index of
- * another attempt, suite not offered) *h waits on: a forged response must not end an attempt. */
+ * another attempt, suite not offered) *h waits on: a forged response must not end an attempt. -ENOTSUP: it authenticates, and says that
+ * the responder accepts no suite of ours but h->suites_there; the attempt is over. */
 int handshake_finish(struct handshake *h, const struct identity *id, const uint8_t *data, size_t len,
 		     struct handshake_keys *keys);
 
@@ -82,6 +84,8 @@ int handshake_read_payload(struct handshake *h, const uint8_t *data, size_t len,
 /* Step 3: writes the response of WIRE_RESPONSE_BYTES and yields the keys; wipes h's secrets. -ENOTSUP: no common suite. */
 int handshake_respond(struct handshake *h, const struct identity *id, const struct wire_init_payload *payload,
 		      uint32_t index, uint8_t *out, size_t capacity, struct handshake_keys *keys);
+/* In place of step 3 where there is no common suite: writes a response that says so, as long as any, and wipes h's secrets. */
+int handshake_refuse(struct handshake *h, const struct identity *id, uint8_t *out, size_t capacity);
 
 /* Takes a cookie reply to the last message of h: fills `cookie`, -EBADMSG if it is not for it. */
 int handshake_take_cookie(const struct handshake *h, const struct pubkey *remote, const uint8_t *data, size_t len,

@@ -181,6 +181,19 @@ static bool may_pass(struct responder *r, const struct path_addr *from, uint32_t
 	return false;
 }
 
+/* The initiation passed every check, and there is no cipher for what would follow. */
+static void refuse(struct responder *r, struct handshake *h, struct sessions *s, const struct path_addr *from,
+		   uint32_t relay_member)
+{
+	uint8_t out[WIRE_RESPONSE_BYTES];
+	int len = handshake_refuse(h, r->identity, out, sizeof(out));
+
+	counters_inc(r->counters, COUNTER_handshake_no_cipher);
+	if (len > 0)
+		r->env->send(r->arg, from, relay_member, out, (size_t)len);
+	sessions_on_refused(s, h->suites_there);
+}
+
 /* Makes keys for an initiation that passed every check, and answers it. */
 static struct sessions *answer(struct responder *r, struct handshake *h, struct sessions *s,
 			       const struct wire_init_payload *payload, const struct path_addr *from,
@@ -239,6 +252,10 @@ static struct sessions *authenticate(struct responder *r, struct handshake *h, c
 	}
 	memcpy(s->last_timestamp, payload.timestamp, sizeof(s->last_timestamp));
 	s->last_accepted_ms = now_ms;
+	if (aead_choose(r->identity->suites, payload.suites) == AEAD_NONE) {
+		refuse(r, h, s, from, relay_member);
+		return NULL;
+	}
 	return answer(r, h, s, &payload, from, relay_member, now_ms);
 }
 

@@ -6,8 +6,9 @@
  * RESPONDER_LOAD_PER_S initiations a second) an initiation without a good mac2 gets a cookie reply. Buckets are per
  * source address (/32, /64; a relayed source: the coordinator and member), in a table of fixed size; the one for all
  * together comes last, so that who floods is out of his own tokens before he is into another's.
- * What is refused is counted: handshake_malformed (size, type, version, no common suite), _bad_mac, _bad_auth,
- * _unknown_key, _replayed, _rate_limited; so are cookies_sent and handshakes_answered.
+ * A peer with which no suite is common is told so, by a response that makes no session.
+ * What is refused is counted: handshake_malformed (size, type, version), _bad_mac, _bad_auth, _unknown_key, _replayed,
+ * _rate_limited, _no_cipher; so are cookies_sent and handshakes_answered.
  * Thread: loop. */
 #ifndef DAEMON_PEER_RESPONDER_H
 #define DAEMON_PEER_RESPONDER_H

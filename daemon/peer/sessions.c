@@ -216,7 +216,7 @@ uint64_t sessions_next_ms(const struct sessions *s)
 void sessions_want(struct sessions *s, uint64_t now_ms)
 {
 	see(s, now_ms);
-	if (!s->attempt.is_active && !sessions_sendable(s, s->now_ms))
+	if (!s->attempt.is_active && !sessions_sendable(s, s->now_ms) && !sessions_is_refused(s, s->now_ms))
 		attempt_start(s);
 	plan(s);
 }
@@ -239,6 +239,43 @@ static void make_current(struct sessions *s, struct session *session)
 	}
 	s->current = session;
 	s->unanswered_ms = 0;
+	sessions_forget_refusal(s);
+}
+
+static void note_no_suite(struct sessions *s, uint16_t suites_there)
+{
+	bool is_news = !s->has_no_suite;
+
+	s->has_no_suite = true;
+	s->suites_there = suites_there;
+	s->env->no_suite(s->owner, is_news);
+}
+
+void sessions_on_refused(struct sessions *s, uint16_t suites_there)
+{
+	note_no_suite(s, suites_there);
+}
+
+void sessions_forget_refusal(struct sessions *s)
+{
+	s->has_no_suite = false;
+	s->refused_until_ms = 0;
+}
+
+bool sessions_is_refused(const struct sessions *s, uint64_t now_ms)
+{
+	return now_ms < s->refused_until_ms;
+}
+
+static void end_refused(struct sessions *s)
+{
+	uint16_t suites_there = s->attempt.suites_there;
+
+	s->refused_until_ms = s->now_ms + SESSIONS_REFUSED_MS;
+	s->attempt_ended_ms = s->now_ms;
+	clear_all(s);
+	s->env->changed(s->owner);
+	note_no_suite(s, suites_there);
 }
 
 int sessions_on_response(struct sessions *s, const uint8_t *data, size_t len, uint64_t now_ms, uint32_t *rtt_us)
@@ -250,8 +287,10 @@ int sessions_on_response(struct sessions *s, const uint8_t *data, size_t len, ui
 	see(s, now_ms);
 	if (s->attempt.is_active)
 		ret = handshake_finish(&s->attempt, s->identity, data, len, &keys);
+	if (ret == -ENOTSUP)
+		end_refused(s);
 	if (ret < 0)
-		return -EBADMSG;
+		return ret == -ENOTSUP ? ret : -EBADMSG;
 	session = session_new(&keys, s->attempt_index, s->attempt.remote_index, true, s->now_ms, s->owner);
 	sodium_memzero(&keys, sizeof(keys));
 	if (!session) {

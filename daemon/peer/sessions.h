@@ -36,6 +36,8 @@ struct sessions_env {
 	 * the session to the responder (until then it may not send). */
 	void (*keepalive)(void *owner);
 	uint64_t (*wall_ms)(void *owner); /* for the timestamp */
+	/* It was found, by either side, that no suite is common: suites_there says what the other accepts. is_news: it was not known. */
+	void (*no_suite)(void *owner, bool is_news);
 };
 
 struct sessions {
@@ -60,6 +62,10 @@ struct sessions {
 	uint8_t last_timestamp[WIRE_TIMESTAMP_BYTES]; /* highest accepted */
 	uint64_t last_accepted_ms;
 	uint64_t keepalive_sent_ms;
+	/* no common suite, as far as is known; until there is a session */
+	bool has_no_suite;
+	uint16_t suites_there;
+	uint64_t refused_until_ms;
 	uint64_t next_ms, quiet_ms;
 	/* own book-keeping; 0: none */
 	uint32_t attempt_index;    /* ours, of the attempt */
@@ -71,6 +77,8 @@ struct sessions {
 };
 
 #define SESSIONS_POLL_MS 2500
+/* A peer that refused is not asked again before this. */
+#define SESSIONS_REFUSED_MS 5000
 /* Cookie replies that are followed at once, an attempt: forged ones must not make us send at the pace of their
  * sender. */
 #define SESSIONS_COOKIE_REPEATS_MAX 3
@@ -81,7 +89,7 @@ void sessions_init(struct sessions *s, const struct sessions_env *env, void *own
 		   struct indices *indices, const struct pubkey *remote);
 void sessions_fini(struct sessions *s);
 
-/* A session is wanted now: starts an attempt unless one is going on or current is good. */
+/* A session is wanted now: starts an attempt unless one is going on, current is good, or the peer refused lately. */
 void sessions_want(struct sessions *s, uint64_t now_ms);
 /* Starts an attempt even though current looks good (the peer restarted), or anew though one is going on whose repeats
  * have become rare (the peer came back). At most one a SESSIONS_RENEW_MS. */
@@ -91,13 +99,19 @@ void sessions_renew(struct sessions *s, uint64_t now_ms);
 void sessions_drop(struct sessions *s);
 
 /* A response for this peer's attempt (its receiver index was looked up in indices). 0, or -EBADMSG (ignored). *rtt_us
- * gets the time since the last initiation was sent. */
+ * gets the time since the last initiation was sent. -ENOTSUP: the peer refuses for want of a common suite, and so has no
+ * session with us: the attempt and all sessions are over. */
 int sessions_on_response(struct sessions *s, const uint8_t *data, size_t len, uint64_t now_ms, uint32_t *rtt_us);
 /* A cookie reply: the initiation is repeated at once with mac2. */
 int sessions_on_cookie(struct sessions *s, const uint8_t *data, size_t len, uint64_t now_ms);
 /* The responder made keys for us; becomes next. */
 void sessions_on_answered(struct sessions *s, const struct handshake_keys *keys, uint32_t local_index,
 			  uint32_t remote_index, uint64_t now_ms);
+/* The responder refused an initiation of the peer, which accepts these suites. That may be an old one: nothing ends. */
+void sessions_on_refused(struct sessions *s, uint16_t suites_there);
+/* The peer is another since it, or we, refused. */
+void sessions_forget_refusal(struct sessions *s);
+bool sessions_is_refused(const struct sessions *s, uint64_t now_ms); /* lately, by the peer */
 /* A datagram opened under `session`: if it is next, it becomes current. Cheap when it is not. */
 void sessions_on_opened(struct sessions *s, struct session *session, uint64_t now_ms);
 

@@ -94,7 +94,8 @@ int wire_response_payload_decode(struct wire_response_payload *out, const uint8_
 	p.suite = reader_u8(&r);
 	reader_skip(&r, 1);
 	p.features = reader_be16(&r);
-	reader_skip(&r, 12);
+	p.suites = reader_be16(&r);
+	reader_skip(&r, 10);
 	skip_extensions(&r);
 	if (!reader_at_end(&r))
 		return -EBADMSG;
@@ -152,5 +153,6 @@ void wire_response_payload_encode(uint8_t out[static WIRE_RESPONSE_PAYLOAD_BYTES
 	writer_u8(&w, p->suite);
 	writer_zero(&w, 1);
 	writer_be16(&w, p->features);
-	writer_zero(&w, 12);
+	writer_be16(&w, p->suites);
+	writer_zero(&w, 10);
 }

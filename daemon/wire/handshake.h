@@ -34,10 +34,11 @@
  *       14    2 features  bit 0 WIRE_FEATURE_LZ4
  *       16   16 reserved  sent 0, ignored: keeps the initiation longer than the response
  * Payload of a response, 16 bytes, extensions likewise:
- *        0    1 suite     enum aead_suite, one of those offered
+ *        0    1 suite     enum aead_suite, one of those offered; 0: the responder accepts none of them, there is no session
  *        1    1 reserved
  *        2    2 features  those of the offer the responder agrees to
- *        4   12 reserved */
+ *        4    2 suites    with suite 0: those the responder accepts
+ *        6   10 reserved */
 #ifndef DAEMON_WIRE_HANDSHAKE_H
 #define DAEMON_WIRE_HANDSHAKE_H
 
@@ -84,7 +85,7 @@ struct wire_init_payload {
 };
 struct wire_response_payload {
 	uint8_t suite;
-	uint16_t features;
+	uint16_t features, suites;
 };
 
 /* -EBADMSG when malformed; a foreign version decodes (the caller refuses it, and can count it). */

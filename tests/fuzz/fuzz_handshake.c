@@ -27,13 +27,21 @@ static void on_event(void *owner)
 	(void)owner;
 }
 
+static void on_no_suite(void *owner, bool is_news)
+{
+	(void)owner;
+	(void)is_news;
+}
+
 static uint64_t on_wall_ms(void *owner)
 {
 	(void)owner;
 	return UINT64_C(1700000000000);
 }
 
-static const struct sessions_env sessions_env = { on_initiation, on_event, on_event, on_event, on_wall_ms };
+static const struct sessions_env sessions_env = {
+	on_initiation, on_event, on_event, on_event, on_wall_ms, on_no_suite
+};
 
 static struct sessions *on_find(void *arg, const struct pubkey *key)
 {

@@ -369,6 +369,28 @@ static void disabling_ipsec_mb_leaves_libsodium_and_the_offer(void **state)
 	assert_string_equal(without, expected);
 }
 
+static void without_the_cpus_aes_chacha_is_the_offer(void **state)
+{
+	char out[64], expected[64];
+
+	(void)state;
+	choice_with(out, sizeof(out), "aes,gso");
+	snprintf(expected, sizeof(expected), "none %s %u %d\n", aead_impl_of(AEAD_CHACHA20_POLY1305)->name,
+		 1u << AEAD_CHACHA20_POLY1305, strcmp(aead_impl_of(AEAD_CHACHA20_POLY1305)->name, "ipsec-mb") == 0);
+	assert_string_equal(out, expected);
+}
+
+static void offers_are_told_in_words(void **state)
+{
+	char text[AEAD_OFFER_TEXT_BYTES];
+
+	(void)state;
+	assert_string_equal(aead_offer_text(UINT16_MAX, text), "aes-256-gcm, chacha20-poly1305");
+	assert_string_equal(aead_offer_text(1 << AEAD_AES_256_GCM | 1 << 9, text), "aes-256-gcm");
+	assert_string_equal(aead_offer_text(1 << AEAD_CHACHA20_POLY1305, text), "chacha20-poly1305");
+	assert_string_equal(aead_offer_text(0xff01, text), "none");
+}
+
 static void key_state_is_aligned_and_wiping_twice_is_fine(void **state)
 {
 	static const uint8_t secret[32] = { 3 };
@@ -462,6 +484,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(threads_use_one_key_at_once),
 		cmocka_unit_test(ipsec_mb_goes_before_libsodium),
 		cmocka_unit_test(disabling_ipsec_mb_leaves_libsodium_and_the_offer),
+		cmocka_unit_test(without_the_cpus_aes_chacha_is_the_offer),
+		cmocka_unit_test(offers_are_told_in_words),
 		cmocka_unit_test(key_state_is_aligned_and_wiping_twice_is_fine),
 		cmocka_unit_test(there_is_no_null_cipher),
 		cmocka_unit_test(suites_have_names),

@@ -590,6 +590,19 @@ static void a_pre_shared_key_may_be_a_credential_and_an_empty_one_is_none(void *
 	config_free(c);
 }
 
+static void ciphers_the_machine_lacks_are_no_choice(void **state)
+{
+	struct config *c;
+
+	setenv("WARREN_DISABLE", "aes", 1);
+	refused(*state, PEER "\nciphers = {\"aes-256-gcm\"}\n", 8,
+		"ciphers has none that this machine has, which is chacha20-poly1305");
+	c = load(*state, PEER "ciphers = {\"aes-256-gcm\", \"chacha20-poly1305\"}\n");
+	assert_int_equal(c->ciphers, 1 << AEAD_CHACHA20_POLY1305 | 1 << AEAD_AES_256_GCM);
+	config_free(c);
+	unsetenv("WARREN_DISABLE");
+}
+
 static void differences_are_sorted_into_reload_and_restart(void **state)
 {
 	struct config *a = load(*state, COORDINATOR "member a { public_key = \"" KEY1 "\" }\n");
@@ -672,6 +685,7 @@ int main(void)
 		TEST(keys_are_read_from_their_files),
 		TEST(a_credential_of_the_service_goes_first),
 		TEST(a_pre_shared_key_may_be_a_credential_and_an_empty_one_is_none),
+		TEST(ciphers_the_machine_lacks_are_no_choice),
 		TEST(differences_are_sorted_into_reload_and_restart),
 		TEST(comments_are_blanked_and_lines_kept),
 		TEST(the_examples_are_sound),

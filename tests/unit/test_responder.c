@@ -244,7 +244,7 @@ static void initiations_of_one_peer_are_20_ms_apart(void **state)
 	assert_non_null(give(w, data, sizeof(data))); /* the refusal did not use it up */
 }
 
-static void peer_without_a_common_suite_gets_no_answer(void **state)
+static void peer_without_a_common_suite_is_told_so(void **state)
 {
 	struct two_nodes *w = *state;
 	uint8_t data[WIRE_INIT_BYTES];
@@ -253,8 +253,14 @@ static void peer_without_a_common_suite_gets_no_answer(void **state)
 	hold_initiation(w, data);
 	assert_null(give(w, data, sizeof(data)));
 	assert_null(w->n[1].sessions.next);
-	assert_int_equal(w->n[1].n_responses, 0);
-	assert_int_equal(count(w, COUNTER_handshake_malformed), 1);
+	assert_int_equal(w->n[1].n_responses, 1);
+	assert_int_equal(count(w, COUNTER_handshake_no_cipher), 1);
+	assert_int_equal(count(w, COUNTER_handshakes_answered), 0);
+	assert_int_equal(w->n[1].n_no_suite, 1);
+	assert_int_equal(w->n[1].sessions.suites_there, w->n[0].identity.suites);
+	assert_null(give(w, data, sizeof(data))); /* once */
+	assert_int_equal(w->n[1].n_responses, 1);
+	assert_int_equal(count(w, COUNTER_handshake_replayed), 1);
 }
 
 /* ---------------------------------------------------------------- under load */
@@ -493,7 +499,7 @@ int main(void)
 		TEST(initiation_for_a_coordinator_is_not_a_peers),
 		TEST(older_timestamp_is_refused),
 		TEST(initiations_of_one_peer_are_20_ms_apart),
-		TEST(peer_without_a_common_suite_gets_no_answer),
+		TEST(peer_without_a_common_suite_is_told_so),
 		TEST(load_asks_for_a_cookie_and_the_round_trip_succeeds),
 		TEST(innocent_is_not_starved_by_a_flooder),
 		TEST(proven_source_is_held_to_20_a_second_by_its_network),

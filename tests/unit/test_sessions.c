@@ -717,6 +717,93 @@ static int start(void **state)
 	return crypto_start();
 }
 
+/* ---------------------------------------------------------------- no common suite */
+
+static void a_refusal_ends_the_attempt_at_once(void **state)
+{
+	struct two_nodes *w = *state;
+	struct node *a = &w->n[0], *b = &w->n[1];
+
+	a->identity.suites = 1 << AEAD_AES_256_GCM;
+	b->identity.suites = 1 << AEAD_CHACHA20_POLY1305;
+	sessions_want(&a->sessions, w->now_ms);
+	two_nodes_run(w, 3 * w->delay_ms);
+	assert_false(sessions_is_initiating(&a->sessions));
+	assert_true(a->sessions.has_no_suite);
+	assert_int_equal(a->sessions.suites_there, b->identity.suites);
+	assert_true(b->sessions.has_no_suite);
+	assert_int_equal(b->sessions.suites_there, a->identity.suites);
+	assert_int_equal(a->n_no_suite_news, 1);
+	assert_int_equal(a->n_failed, 0);
+	assert_int_equal(sessions_next_ms(&a->sessions), UINT64_MAX);
+	assert_null(a->sessions.current);
+	assert_null(b->sessions.next);
+
+	/* Packets do not make it ask again at their pace. */
+	for (unsigned i = 0; i < 100; i++) {
+		sessions_want(&a->sessions, w->now_ms);
+		two_nodes_run(w, 100);
+	}
+	assert_int_equal(a->n_initiations, 2 + (100 * 100 - 1) / SESSIONS_REFUSED_MS - 1);
+	assert_int_equal(a->n_no_suite_news, 1);
+	assert_int_equal(b->n_no_suite_news, 1);
+	assert_true(a->n_no_suite > 1);
+}
+
+static void a_peer_that_came_back_is_asked_at_once(void **state)
+{
+	struct two_nodes *w = *state;
+	struct node *a = &w->n[0];
+	uint16_t all = a->identity.suites;
+
+	w->n[1].identity.suites = 1 << 7; /* of the future */
+	sessions_want(&a->sessions, w->now_ms);
+	two_nodes_run(w, 3 * w->delay_ms);
+	assert_true(sessions_is_refused(&a->sessions, w->now_ms));
+	w->n[1].identity.suites = all;
+	two_nodes_restart(w, 1);
+	sessions_forget_refusal(&a->sessions);
+	assert_false(a->sessions.has_no_suite);
+	assert_false(sessions_is_refused(&a->sessions, w->now_ms));
+	connect_from(w, 0);
+	assert_true(two_nodes_both_directions_carry_data(w));
+}
+
+static void a_session_ends_what_was_said_of_suites(void **state)
+{
+	struct two_nodes *w = *state;
+	uint16_t all = w->n[0].identity.suites;
+
+	w->n[0].identity.suites = 1 << AEAD_AES_256_GCM;
+	w->n[1].identity.suites = 1 << AEAD_CHACHA20_POLY1305;
+	sessions_want(&w->n[0].sessions, w->now_ms);
+	two_nodes_run(w, 3 * w->delay_ms);
+	w->n[0].identity.suites = all;
+	connect_from(w, 1); /* the other way round */
+	assert_false(w->n[0].sessions.has_no_suite);
+	assert_false(w->n[1].sessions.has_no_suite);
+	assert_false(sessions_is_refused(&w->n[0].sessions, w->now_ms));
+}
+
+/* Whoever refuses has no session with us: it was started anew with other suites. Whoever is refused may be replayed. */
+static void only_the_refused_gives_up_its_session(void **state)
+{
+	struct two_nodes *w = *state;
+
+	connect_from(w, 0);
+	two_nodes_restart(w, 1);
+	w->n[0].identity.suites = 1 << AEAD_AES_256_GCM;
+	w->n[1].identity.suites = 1 << AEAD_CHACHA20_POLY1305;
+	sessions_want(&w->n[1].sessions, w->now_ms);
+	two_nodes_run(w, 3 * w->delay_ms);
+	assert_true(w->n[0].sessions.has_no_suite);
+	assert_non_null(w->n[0].sessions.current);
+	sessions_renew(&w->n[0].sessions, w->now_ms);
+	two_nodes_run(w, 3 * w->delay_ms);
+	assert_null(w->n[0].sessions.current);
+	assert_true(sessions_is_refused(&w->n[0].sessions, w->now_ms));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -757,6 +844,10 @@ int main(void)
 		TEST(clock_set_back_still_gives_rising_timestamps),
 		TEST(timestamp_of_a_full_second_carries),
 		TEST(wrong_psk_makes_no_session),
+		TEST(a_refusal_ends_the_attempt_at_once),
+		TEST(a_peer_that_came_back_is_asked_at_once),
+		TEST(a_session_ends_what_was_said_of_suites),
+		TEST(only_the_refused_gives_up_its_session),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);

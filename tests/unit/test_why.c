@@ -134,8 +134,11 @@ static void without_any_path_the_peer_is_offline_idle_or_refuses(void **state)
 	(void)state;
 	f.is_idle = true;
 	assert_int_equal(why_judge(&f), WHY_NONE);
+	f.no_common_cipher = true; /* known from the last try, though nothing is tried now */
+	assert_int_equal(why_judge(&f), WHY_NO_COMMON_CIPHER);
 	f.is_offline = true;
 	assert_int_equal(why_judge(&f), WHY_PEER_OFFLINE);
+	f.no_common_cipher = false;
 	f.is_idle = false;
 	f.handshake_unanswered = true;
 	assert_int_equal(why_judge(&f), WHY_PEER_OFFLINE);

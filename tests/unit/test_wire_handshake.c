@@ -83,7 +83,8 @@ static void cookie_comes_back(void **state)
 static void payloads_come_back(void **state)
 {
 	struct wire_init_payload init = { .suites = 0x8001, .features = UINT16_MAX }, init_back;
-	struct wire_response_payload response = { .suite = 0xff, .features = WIRE_FEATURE_LZ4 }, response_back;
+	struct wire_response_payload response = { .suite = 0xff, .features = WIRE_FEATURE_LZ4, .suites = 0x4002 },
+				     response_back;
 	uint8_t init_data[WIRE_INIT_PAYLOAD_BYTES], response_data[WIRE_RESPONSE_PAYLOAD_BYTES];
 
 	(void)state;
@@ -100,6 +101,7 @@ static void payloads_come_back(void **state)
 	assert_int_equal(wire_response_payload_decode(&response_back, response_data, sizeof(response_data)), 0);
 	assert_int_equal(response_back.suite, 0xff);
 	assert_int_equal(response_back.features, WIRE_FEATURE_LZ4);
+	assert_int_equal(response_back.suites, 0x4002);
 	CHECK_CUTS_REFUSED(wire_response_payload_decode, struct wire_response_payload, response_data,
 			   sizeof(response_data));
 	CHECK_TRAILING_REFUSED(wire_response_payload_decode, struct wire_response_payload, response_data,

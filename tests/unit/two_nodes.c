@@ -98,7 +98,15 @@ static uint64_t wall_ms(void *owner)
 	return UINT64_C(1700000000000) + n->world->now_ms + n->wall_offset_ms;
 }
 
-static const struct sessions_env sessions_env = { send_initiation, changed, failed, keepalive, wall_ms };
+static void no_suite(void *owner, bool is_news)
+{
+	struct node *n = owner;
+
+	n->n_no_suite++;
+	n->n_no_suite_news += is_news;
+}
+
+static const struct sessions_env sessions_env = { send_initiation, changed, failed, keepalive, wall_ms, no_suite };
 
 static struct sessions *find(void *arg, const struct pubkey *key)
 {

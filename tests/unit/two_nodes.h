@@ -24,6 +24,7 @@ struct node {
 	/* what happened */
 	unsigned n_initiations, n_responses, n_changed, n_failed, n_keepalives;
 	unsigned n_data_received, n_unopened;
+	unsigned n_no_suite, n_no_suite_news;
 	uint64_t initiation_ms[64]; /* when they were sent */
 	uint32_t rtt_us;
 };
