@@ -16,6 +16,11 @@ json_t *node_json_ms(uint32_t us)
 	return us ? json_real((double)us / 1000.0) : json_null();
 }
 
+json_t *node_json_loss(const struct path *path)
+{
+	return path->loss_permille >= 0 ? json_real((double)path->loss_permille / 1000.0) : json_null();
+}
+
 struct peer *node_peer_of(struct node *n, struct control_request *req, const json_t *args)
 {
 	const char *words = json_string_value(json_object_get(args, "peer"));
@@ -102,7 +107,8 @@ static json_t *peer_json(struct node *n, struct peer *p)
 	json_object_set_new(o, "online", online_of(n, p));
 	json_object_set_new(o, "path", addr.kind == PATH_NONE ? json_null() : node_json_path(n, p, &addr));
 	json_object_set_new(o, "rtt_ms", best ? node_json_ms(best->rtt_us) : json_null());
-	json_object_set_new(o, "loss_ratio", json_null()); /* not measured: probes that opened the way are no sample */
+	json_object_set_new(o, "jitter_ms", best ? node_json_ms(best->jitter_us) : json_null());
+	json_object_set_new(o, "loss_ratio", best ? node_json_loss(best) : json_null());
 	json_object_set_new(o, "rx_bytes",
 			    json_integer(shared ? (json_int_t)atomic_load(&shared->traffic.rx_bytes) : 0));
 	json_object_set_new(o, "tx_bytes",

@@ -17,6 +17,7 @@ json_t *node_json_path(struct node *n, const struct peer *p, const struct path_a
 json_t *node_json_time(uint64_t at_ms);
 /* Microseconds as milliseconds, null for 0. */
 json_t *node_json_ms(uint32_t us);
+json_t *node_json_loss(const struct path *path); /* null: not measured */
 
 /* node_compression.c */
 const char *node_compression_name(const struct node *n); /* the mode: "off", "auto", "on" */

@@ -12,7 +12,7 @@ static uint64_t later(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-static uint64_t load_ms(const _Atomic uint64_t *at)
+static uint64_t load_u64(const _Atomic uint64_t *at)
 {
 	return atomic_load_explicit(at, memory_order_relaxed);
 }
@@ -20,7 +20,8 @@ static uint64_t load_ms(const _Atomic uint64_t *at)
 bool node_is_in_contact(const struct peer *p, uint64_t now_ms)
 {
 	const struct traffic *t = &node_shared(p)->traffic;
-	uint64_t last = later(p->wanted_ms, later(load_ms(&t->last_data_sent_ms), load_ms(&t->last_data_received_ms)));
+	uint64_t last =
+		later(p->wanted_ms, later(load_u64(&t->last_data_sent_ms), load_u64(&t->last_data_received_ms)));
 
 	/* As long as a session lives without renewal. */
 	return last && now_ms - last < p->sessions.reject_after_ms;
@@ -262,8 +263,13 @@ static void tell_again(struct node *n, struct peer *p, uint64_t now_ms)
 static void paths_send(void *arg, const struct path_addr *to, const struct wire_probe *probe)
 {
 	struct peer *p = arg;
+	struct wire_probe said = *probe;
 	uint8_t body[NODE_SESSION_MAX_BYTES];
-	int len = wire_probe_encode(body, sizeof(body), probe);
+	int len;
+
+	if (said.is_reply)
+		said.n_received = (uint32_t)load_u64(&node_shared(p)->traffic.rx_packets);
+	len = wire_probe_encode(body, sizeof(body), &said);
 
 	/* A probe that the socket refuses for its size is one that is not answered. */
 	if (len > 0)
@@ -301,8 +307,18 @@ static void paths_tcp_drop(void *arg, const struct path_addr *addr)
 	tcp_paths_drop(n->tcp, &addr->endpoint);
 }
 
+static uint64_t paths_now_us(void *arg)
+{
+	(void)arg;
+	return uv_hrtime() / 1000;
+}
+
 static const struct path_set_env paths_env = {
-	.send = paths_send, .unsure = paths_unsure, .silent = paths_silent, .tcp_drop = paths_tcp_drop
+	.now_us = paths_now_us,
+	.send = paths_send,
+	.unsure = paths_unsure,
+	.silent = paths_silent,
+	.tcp_drop = paths_tcp_drop,
 };
 
 /* ---------------------------------------------------------------- life */
@@ -393,6 +409,20 @@ void node_want_peer(struct node *n, struct peer *p)
 	node_mark_peer(n, p);
 }
 
+/* What the relays take of us: the least, for which one it will be is not known. */
+static uint64_t relay_rate(const struct node *n)
+{
+	uint64_t least = 0;
+
+	for (unsigned i = 0; i < n->n_links; i++) {
+		const struct wire_registered *r = link_registration(n->links[i]);
+
+		if (r && r->relay_rate && (!least || r->relay_rate < least))
+			least = r->relay_rate;
+	}
+	return least;
+}
+
 void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
 {
 	struct shared_peer *shared = p->shared;
@@ -403,17 +433,20 @@ void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
 	if (!p->paths)
 		return;
 	activity = (struct path_activity){
-		.last_sent_ms = load_ms(&shared->traffic.last_data_sent_ms),
-		.path_received_ms = load_ms(&shared->traffic.path_received_ms),
+		.last_sent_ms = load_u64(&shared->traffic.last_data_sent_ms),
+		.path_received_ms = load_u64(&shared->traffic.path_received_ms),
 		.in_contact = node_is_in_contact(p, now_ms),
+		.n_sent = load_u64(&shared->traffic.tx_packets),
+		.sent_bytes = load_u64(&shared->traffic.tx_bytes),
+		.relay_bit_s = relay_rate(n),
 	};
-	p->last_seen_ms = later(p->last_seen_ms, load_ms(&shared->traffic.last_received_ms));
+	p->last_seen_ms = later(p->last_seen_ms, load_u64(&shared->traffic.last_received_ms));
 	sessions_tick(&p->sessions, &shared->traffic, now_ms);
 	path_set_tick(p->paths, &activity, now_ms);
 	node_tcp_tick_peer(n, p, activity.path_received_ms, now_ms);
 	tell_again(n, p, now_ms);
 	node_punch_consider(n, p, now_ms);
-	last = later(activity.last_sent_ms, load_ms(&shared->traffic.last_data_received_ms));
+	last = later(activity.last_sent_ms, load_u64(&shared->traffic.last_data_received_ms));
 	if (now_ms - last >= NODE_ASLEEP_AFTER_MS)
 		atomic_store_explicit(&shared->is_asleep, true, memory_order_relaxed);
 	/* The best path, the extra one or the sendable session may be others now. */

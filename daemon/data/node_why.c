@@ -45,6 +45,8 @@ static json_t *note_of(const struct path *path)
 {
 	char text[64];
 
+	if (path->is_lossy)
+		return json_string("left for its loss, measured on");
 	if (!path_addr_is_direct(&path->addr) || path->n_answered || !path->n_sent)
 		return json_null();
 	if (path->addr.kind == PATH_TCP)
@@ -63,6 +65,8 @@ static json_t *path_row(struct node *n, const struct peer *p, const struct path 
 		json_string(path_addr_is_direct(&path->addr) ? candidate_kind_name(path->candidate) : "relay"));
 	json_object_set_new(row, "state", json_string(path_state_name(path->state)));
 	json_object_set_new(row, "rtt_ms", node_json_ms(path->rtt_us));
+	json_object_set_new(row, "jitter_ms", node_json_ms(path->jitter_us));
+	json_object_set_new(row, "loss_ratio", node_json_loss(path));
 	json_object_set_new(row, "mtu",
 			    path->mtu_bytes ? json_integer(path->mtu_bytes - WIRE_SEALED_OVERHEAD_BYTES) : json_null());
 	json_object_set_new(row, "sent", json_integer(path->n_sent));

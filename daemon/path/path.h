@@ -59,6 +59,10 @@ struct path {
 	enum path_state state;
 	uint32_t n_sent, n_answered; /* probes, all rounds */
 	uint32_t rtt_us;             /* smoothed (RFC 6298); 0: unknown */
+	uint32_t last_rtt_us;        /* the last sample */
+	uint32_t jitter_us;          /* smoothed difference of RTTs that follow each other (RFC 3550 section 6.4.1) */
+	int32_t loss_permille;       /* of what is sent over it; -1: not measured lately */
+	bool is_lossy;               /* left for its loss, until it is measured to be clean */
 	uint64_t last_sent_ms;       /* 0: never */
 	uint64_t last_answer_ms;     /* last proof that datagrams get there and back; 0: never */
 	uint64_t since_ms;           /* when it entered its state */

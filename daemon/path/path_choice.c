@@ -3,7 +3,7 @@
  * The path in use is
  *   believed   answers or data come over it; nothing is done
  *   watched    silent for too long, or an idle one whose turn to be kept open it is: a probe, and others while it is not
- *              answered; after PATH_UNSURE_PROBES of them copies go over a second path
+ *              answered; with PATH_UNSURE_PROBES of them out copies go over a second path
  *   given up   PATH_DEAD_PROBES unanswered: another is used. Where there is no other it stays in use, as better than
  *              none, until one proves itself. */
 #include "daemon/path/path_set_private.h"
@@ -38,11 +38,17 @@ bool path_is_trusted(const struct path_set *set, const struct path_entry *e, uin
 	return !path_is_udp(e) || e == set->current || now_ms - e->path.last_answer_ms <= PATH_FRESH_MS;
 }
 
+/* A lossy path is better than none. */
+static unsigned rank_of(const struct path_entry *e)
+{
+	return path_class(e) + (e->path.is_lossy ? path_class(NULL) : 0);
+}
+
 /* Lower RTT first; with equal ones IPv6, which no NAT can forget. */
 static bool is_better(const struct path_entry *a, const struct path_entry *b)
 {
-	if (path_class(a) != path_class(b))
-		return path_class(a) < path_class(b);
+	if (rank_of(a) != rank_of(b))
+		return rank_of(a) < rank_of(b);
 	if (a->path.rtt_us != b->path.rtt_us)
 		return a->path.rtt_us && (!b->path.rtt_us || a->path.rtt_us < b->path.rtt_us);
 	return a->path.addr.endpoint.ip.len > b->path.addr.endpoint.ip.len;
@@ -75,7 +81,7 @@ static struct path_entry *hopeful_relay(const struct path_set *set, const struct
 	return (struct path_entry *)best;
 }
 
-static struct path_entry *second_best(const struct path_set *set, uint64_t now_ms)
+struct path_entry *path_second_best(const struct path_set *set, uint64_t now_ms)
 {
 	struct path_entry *e = best_trusted(set, set->current, now_ms);
 
@@ -84,9 +90,11 @@ static struct path_entry *second_best(const struct path_set *set, uint64_t now_m
 
 static bool is_worth_a_change(const struct path_entry *to, const struct path_entry *from)
 {
-	uint32_t gain_us = from->path.rtt_us / 10 > 3000 ? from->path.rtt_us / 10 : 3000;
+	/* What varies costs as much as it varies. */
+	uint64_t was = from->path.rtt_us + (uint64_t)from->path.jitter_us,
+		 is = to->path.rtt_us + (uint64_t)to->path.jitter_us, gain = was / 10 > 3000 ? was / 10 : 3000;
 
-	return to->path.rtt_us && from->path.rtt_us > gain_us && to->path.rtt_us < from->path.rtt_us - gain_us;
+	return to->path.rtt_us && was > gain && is < was - gain;
 }
 
 void path_use(struct path_set *set, struct path_entry *e, uint64_t now_ms)
@@ -96,6 +104,7 @@ void path_use(struct path_set *set, struct path_entry *e, uint64_t now_ms)
 	if (old == e)
 		return;
 	path_mtu_use(set, e, now_ms);
+	path_loss_reset(set);
 	set->current = e;
 	path_watch_end(set);
 	if (old)
@@ -112,9 +121,9 @@ static bool is_better_than_current(struct path_set *set, const struct path_entry
 	const struct path_entry *cur = set->current;
 
 	if (!path_is_proven(cur)) /* being checked anew: it has the time, and a worse one helps out as the extra path */
-		return path_class(e) <= path_class(cur);
-	if (path_class(e) != path_class(cur))
-		return path_class(e) < path_class(cur);
+		return rank_of(e) <= rank_of(cur);
+	if (rank_of(e) != rank_of(cur))
+		return rank_of(e) < rank_of(cur);
 	if (!is_worth_a_change(e, cur) || (set->swapped_ms && now_ms - set->swapped_ms < PATH_SETTLE_MS))
 		return false;
 	set->swapped_ms = now_ms;
@@ -141,6 +150,7 @@ void path_give_up(struct path_set *set, uint64_t now_ms)
 
 	e->is_given_up = true;
 	e->n_proofs = 0;
+	path_loss_given_up(e, now_ms);
 	path_mtu_forget(set, e);
 	path_watch_end(set);
 	path_choose(set, now_ms);
@@ -157,9 +167,9 @@ const struct path *path_set_extra(const struct path_set *set)
 	const struct path_watch *w = &set->watch;
 	const struct path_entry *e;
 
-	if (!w->n_sent || (w->n_sent <= PATH_UNSURE_PROBES && !w->was_long))
+	if (!w->n_sent || (w->n_sent < PATH_UNSURE_PROBES && !w->was_long))
 		return NULL;
-	e = second_best(set, set->now_ms);
+	e = path_second_best(set, set->now_ms);
 	return e ? &e->path : NULL;
 }
 
@@ -207,7 +217,7 @@ static uint64_t keepalive_due_ms(const struct path_set *set)
 	return (last_ms + keepalive_ms(e)) / PATH_KEEPALIVE_GRID_MS * PATH_KEEPALIVE_GRID_MS;
 }
 
-static uint64_t watch_wait_ms(const struct path *p)
+uint64_t path_wait_ms(const struct path *p)
 {
 	uint64_t wait = p->rtt_us ? p->rtt_us / 1000 * 3 / 2 + 50 : WATCH_UNKNOWN_MS;
 
@@ -221,8 +231,8 @@ static void watch_probe(struct path_set *set, uint64_t now_ms)
 	set->watch.n_sent++;
 	if (set->watch.n_sent == PATH_UNSURE_PROBES && set->env->unsure)
 		set->env->unsure(set->arg);
-	set->watch.due_ms = now_ms + watch_wait_ms(&set->current->path);
-	path_probe_send(set, set->current, now_ms);
+	set->watch.due_ms = now_ms + path_wait_ms(&set->current->path);
+	path_probe_send_metered(set, set->current, 0, now_ms);
 }
 
 void path_watch_start(struct path_set *set, uint64_t now_ms)

@@ -8,7 +8,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#define RTT_LEAST_US 500 /* the clock here counts milliseconds, and 0 says "unknown" */
+#define RTT_LEAST_US 1 /* 0 says "unknown" */
 
 /* ---------------------------------------------------------------- budgets */
 
@@ -64,7 +64,19 @@ static struct path_outstanding *outstanding_find(struct path_set *set, const uin
 	return NULL;
 }
 
-static void send_probe(struct path_set *set, struct path_entry *e, uint16_t datagram_bytes, uint64_t now_ms)
+static uint64_t now_us(const struct path_set *set, uint64_t now_ms)
+{
+	return set->env->now_us ? set->env->now_us(set->arg) : now_ms * 1000;
+}
+
+void path_outstanding_restart(struct path_set *set, struct path_outstanding *o, uint64_t now_ms)
+{
+	o->sent_ms = now_ms;
+	o->sent_us = now_us(set, now_ms);
+}
+
+static struct path_outstanding *send_probe(struct path_set *set, struct path_entry *e, uint16_t datagram_bytes,
+					   uint64_t now_ms)
 {
 	struct path_outstanding *o = outstanding_place(set);
 	struct wire_probe probe = { .size = WIRE_PROBE_BYTES };
@@ -74,9 +86,12 @@ static void send_probe(struct path_set *set, struct path_entry *e, uint16_t data
 	randombytes_buf(probe.id, sizeof(probe.id));
 	memcpy(o->id, probe.id, sizeof(o->id));
 	o->entry = e;
-	o->sent_ms = now_ms;
+	path_outstanding_restart(set, o, now_ms);
 	o->datagram_bytes = datagram_bytes;
+	o->is_metered = false;
+	o->n_data = 0;
 	set->env->send(set->arg, &e->path.addr, &probe);
+	return o;
 }
 
 void path_probe_send(struct path_set *set, struct path_entry *e, uint64_t now_ms)
@@ -84,6 +99,17 @@ void path_probe_send(struct path_set *set, struct path_entry *e, uint64_t now_ms
 	e->path.n_sent++;
 	e->path.last_sent_ms = now_ms;
 	send_probe(set, e, 0, now_ms);
+}
+
+void path_probe_send_metered(struct path_set *set, struct path_entry *e, uint64_t n_data, uint64_t now_ms)
+{
+	struct path_outstanding *o;
+
+	e->path.n_sent++;
+	e->path.last_sent_ms = now_ms;
+	o = send_probe(set, e, 0, now_ms);
+	o->is_metered = true;
+	o->n_data = n_data;
 }
 
 void path_probe_send_size(struct path_set *set, struct path_entry *e, uint16_t datagram_bytes, uint64_t now_ms)
@@ -146,8 +172,14 @@ static bool is_answer_from(const struct path_addr *sent_to, const struct path_ad
 
 static void rtt_sample(struct path *p, uint64_t rtt_us) /* RFC 6298 section 2 */
 {
+	uint64_t last_us = p->last_rtt_us, differ_us;
+
 	if (rtt_us < RTT_LEAST_US)
 		rtt_us = RTT_LEAST_US;
+	differ_us = rtt_us > last_us ? rtt_us - last_us : last_us - rtt_us;
+	if (last_us)
+		p->jitter_us = (uint32_t)((15 * (uint64_t)p->jitter_us + differ_us) / 16);
+	p->last_rtt_us = (uint32_t)rtt_us;
 	p->rtt_us = p->rtt_us ? (uint32_t)((7 * (uint64_t)p->rtt_us + rtt_us) / 8) : (uint32_t)rtt_us;
 }
 
@@ -198,7 +230,11 @@ void path_set_on_reply(struct path_set *set, const struct path_addr *from, const
 			path_mtu_answered(set, e, o->datagram_bytes, o->sent_ms, now_ms);
 	} else {
 		e->path.n_answered++;
-		rtt_sample(&e->path, (now_ms - o->sent_ms) * 1000);
+		rtt_sample(&e->path, now_us(set, now_ms) - o->sent_us);
+		if (o->is_metered)
+			path_loss_outcome(set, e, false, now_ms);
+		if (o->n_data && e == set->current)
+			path_loss_sample(set, o->n_data, probe->n_received, now_ms);
 		answered(set, e, now_ms);
 		if (was_doubted)
 			path_mtu_on_silence(set, now_ms);

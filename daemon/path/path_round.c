@@ -298,6 +298,7 @@ void path_set_tick(struct path_set *set, const struct path_activity *activity, u
 	if (set->tcp_start_ms <= now_ms)
 		tcp_start(set, now_ms);
 	path_watch_tick(set, now_ms);
+	path_loss_tick(set, now_ms);
 	probes(set, now_ms);
 	path_mtu_tick(set, now_ms);
 }
@@ -310,6 +311,7 @@ uint64_t path_set_next_ms(const struct path_set *set)
 		return PATH_NEVER;
 	next = sooner(sooner(path_set_next_round_ms(set), path_watch_next_ms(set)), path_mtu_next_ms(set));
 	next = sooner(next, set->tcp_start_ms);
+	next = sooner(next, path_loss_next_ms(set));
 	if (set->is_probing)
 		next = sooner(next, set->round_ms + PATH_PROBING_MS);
 	for (unsigned i = 0; i < PATH_SET_MAX; i++) {

@@ -45,7 +45,9 @@ static struct path_entry *entry_fill(struct path_set *set, struct path_entry *e,
 {
 	struct path_budget planned = e->planned, urgent = e->urgent;
 
-	*e = (struct path_entry){ .path = { .addr = *addr, .since_ms = now_ms }, .is_known = true, .is_usable = true };
+	*e = (struct path_entry){ .path = { .addr = *addr, .since_ms = now_ms, .loss_permille = -1 },
+				  .is_known = true,
+				  .is_usable = true };
 	e->planned = planned;
 	e->urgent = urgent;
 	path_mtu_forget(set, e);
@@ -58,6 +60,7 @@ static struct path_entry *entry_fill(struct path_set *set, struct path_entry *e,
 static void entry_forget(struct path_set *set, struct path_entry *e)
 {
 	path_outstanding_forget(set, e);
+	path_loss_forget(set, e);
 	e->is_known = false;
 }
 
@@ -195,7 +198,7 @@ void path_set_tcp_opened(struct path_set *set, const struct path_addr *addr, uin
 	set->now_ms = now_ms;
 	for (unsigned i = 0; e && i < PATH_OUTSTANDING_MAX; i++)
 		if (set->outstanding[i].entry == e)
-			set->outstanding[i].sent_ms = now_ms;
+			path_outstanding_restart(set, &set->outstanding[i], now_ms);
 }
 
 void path_set_tcp_closed(struct path_set *set, const struct path_addr *addr, uint64_t now_ms)
@@ -320,7 +323,10 @@ void path_set_network_changed(struct path_set *set, uint64_t now_ms)
 
 		e->n_proofs = 0;
 		path_mtu_forget(set, e);
-		e->path.rtt_us = 0;
+		e->path.rtt_us = e->path.last_rtt_us = e->path.jitter_us = 0;
+		e->path.is_lossy = false;
+		e->n_outcomes = 0;
+		e->outcomes = 0;
 		e->is_given_up = false;
 		/* The occasion is our own, no stranger can make it: the round need not wait for the budget. */
 		path_budget_reset(&e->planned);

@@ -18,8 +18,8 @@
  * answered); TCP, relays and the path a handshake was answered over need one. An answer counts only for the path and the
  * id it was sent with, within PATH_PROBE_LIFE_MS.
  * Trust. A path in use is proven by answers and by authenticated data that arrived over it (path_set_on_data). While the peer
- * is being sent to and nothing came for PATH_SILENCE_MS, it is probed; after 2 probes unanswered it is unsure
- * (path_set_extra names a second path to send copies on), after PATH_DEAD_PROBES it is given up: the best other proven
+ * is being sent to and nothing came for PATH_SILENCE_MS, it is probed; with 2 probes unanswered it is unsure
+ * (path_set_extra names a second path to send copies on), with PATH_DEAD_PROBES it is given up: the best other proven
  * path is used, a new round starts, and env.silent is called so that the owner refreshes its own reflexive endpoint.
  * A path that was silent for longer than a keepalive takes is unsure from the first of these probes on. With no other path
  * the one given up stays in use, and all are probed once a second while data is being sent.
@@ -27,6 +27,9 @@
  * contact. A TCP path is believed as long as its connection lasts.
  * MTU. Once set with path_set_set_max_datagram, the size of datagrams the path in use carries is searched, checked and
  * searched again while data is being sent (path_mtu.h); the result is in struct path. Over TCP it is what a frame holds.
+ * Measuring. While data is being sent, probes count what the peer received of it: the loss of the path in use (path_loss.c). A
+ * lossy one is compared with the next best, and left when that is clean and, being a relay, has room for the traffic; it is
+ * measured on and taken up again when it is clean, PATH_LOSSY_MS later at the earliest.
  * Choice. lan, then direct IPv6 ~ direct IPv4, then direct TCP, then relay by UDP, then relay by TCP; inside a class the lower
  * RTT, with hysteresis: better by 10 % and 3 ms. */
 #ifndef DAEMON_PATH_PATH_SET_H
@@ -41,7 +44,8 @@
 #define PATH_PROOFS 2
 #define PATH_PROBE_LIFE_MS 5000
 #define PATH_OUTSTANDING_MAX 64
-#define PATH_SILENCE_MS 1000
+#define PATH_SILENCE_MS 400
+#define PATH_LOSSY_MS 10000
 /* At the latest so long after the last datagram, rounded down to a common instant: 15 to 18 s. Under the 20 s some NATs keep a
  * UDP binding, over the 15 s that RFC 8085 section 3.5 names as the floor. */
 #define PATH_KEEPALIVE_MS 18000
@@ -54,6 +58,8 @@
 struct path_set;
 
 struct path_set_env {
+	/* A clock finer than now_ms, for RTT; any origin. NULL: now_ms is all there is. */
+	uint64_t (*now_us)(void *arg);
 	/* Hands one probe, or the answer to one, to the network. A probe's body is padded to probe->size bytes; of an answer size
 	 * is only told. Borrows; must not call back into the set. */
 	void (*send)(void *arg, const struct path_addr *to, const struct wire_probe *probe);
@@ -71,9 +77,11 @@ struct path_set_env {
 
 /* What the owner knows of the traffic; instants, 0: never. */
 struct path_activity {
-	uint64_t last_sent_ms;     /* data to the peer, any path */
-	uint64_t path_received_ms; /* authenticated data over the path in use */
-	bool in_contact;           /* keep idle mappings open */
+	uint64_t last_sent_ms;       /* data to the peer, any path */
+	uint64_t path_received_ms;   /* authenticated data over the path in use */
+	bool in_contact;             /* keep idle mappings open */
+	uint64_t n_sent, sent_bytes; /* inner packets to the peer since it is known, any path */
+	uint64_t relay_bit_s;        /* what the relays take of us; 0: not limited */
 };
 
 /* Makes an empty set; `arg` goes to env's functions and must outlive it. NULL if memory is short. */

@@ -4,6 +4,7 @@
  * path_round.c   when the next probe is due: schedule, back-off, the tick
  * path_probe.c   probes and their answers: ids, budgets, proof
  * path_choice.c  which path is used, and when the one in use is no longer believed
+ * path_loss.c    how much of the data arrives
  * path_mtu.c     how large a datagram the one in use carries */
 #ifndef DAEMON_PATH_PATH_SET_PRIVATE_H
 #define DAEMON_PATH_PATH_SET_PRIVATE_H
@@ -51,6 +52,9 @@ struct path_entry {
 	uint64_t replied_ms; /* when the peer's probe of it was last answered: that keeps the mappings open as well */
 	uint64_t base_ms;    /* when its round began */
 	uint64_t urgent_ms;  /* a check out of turn is due; PATH_NEVER: none */
+	uint32_t outcomes;   /* of the last metered probes, the newest lowest: 1 is a lost one */
+	uint8_t n_outcomes;  /* up to 32 */
+	uint64_t lossy_ms;   /* since when path.is_lossy */
 	/* Belong to the slot, not to the path: a peer that keeps naming new endpoints gains nothing. */
 	struct path_budget planned, urgent;
 };
@@ -59,7 +63,26 @@ struct path_outstanding {
 	uint8_t id[WIRE_PROBE_ID_BYTES];
 	struct path_entry *entry; /* NULL: free */
 	uint16_t datagram_bytes;  /* of a padded probe; 0: a small one */
-	uint64_t sent_ms;
+	bool is_metered;          /* its fate is an outcome of the path */
+	uint64_t n_data;          /* inner packets that were sent before it; 0: not of the path in use */
+	uint64_t sent_ms, sent_us;
+};
+
+#define PATH_LOSS_SAMPLES 16
+
+/* What was sent and what arrived, as answered probes of the path in use told. */
+struct path_loss {
+	struct {
+		uint64_t ms, n_sent;
+		uint32_t n_received;
+	} v[PATH_LOSS_SAMPLES]; /* the newest at (n - 1) % PATH_LOSS_SAMPLES */
+	unsigned n;
+	uint64_t asked_ms, asked_n;  /* when the last probe left, and n_sent then */
+	uint64_t rate_ms, rate_from; /* since when the rate is measured, and sent_bytes then */
+	uint64_t bit_s;
+	struct path_entry *rival; /* compared with the path in use; NULL: none */
+	uint64_t rival_ms, heal_ms;
+	uint64_t compare_ms, compare_wait_ms; /* no comparison before; what was waited last */
 };
 
 /* Doubt about the path in use: from the first probe that asks whether it is alive to its answer. */
@@ -84,6 +107,7 @@ struct path_set {
 	struct path_activity activity;
 	struct path_watch watch;
 	struct path_mtu mtu;
+	struct path_loss loss;
 	struct path_entry *current;
 	bool is_udp_blocked;
 	uint64_t
@@ -135,10 +159,28 @@ void path_budget_reset(struct path_budget *b);
 void path_probe_send(struct path_set *set, struct path_entry *e, uint64_t now_ms);
 /* Whether a datagram of that size gets there: it does not count as an attempt to find a path. */
 void path_probe_send_size(struct path_set *set, struct path_entry *e, uint16_t datagram_bytes, uint64_t now_ms);
+/* It leaves only now: what it waited before is not the path's. */
+void path_outstanding_restart(struct path_set *set, struct path_outstanding *o, uint64_t now_ms);
 /* Answers to probes of `e` (NULL: of all) count no more. */
 void path_outstanding_forget(struct path_set *set, const struct path_entry *e);
 
+void path_probe_send_metered(struct path_set *set, struct path_entry *e, uint64_t n_data, uint64_t now_ms);
+
+/* path_loss.c */
+void path_loss_reset(struct path_set *set); /* another path is in use */
+void path_loss_outcome(struct path_set *set, struct path_entry *e, bool is_lost, uint64_t now_ms);
+void path_loss_sample(struct path_set *set, uint64_t n_sent, uint32_t n_received, uint64_t now_ms);
+void path_loss_tick(struct path_set *set, uint64_t now_ms);
+uint64_t path_loss_next_ms(const struct path_set *set);
+/* It fell silent. If it had lost much before, two answers are not enough to take it up again. */
+void path_loss_given_up(struct path_entry *e, uint64_t now_ms);
+/* An entry that is no more is compared no more. */
+void path_loss_forget(struct path_set *set, const struct path_entry *e);
+
 /* path_choice.c */
+struct path_entry *path_second_best(const struct path_set *set, uint64_t now_ms);
+/* How long an answer over this path may take. */
+uint64_t path_wait_ms(const struct path *p);
 unsigned path_class(const struct path_entry *e);
 /* Enough to send data on without having tried it again. */
 bool path_is_trusted(const struct path_set *set, const struct path_entry *e, uint64_t now_ms);

@@ -6,7 +6,7 @@
 #define SESSION_CLOSE_BYTES 4
 
 static_assert(WIRE_PUNCH_BYTES == 8 + WIRE_ENDPOINT_BYTES, "a punch is its table");
-static_assert(WIRE_PROBE_BYTES == 4 + WIRE_PROBE_ID_BYTES + WIRE_ENDPOINT_BYTES, "a probe is its table");
+static_assert(WIRE_PROBE_BYTES == 4 + WIRE_PROBE_ID_BYTES + WIRE_ENDPOINT_BYTES + 4, "a probe is its table");
 
 int wire_session_type_of(const uint8_t *data, size_t len)
 {
@@ -35,8 +35,9 @@ int wire_probe_encode(uint8_t *out, size_t capacity, const struct wire_probe *p)
 	writer_put(&w, p->id, sizeof(p->id));
 	if (p->is_reply) {
 		wire_endpoint_write(&w, &p->observed);
+		writer_be32(&w, p->n_received);
 	} else {
-		writer_zero(&w, WIRE_ENDPOINT_BYTES);
+		writer_zero(&w, WIRE_ENDPOINT_BYTES + 4);
 		if (p->size > WIRE_PROBE_BYTES)
 			writer_zero(&w, p->size - WIRE_PROBE_BYTES);
 	}
@@ -54,11 +55,13 @@ int wire_probe_decode(struct wire_probe *out, const uint8_t *data, size_t len)
 	p.size = reader_be16(&r);
 	reader_copy(&r, p.id, sizeof(p.id));
 	wire_endpoint_read(&r, &p.observed);
+	p.n_received = reader_be32(&r);
 	if (p.is_reply) {
 		if (!reader_at_end(&r))
 			return -EBADMSG;
 	} else {
-		if (!reader_ok(&r) || len > UINT16_MAX || p.size != 0 || !ip_is_none(&p.observed.ip))
+		if (!reader_ok(&r) || len > UINT16_MAX || p.size != 0 || p.n_received != 0 ||
+		    !ip_is_none(&p.observed.ip))
 			return -EBADMSG;
 		p.size = (uint16_t)len;
 	}

@@ -2,7 +2,7 @@
  *
  * Bodies, by their first byte:
  * Probe: does this path carry datagrams? The answer is the same message with SESSION_PROBE_REPLY set, sent to the
- * address the probe came from. Both are 36 bytes; a probe may be padded with zeros (path MTU search), an answer is not.
+ * address the probe came from. Both are 40 bytes; a probe may be padded with zeros (path MTU search), an answer is not.
  *        0    1 type      SESSION_PROBE
  *        1    1 flags     bit 0 SESSION_PROBE_REPLY; others sent 0 and ignored
  *        2    2 size      of the probe this answers (body bytes), 0 in a probe
@@ -11,6 +11,7 @@
  *       17    1 reserved
  *       18    2 port
  *       20   16 address, zero-padded
+ *       36    4 count     answers: inner packets of yours that arrived here, by any path, modulo 2^32; 0 in a probe
  * Candidates: where I may be reached now; replaces what was sent before.
  *        0    1 type      SESSION_CANDIDATES
  *        1    1 flags     bit 0 SESSION_WANT_REPLY: send me yours
@@ -54,7 +55,7 @@ enum punch_method {         /* numbers are on the wire */
 #define SESSION_PROBE_REPLY 0x01
 #define SESSION_WANT_REPLY 0x01
 #define WIRE_PROBE_ID_BYTES 12
-#define WIRE_PROBE_BYTES 36
+#define WIRE_PROBE_BYTES 40
 #define WIRE_PUNCH_BYTES 28
 #define WIRE_SESSION_MAX_BYTES (4 + WIRE_CANDIDATES_MAX_BYTES)
 
@@ -63,6 +64,7 @@ struct wire_probe {
 	uint8_t id[WIRE_PROBE_ID_BYTES];
 	uint16_t size;            /* of a decoded probe: its body's bytes, padding included; of a reply: the probe's */
 	struct endpoint observed; /* replies: where the probe came from as the replier saw it; ip.len 0: relayed */
+	uint32_t n_received;      /* replies */
 };
 
 struct wire_session_candidates {

@@ -98,6 +98,8 @@ static bool is_lost(struct sim *s, struct sim_node *n, enum path_kind kind)
 		n->drop_first--;
 		return true;
 	}
+	if (kind == PATH_UDP && draw(s) % 1000 < s->direct_loss_permille)
+		return true;
 	return kind != PATH_RELAY_TCP && draw(s) % 1000 < s->loss_permille;
 }
 
@@ -138,6 +140,7 @@ static void receive(struct sim *s, const struct sim_datagram *d)
 		return;
 	if (d->is_data) {
 		n->last_data_ms = s->now_ms;
+		n->n_received++;
 		if (best && path_addr_equal(&best->addr, &d->from))
 			n->activity.path_received_ms = s->now_ms;
 		else
@@ -152,9 +155,12 @@ static void receive(struct sim *s, const struct sim_datagram *d)
 static void on_send(void *arg, const struct path_addr *to, const struct wire_probe *probe)
 {
 	struct sim_node *n = arg;
+	struct wire_probe said = *probe;
 
 	n->n_probes += !probe->is_reply;
-	transmit(n, to, probe);
+	if (said.is_reply)
+		said.n_received = n->n_received;
+	transmit(n, to, &said);
 }
 
 static void on_silent(void *arg)
@@ -198,6 +204,7 @@ void sim_init(struct sim *s, enum sim_nat a, enum sim_nat b, uint64_t seed)
 	memset(s, 0, sizeof(*s));
 	s->now_ms = 100000;
 	s->delay_ms = 20;
+	s->data_bytes = 1000;
 	s->relay_delay_ms = 35;
 	s->random = 0x9e3779b97f4a7c15u ^ (seed * 0xbf58476d1ce4e5b9u);
 	for (unsigned i = 0; i < 2; i++) {
@@ -262,6 +269,8 @@ static void send_data(struct sim_node *n)
 	if (!best)
 		return;
 	n->activity.last_sent_ms = n->sim->now_ms;
+	n->activity.n_sent++;
+	n->activity.sent_bytes += n->sim->data_bytes;
 	transmit(n, &best->addr, NULL);
 	if (extra)
 		transmit(n, &extra->addr, NULL);

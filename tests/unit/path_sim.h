@@ -36,6 +36,7 @@ struct sim_node {
 	struct path_activity activity;
 	uint64_t data_every_ms, data_due_ms; /* 0: sends none */
 	unsigned n_probes, n_silent, n_ticks, n_changes;
+	uint32_t n_received;   /* data */
 	uint64_t last_data_ms; /* last datagram of data received, any path */
 	unsigned drop_first;   /* of what it sends over direct paths, still to drop */
 	struct path_addr best; /* when last looked */
@@ -54,11 +55,12 @@ struct sim_datagram {
 struct sim {
 	uint64_t now_ms;
 	unsigned delay_ms, relay_delay_ms;
-	unsigned jitter_ms; /* up to so much more */
-	unsigned loss_permille;
-	uint64_t nat_timeout_ms; /* of flows; 0: never */
+	unsigned jitter_ms;                           /* up to so much more */
+	unsigned loss_permille, direct_loss_permille; /* of everything; of direct paths, besides */
+	uint64_t nat_timeout_ms;                      /* of flows; 0: never */
 	bool is_one_lan;
 	bool is_direct_down, is_relay_udp_down, is_relay_tcp_down; /* lose everything */
+	unsigned data_bytes;                                       /* of one datagram of data */
 	uint64_t random;
 	struct sim_node node[2];
 	struct sim_datagram datagrams[SIM_DATAGRAMS_MAX];

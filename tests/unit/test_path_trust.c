@@ -36,7 +36,7 @@ static bool one_is_unsure(const struct sim *s)
 	return path_set_extra(s->node[0].set) != NULL;
 }
 
-static void a_path_with_traffic_is_not_probed(void **state)
+static void a_path_with_traffic_is_probed_to_measure_it_only(void **state)
 {
 	struct sim s;
 	unsigned n_probes;
@@ -46,12 +46,12 @@ static void a_path_with_traffic_is_not_probed(void **state)
 	start_sending(&s, 20);
 	n_probes = s.node[0].n_probes;
 	sim_run(&s, s.now_ms + 60000, NULL);
-	assert_int_equal(s.node[0].n_probes, n_probes);
+	assert_in_range(s.node[0].n_probes - n_probes, 180, 250); /* four times a second */
 	assert_int_equal(s.node[0].n_silent, 0);
 	sim_fini(&s);
 }
 
-static void one_way_traffic_is_proven_by_a_probe_a_second(void **state)
+static void one_way_traffic_is_proven_by_a_few_probes_a_second(void **state)
 {
 	struct sim s;
 	unsigned n_probes;
@@ -62,7 +62,7 @@ static void one_way_traffic_is_proven_by_a_probe_a_second(void **state)
 	sim_run(&s, s.now_ms + 20000, NULL);
 	n_probes = s.node[0].n_probes;
 	sim_run(&s, s.now_ms + 60000, NULL);
-	assert_in_range(s.node[0].n_probes - n_probes, 50, 61);
+	assert_in_range(s.node[0].n_probes - n_probes, 150, 300); /* asked whether it is there, and for its loss */
 	assert_true(sim_is_direct(&s, 0));
 	assert_int_equal(s.node[0].n_silent, 0);
 	sim_fini(&s);
@@ -78,12 +78,12 @@ static void a_silent_path_is_left_while_sending_and_taken_up_again(void **state)
 	start_sending(&s, 20);
 	down_ms = s.now_ms;
 	s.is_direct_down = true;
-	assert_true(sim_run(&s, down_ms + 1500, one_is_unsure));
-	assert_true(s.now_ms >= down_ms + 1400); /* two probes unanswered */
+	assert_true(sim_run(&s, down_ms + 900, one_is_unsure)); /* left within a second */
+	assert_true(s.now_ms >= down_ms + 600);                 /* two probes out */
 	assert_true(sim_is_direct(&s, 0));
 	assert_int_equal(path_set_extra(s.node[0].set)->addr.kind, PATH_RELAY_UDP);
-	assert_true(sim_run(&s, down_ms + 2000, none_is_direct));
-	assert_true(s.now_ms >= down_ms + 1600);
+	assert_true(sim_run(&s, down_ms + 1500, none_is_direct));
+	assert_true(s.now_ms >= down_ms + 1000);
 	assert_null(path_set_extra(s.node[0].set));
 	assert_int_equal(s.node[0].n_silent, 1);
 	assert_int_equal(path_set_best(s.node[0].set)->addr.kind, PATH_RELAY_UDP);
@@ -106,8 +106,8 @@ static void data_reaches_the_peer_over_the_extra_path(void **state)
 	start_sending(&s, 20);
 	down_ms = s.now_ms;
 	s.is_direct_down = true;
-	sim_run(&s, down_ms + 1600, NULL);
-	assert_true(s.node[1].last_data_ms >= down_ms + 1450);
+	sim_run(&s, down_ms + 1000, NULL);
+	assert_true(s.node[1].last_data_ms >= down_ms + 900);
 	sim_fini(&s);
 }
 
@@ -164,7 +164,7 @@ static void with_no_other_path_the_silent_one_stays_and_all_are_probed(void **st
 	sim_run(&s, s.now_ms + 20000, NULL);
 	n_probes = s.node[0].n_probes;
 	sim_run(&s, s.now_ms + 10000, NULL);
-	assert_int_equal(s.node[0].n_probes, n_probes);
+	assert_in_range(s.node[0].n_probes - n_probes, 0, 45); /* it is measured again, and that is all */
 	sim_fini(&s);
 }
 
@@ -397,8 +397,8 @@ static void stopped_nothing_is_trusted_or_probed_and_candidates_stay(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_path_with_traffic_is_not_probed),
-		cmocka_unit_test(one_way_traffic_is_proven_by_a_probe_a_second),
+		cmocka_unit_test(a_path_with_traffic_is_probed_to_measure_it_only),
+		cmocka_unit_test(one_way_traffic_is_proven_by_a_few_probes_a_second),
 		cmocka_unit_test(a_silent_path_is_left_while_sending_and_taken_up_again),
 		cmocka_unit_test(data_reaches_the_peer_over_the_extra_path),
 		cmocka_unit_test(a_nat_that_forgot_is_healed_within_three_seconds),
