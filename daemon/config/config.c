@@ -309,6 +309,7 @@ void config_free(struct config *c)
 	free(c->control_socket);
 	free(c->state_dir);
 	free(c->log_level);
+	free(c->on_mapping_change);
 	free(c->members);
 	free(c);
 }

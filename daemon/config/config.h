@@ -63,6 +63,7 @@ struct config {
 	bool offload;                        /* offload = auto|off */
 	enum config_compression compression; /* peer */
 	uint16_t ciphers;                    /* bits 1 << enum aead_suite; all by default */
+	char *on_mapping_change;             /* peer: a program, NULL: none */
 	char *log_level;                     /* "info" by default */
 	struct {
 		struct ip address;       /* none: any */

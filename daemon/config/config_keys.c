@@ -39,6 +39,7 @@ static const struct config_key keys[] = {
 	{ KEY("", "ciphers", config_set_cipher, ciphers), BOTH, .is_list = true },
 	{ KEY("", "compression", config_set_compression, compression), PEER, RELOAD },
 	{ KEY("", "log_level", config_set_log_level, log_level), BOTH, TEXT, RELOAD },
+	{ KEY("", "on_mapping_change", config_set_program, on_mapping_change), PEER, TEXT, RELOAD },
 
 	{ KEY("listen", "address", config_set_ip, listen.address), BOTH },
 	{ KEY("listen", "port", config_set_u16, listen.port), BOTH, .max = UINT16_MAX },

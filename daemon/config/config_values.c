@@ -87,6 +87,13 @@ const char *config_set_path(const struct config_key *k, void *field, const char 
 	return NULL;
 }
 
+const char *config_set_program(const struct config_key *k, void *field, const char *text, unsigned i)
+{
+	if (text[0] != '\0' && text[0] != '/')
+		return "is no program's whole path: it begins with /";
+	return config_set_path(k, field, text, i);
+}
+
 const char *config_set_log_level(const struct config_key *k, void *field, const char *text, unsigned i)
 {
 	enum log_level level;

@@ -422,6 +422,7 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 	ret = node_open_outside(n, secret, now);
 	if (ret < 0)
 		return ret;
+	node_set_hook(n, config->on_mapping_change);
 	read_interfaces(n);
 	node_publish(n, now); /* before the first worker looks */
 	ret = start_workers(n);
@@ -513,6 +514,7 @@ void node_stop(struct node *n)
 	tcp_paths_free(n->tcp);
 	node_lookup_free(n);
 	outside_close(n->outside);
+	node_set_hook(n, NULL);
 	responder_free(n->responder);
 	lane_fini(&n->lane);
 	tables_fini(&n->tables);
@@ -591,6 +593,7 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 	node_set_compression(n, new_config->compression, now);
 	n->config = new_config;
 	outside_reload(n->outside, new_config, now);
+	node_set_hook(n, new_config->on_mapping_change);
 	node_due(n, outside_next_ms(n->outside));
 	n->loaded_ms = clock_wall_ms();
 	n->reload_error[0] = '\0';

@@ -114,6 +114,7 @@ void node_candidates_changed(struct node *n, uint64_t now_ms)
 	n->here = c;
 	if (is_moved)
 		outside_hint(n->outside);
+	node_tell_hook(n);
 	for (unsigned i = 0; i < n->n_links; i++)
 		if (link_is_registered(n->links[i]))
 			tell_coordinator(n, n->links[i]);

@@ -22,6 +22,7 @@
 #include "daemon/data/table.h"
 #include "daemon/data/tcp_paths.h"
 #include "daemon/data/worker.h"
+#include "daemon/net/hook.h"
 #include "daemon/net/ifaces.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/offload.h"
@@ -140,8 +141,10 @@ struct node {
 	struct link *links[CONFIG_COORDINATORS_MAX];
 	struct directory_copy copies[CONFIG_COORDINATORS_MAX];
 	struct ifaces ifaces;
-	struct outside *outside; /* mapped and configured endpoints */
-	struct candidates here;  /* what we last told others */
+	struct outside *outside;         /* mapped and configured endpoints */
+	struct candidates here;          /* what we last told others */
+	struct hook *hook;               /* on_mapping_change; NULL: none */
+	char *hook_program, *hook_heard; /* what it was told last, but for the time; NULL: nothing yet */
 	uint64_t key_lookups_ms;
 	unsigned n_key_lookups;
 	struct unknown_init unknown[NODE_UNKNOWN_INITS];
@@ -287,6 +290,10 @@ void node_add_outside(struct node *n, struct candidates *c);
 void node_add_outside_tcp(struct node *n, struct candidates *c);
 /* An IPv4 endpoint that others saw us at is no more. */
 bool node_was_moved(const struct candidates *before, const struct candidates *after);
+
+/* node_hook.c: on_mapping_change */
+void node_set_hook(struct node *n, const char *program); /* NULL: none */
+void node_tell_hook(struct node *n);                     /* if there is something new */
 
 /* node_control.c, node_pings.c: the control socket */
 extern const struct control_command node_commands[];

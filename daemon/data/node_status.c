@@ -187,6 +187,8 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 	if (n->is_tun_gone)
 		json_array_append_new(notices,
 				      json_string("the TUN interface was deleted; only a restart brings it back"));
+	if (n->hook && hook_last(n->hook)->error[0])
+		json_array_append_new(notices, json_sprintf("on_mapping_change: %s", hook_last(n->hook)->error));
 	json_object_set_new(doc, "schema", json_string("warren.status/1"));
 	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
 	json_object_set_new(doc, "role", json_string("peer"));
@@ -206,6 +208,7 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 	json_object_set_new(doc, "underlay", underlay_json(n));
 	json_object_set_new(doc, "peers", peers_json(n, notices));
 	json_object_set_new(doc, "counters", counters_json(n));
+	json_object_set_new(doc, "on_mapping_change", node_json_hook(n));
 	json_object_set_new(doc, "notices", notices);
 	control_reply_take(req, doc);
 }

@@ -7,6 +7,9 @@
     inet ---- [masquerade fully-random, the real miniupnpd: PCP, NAT-PMP, UPnP IGD] ---- a1 (a2)
         `---- [masquerade fully-random] ---- b1
 """
+import contextlib
+import json
+import os
 import re
 import shutil
 import sys
@@ -110,6 +113,43 @@ def whoever_has_no_udp_connects_to_the_mapped_tcp_port():
         check(row["candidate"] == "tcp-mapped", f"paths says {row}")
 
 
+def a_program_hears_of_the_endpoints():
+    with Mesh([Site("a", "port", upnp=True)]) as mesh:
+        heard, program = f"{mesh.dir}/heard", f"{mesh.dir}/program"
+        with open(os.open(program, os.O_WRONLY | os.O_CREAT, 0o700), "w") as f:
+            f.write(f"#!/bin/sh\ncat >>{heard}\n[ ! -e {heard}.hang ] || sleep 100\n")
+        mesh.configure_peer("a1", f'on_mapping_change = "{program}"\nlisten {{ portmap = off }}')
+        mesh.start("coord", "a1")
+
+        def said():
+            with contextlib.suppress(FileNotFoundError), open(heard) as f:
+                return [json.loads(line) for line in f]
+            return []
+
+        def told(kind):
+            documents = said()
+            return documents and (documents[-1]["udp"]["ipv4"] or {}).get("kind") == kind and documents[-1]
+        port = mesh.nodes["a1"].ask("status")["underlay"]["port"]
+        d = wait_until(lambda: told("reflexive"), 4, "it hears of the reflexive endpoint")
+        check(d["schema"] == "warren.endpoints/1" and d["self"] == "a1" and d["udp"]["port"] == port, f"{d}")
+        check(d["udp"]["ipv4"]["address"] == mesh.lab.pub["a"], f"{d}")
+        mesh.configure_peer("a1", f'on_mapping_change = "{program}"')
+        check(mesh.ctl("a1", "reload").returncode == 0, "reload")
+        d = wait_until(lambda: told("mapped"), 4, "it hears of the mapped one")
+        check(d["udp"]["ipv4"]["endpoint"] == f"{mesh.lab.pub['a']}:{port}", f"{d}")
+        check(wait_until(lambda: (said()[-1]["tcp"]["ipv4"] or {}).get("endpoint"), 3, "TCP") == f"{mesh.lab.pub['a']}:{port}",
+              "it hears of TCP")
+        runs = mesh.nodes["a1"].ask("status")["on_mapping_change"]
+        check(runs["program"] == program and runs["error"] is None and runs["runs"] == len(said()), f"{runs}, heard {said()}")
+        with open(heard + ".hang", "w"):
+            pass
+        mesh.lab.rebind("a", "9.0.113.99")
+        wait_until(lambda: said()[-1]["udp"]["ipv4"]["address"] == "9.0.113.99", 30, "it hears of another address")
+        begin = time.monotonic()
+        mesh.nodes["a1"].stop()  # while it hangs
+        check(time.monotonic() - begin < 2, "the daemon does not wait for it")
+
+
 def switched_off_asks_nobody():
     with Mesh([Site("a", "symrand", upnp=True)]) as mesh:
         mesh.configure_peer("a1", "listen { portmap = off }")
@@ -188,6 +228,6 @@ if not shutil.which("miniupnpd", path="/usr/sbin:/usr/bin"):
     print("skipped: no miniupnpd")
     sys.exit(77)
 main(symmetric_meets_symmetric_directly, each_protocol_alone, a_gateway_that_restarted_is_asked_again,
-     whoever_has_no_udp_connects_to_the_mapped_tcp_port, switched_off_asks_nobody,
+     whoever_has_no_udp_connects_to_the_mapped_tcp_port, a_program_hears_of_the_endpoints, switched_off_asks_nobody,
      another_network_is_another_gateway, two_homes_behind_one_carrier_meet_at_their_outer_addresses,
      a_slow_gateway_and_a_false_one_hold_up_nobody)

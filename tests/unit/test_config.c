@@ -127,6 +127,7 @@ static void a_peer_gets_its_values_and_defaults(void **state)
 	assert_int_equal(c->ciphers, 1 << AEAD_CHACHA20_POLY1305 | 1 << AEAD_AES_256_GCM);
 	assert_int_equal(c->compression, CONFIG_COMPRESSION_OFF);
 	assert_int_equal(c->listen.port, 0);
+	assert_null(c->on_mapping_change);
 	assert_true(c->listen.portmap);
 	assert_int_equal(c->listen.public_endpoints.n, 0);
 	assert_string_equal(c->tun.name, "warren0");
@@ -147,6 +148,7 @@ static void a_peer_may_set_everything(void **state)
 			     "name = \"alice.home-1\" /* several\n lines */\n"
 			     "private_key_file = \"/k\"\npsk_file = \"/p\"\ncontrol_socket = \"/s\"\n"
 			     "state_dir = \"/d\"\nworkers = 3\noffload = off\nlog_level = debug\n"
+			     "on_mapping_change = \"/h\"\n"
 			     "ciphers = { \"chacha20-poly1305\" }\ncompression = auto\n"
 			     "listen { address = \"192.0.2.1\" port = 4000 bind_interface = \"eth0\" portmap = off\n"
 			     "public_endpoint = { \"home.example.net:4001\", \"[2001:db8::1]:4000\" } }\n"
@@ -161,6 +163,7 @@ static void a_peer_may_set_everything(void **state)
 	assert_string_equal(c->state_dir, "/d");
 	assert_int_equal(c->workers, 3);
 	assert_false(c->offload);
+	assert_string_equal(c->on_mapping_change, "/h");
 	assert_string_equal(c->log_level, "debug");
 	assert_int_equal(c->ciphers, 1 << AEAD_CHACHA20_POLY1305);
 	assert_int_equal(c->compression, CONFIG_COMPRESSION_AUTO);
@@ -340,6 +343,7 @@ static void bad_values_are_quoted_with_the_reason(void **state)
 		{ "compression = yes", "compression: \"yes\" is neither off, auto nor on" },
 		{ "compression = 1", "neither off, auto nor on" },
 		{ "log_level = loud", "is none of error, warn, info, debug" },
+		{ "on_mapping_change = \"h\"", "whole path" },
 		{ "listen { port = 65536 }", "listen.port: \"65536\" is no port" },
 		{ "listen { address = \"1.2.3\" }", "is no IP address" },
 		{ "listen { address = \"224.0.0.1\" }", "is no address of a host" },
