@@ -199,19 +199,19 @@ static void send_ping(struct registration *r)
 	if (!r->ping_token)
 		r->ping_token = 1;
 	r->ping_us = clock_now_us();
-	send_encoded(r, message, wire_ping_encode(message, sizeof(message), CONTROL_PING, r->ping_token));
+	send_encoded(r, message, wire_ping_encode(message, sizeof(message), r->ping_token));
 }
 
 static void on_ping(struct service *s, struct registration *r, const uint8_t *data, size_t len)
 {
-	uint8_t message[16];
-	uint64_t token;
+	struct wire_pong pong = { .wall_ms = clock_wall_ms() };
+	uint8_t message[32];
 
-	if (wire_ping_decode(&token, data, len) < 0) {
+	if (wire_ping_decode(&pong.token, data, len) < 0) {
 		counters_inc(s->counters, COUNTER_control_bad_frame);
 		return;
 	}
-	send_encoded(r, message, wire_ping_encode(message, sizeof(message), CONTROL_PONG, token));
+	send_encoded(r, message, wire_pong_encode(message, sizeof(message), &pong));
 	/* The moment to take the time too, now that both are awake; its answer is one more wake-up, so not often. */
 	if (r->state == REGISTRATION_REGISTERED && clock_now_us() - r->ping_us > PING_AGAIN_US)
 		send_ping(r);
@@ -219,9 +219,10 @@ static void on_ping(struct service *s, struct registration *r, const uint8_t *da
 
 static void on_pong(struct registration *r, const uint8_t *data, size_t len)
 {
-	uint64_t token, rtt_us;
+	struct wire_pong pong;
+	uint64_t rtt_us;
 
-	if (wire_ping_decode(&token, data, len) < 0 || !r->ping_token || token != r->ping_token)
+	if (wire_pong_decode(&pong, data, len) < 0 || !r->ping_token || pong.token != r->ping_token)
 		return;
 	rtt_us = clock_now_us() - r->ping_us;
 	r->ping_token = 0;

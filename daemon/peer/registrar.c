@@ -46,6 +46,8 @@ struct registrar {
 	uint64_t ping_deadline_ms; /* 0: none */
 	uint64_t last_frame_ms;
 	uint32_t rtt_us;
+	bool has_skew;
+	int64_t skew_ms;
 	bool is_key_refused;
 	char error[256];
 };
@@ -186,7 +188,7 @@ static void send_ping(struct registrar *r, uint64_t now_ms)
 	randombytes_buf(&r->ping_token, sizeof(r->ping_token));
 	r->ping_sent_ms = now_ms;
 	r->ping_due_ms = now_ms + PING_MS;
-	len = wire_ping_encode(message, sizeof(message), CONTROL_PING, r->ping_token);
+	len = wire_ping_encode(message, sizeof(message), r->ping_token);
 	if (len > 0) /* if it does not get out, its silence ends the registration */
 		send_sealed(r, message, (size_t)len, false);
 }
@@ -281,12 +283,15 @@ static void on_refused(struct registrar *r, const struct wire_refused *m, uint64
 	end(r, false, now_ms);
 }
 
-static void on_pong(struct registrar *r, uint64_t token, uint64_t now_ms)
+static void on_pong(struct registrar *r, const struct wire_pong *m, uint64_t now_ms)
 {
 	uint64_t rtt_ms = now_ms - r->ping_sent_ms;
 
-	if (r->ping_sent_ms == 0 || token != r->ping_token)
+	if (r->ping_sent_ms == 0 || m->token != r->ping_token)
 		return;
+	r->has_skew = m->wall_ms != 0;
+	/* It was read half a round trip ago. */
+	r->skew_ms = (int64_t)(r->env->wall_ms(r->arg) - rtt_ms / 2 - m->wall_ms);
 	r->ping_sent_ms = 0; /* answered; a second pong is none */
 	r->ping_deadline_ms = 0;
 	r->rtt_us = rtt_ms ? (uint32_t)min_of(rtt_ms * 1000, UINT32_MAX) : 500; /* less than a tick of the clock */
@@ -299,8 +304,8 @@ static int on_message(struct registrar *r, const uint8_t *data, size_t len, uint
 	bool is_registered = r->state == REGISTRAR_REGISTERED;
 	struct wire_registered registered;
 	struct wire_refused refused;
-	uint8_t pong[16];
-	uint64_t token;
+	struct wire_pong pong = { 0 };
+	uint8_t answer[32];
 
 	if (type < 0)
 		return type;
@@ -316,17 +321,17 @@ static int on_message(struct registrar *r, const uint8_t *data, size_t len, uint
 			on_refused(r, &refused, now_ms);
 		return ret;
 	case CONTROL_PING:
-		ret = wire_ping_decode(&token, data, len);
+		ret = wire_ping_decode(&pong.token, data, len);
 		if (ret < 0)
 			return ret;
-		ret = wire_ping_encode(pong, sizeof(pong), CONTROL_PONG, token);
+		ret = wire_pong_encode(answer, sizeof(answer), &pong);
 		if (ret > 0)
-			send_sealed(r, pong, (size_t)ret, false);
+			send_sealed(r, answer, (size_t)ret, false);
 		return 0;
 	case CONTROL_PONG:
-		ret = wire_ping_decode(&token, data, len);
+		ret = wire_pong_decode(&pong, data, len);
 		if (ret == 0 && is_registered)
-			on_pong(r, token, now_ms);
+			on_pong(r, &pong, now_ms);
 		return ret;
 	case CONTROL_FOUND:
 	case CONTROL_INTRODUCE:
@@ -475,6 +480,12 @@ uint64_t registrar_since_ms(const struct registrar *r)
 uint32_t registrar_rtt_us(const struct registrar *r)
 {
 	return r->rtt_us;
+}
+
+bool registrar_clock_skew(const struct registrar *r, int64_t *skew_ms)
+{
+	*skew_ms = r->skew_ms;
+	return r->has_skew;
 }
 
 const char *registrar_error(const struct registrar *r)

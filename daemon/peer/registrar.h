@@ -58,6 +58,8 @@ int registrar_send(struct registrar *r, const uint8_t *message, size_t len, bool
 enum registrar_state registrar_state(const struct registrar *r);
 uint64_t registrar_since_ms(const struct registrar *r); /* of the state */
 uint32_t registrar_rtt_us(const struct registrar *r);   /* of the last ping; 0: unknown */
+/* How far our wall clock is ahead of the coordinator's, by the last ping. False: never told. */
+bool registrar_clock_skew(const struct registrar *r, int64_t *skew_ms);
 /* Why the last try failed, one clause; "" if it did not. E.g. "the coordinator closed the connection during the
  * handshake: is our public key a member there, and its public_key right here?" */
 const char *registrar_error(const struct registrar *r);

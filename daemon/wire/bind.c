@@ -3,7 +3,8 @@
 
 #include <errno.h>
 
-static_assert(BIND_NO_MOVE == BIND_BOUND, "one mask serves requests and replies");
+#define REQUEST_FLAGS (BIND_NO_MOVE | BIND_OTHER_PORT | BIND_OTHER_ADDRESS)
+#define REPLY_FLAGS (BIND_BOUND | BIND_LATER)
 
 void wire_bind_encode(uint8_t out[static WIRE_BIND_BYTES], const struct wire_bind *b)
 {
@@ -11,7 +12,7 @@ void wire_bind_encode(uint8_t out[static WIRE_BIND_BYTES], const struct wire_bin
 
 	writer_u8(&w, (uint8_t)b->type);
 	writer_u8(&w, b->flags);
-	writer_zero(&w, 2);
+	writer_be16(&w, b->time_ds);
 	writer_be64(&w, b->token);
 	writer_be64(&w, b->challenge);
 	if (b->type == BIND_REPLY)
@@ -29,8 +30,8 @@ int wire_bind_decode(struct wire_bind *out, const uint8_t *data, size_t len)
 	if (type != BIND_REQUEST && type != BIND_REPLY)
 		return -EBADMSG;
 	b.type = (enum wire_bind_type)type;
-	b.flags = reader_u8(&r) & BIND_BOUND;
-	reader_skip(&r, 2);
+	b.flags = reader_u8(&r) & (type == BIND_REQUEST ? REQUEST_FLAGS : REPLY_FLAGS);
+	b.time_ds = reader_be16(&r);
 	b.token = reader_be64(&r);
 	b.challenge = reader_be64(&r);
 	if (type == BIND_REPLY)

@@ -172,6 +172,10 @@ int wire_registered_encode(uint8_t *out, size_t capacity, const struct wire_regi
 		wire_ip_write(&w, &m->addrs[i].ip);
 		writer_u8(&w, m->addrs[i].bits);
 	}
+	if (ip_is_none(&m->alternate_address))
+		writer_u8(&w, 0);
+	else
+		wire_ip_write(&w, &m->alternate_address);
 	return writer_finish(&w);
 }
 
@@ -200,6 +204,10 @@ int wire_registered_decode(struct wire_registered *out, const uint8_t *data, siz
 		if (p->bits > p->ip.len * 8)
 			return -EBADMSG;
 	}
+	if (reader_left(&r) > 0 && r.p[0] == 0)
+		reader_skip(&r, 1);
+	else
+		wire_ip_read(&r, &m.alternate_address);
 	if (!reader_at_end(&r))
 		return -EBADMSG;
 	*out = m;
@@ -473,9 +481,9 @@ int wire_peer_event_decode(struct wire_peer_event *out, const uint8_t *data, siz
 
 /* ---------------------------------------------------------------- the connection itself */
 
-int wire_ping_encode(uint8_t *out, size_t capacity, enum wire_control_type type, uint64_t token)
+int wire_ping_encode(uint8_t *out, size_t capacity, uint64_t token)
 {
-	struct writer w = message_begin(out, capacity, type);
+	struct writer w = message_begin(out, capacity, CONTROL_PING);
 
 	writer_be64(&w, token);
 	return writer_finish(&w);
@@ -483,13 +491,33 @@ int wire_ping_encode(uint8_t *out, size_t capacity, enum wire_control_type type,
 
 int wire_ping_decode(uint64_t *token, const uint8_t *data, size_t len)
 {
-	struct reader r = reader_of(data, len);
-	uint8_t type = reader_u8(&r);
+	struct reader r = message_open(data, len, CONTROL_PING);
 	uint64_t value = reader_be64(&r);
 
-	if (!reader_at_end(&r) || (type != CONTROL_PING && type != CONTROL_PONG))
+	if (!reader_at_end(&r))
 		return -EBADMSG;
 	*token = value;
+	return 0;
+}
+
+int wire_pong_encode(uint8_t *out, size_t capacity, const struct wire_pong *m)
+{
+	struct writer w = message_begin(out, capacity, CONTROL_PONG);
+
+	writer_be64(&w, m->token);
+	writer_be64(&w, m->wall_ms);
+	return writer_finish(&w);
+}
+
+int wire_pong_decode(struct wire_pong *out, const uint8_t *data, size_t len)
+{
+	struct reader r = message_open(data, len, CONTROL_PONG);
+	struct wire_pong m = { .token = reader_be64(&r) };
+
+	m.wall_ms = reader_be64(&r);
+	if (!reader_at_end(&r))
+		return -EBADMSG;
+	*out = m;
 	return 0;
 }
 

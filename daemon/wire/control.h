@@ -7,9 +7,10 @@
  *   type                    from  body after the type byte
  *   CONTROL_REGISTER        peer  1 version, 1 flags, 8 boot id, 4 index (of the peer, for bind and relay datagrams),
  *                                 text name as the node's file has it
- *   CONTROL_REGISTERED      coord 4 member id, 4 index (of the coordinator), 1 flags (REGISTERED_RELAY), 2 UDP port,
+ *   CONTROL_REGISTERED      coord 4 member id, 4 index (of the coordinator), 1 flags (REGISTERED_*), 2 UDP port,
  *                                 2 alternate UDP port or 0, 8 relay rate bit/s, text name, text network,
- *                                 1 count, then each overlay address: 1 length, address, 1 prefix bits
+ *                                 1 count, then each overlay address: 1 length, address, 1 prefix bits;
+ *                                 its alternate address: 1 length (4, 16, or 0: none), address
  *   CONTROL_REFUSED         coord 1 reason (enum refused_reason), text for the log
  *   CONTROL_CANDIDATES      peer  candidates.h: kept, and told to whom this peer is introduced
  *   CONTROL_LOOKUP          peer  4 token, 1 by (enum lookup_by), value: address (1 length, bytes), name text, 32 key or 4 id
@@ -19,7 +20,7 @@
  *   CONTROL_LIST            peer  8 version known, 4 from id (0: from the start): the whole directory, in pages
  *   CONTROL_MEMBERS         coord 8 version, 4 next id (0: last page; UINT32_MAX: unchanged), 1 count, records
  *   CONTROL_PING            both  8 token
- *   CONTROL_PONG            both  8 token
+ *   CONTROL_PONG            both  8 token, 8 the sender's clock (ms since 1970; 0: not told)
  *   CONTROL_RELAY           both  4 member id (peer: the receiver; coordinator: the sender), the datagram
  *   CONTROL_PEER_EVENT      coord 4 member id, 1 event (enum peer_event): of a member this one was introduced to */
 #ifndef DAEMON_WIRE_CONTROL_H
@@ -47,6 +48,7 @@ enum wire_control_type {
 
 #define MEMBER_ONLINE 0x01
 #define REGISTERED_RELAY 0x01
+#define REGISTERED_OTHER_PORT 0x02 /* it answers bind requests from other ports, if asked */
 #define INTRODUCE_ASKED 0x01
 #define CONTROL_LIST_UNCHANGED UINT32_MAX
 
@@ -96,6 +98,7 @@ struct wire_registered {
 	char name[WIRE_NAME_MAX_BYTES + 1], network[WIRE_NAME_MAX_BYTES + 1];
 	unsigned n_addrs;
 	struct prefix addrs[WIRE_ADDRS_MAX]; /* own overlay address with its network's prefix length */
+	struct ip alternate_address;         /* of the coordinator's UDP ports; none: it has but one */
 };
 struct wire_refused {
 	uint8_t reason;
@@ -131,6 +134,10 @@ struct wire_members {
 	unsigned n;
 	struct wire_member v[WIRE_MEMBERS_PER_PAGE];
 };
+struct wire_pong {
+	uint64_t token;
+	uint64_t wall_ms; /* the sender's clock; 0: not told */
+};
 struct wire_peer_event {
 	uint32_t member;
 	enum peer_event event;
@@ -162,9 +169,10 @@ int wire_list_encode(uint8_t *out, size_t capacity, const struct wire_list *m);
 int wire_list_decode(struct wire_list *out, const uint8_t *data, size_t len);
 int wire_members_encode(uint8_t *out, size_t capacity, const struct wire_members *m);
 int wire_members_decode(struct wire_members *out, const uint8_t *data, size_t len);
-/* `type` is CONTROL_PING or CONTROL_PONG. */
-int wire_ping_encode(uint8_t *out, size_t capacity, enum wire_control_type type, uint64_t token);
+int wire_ping_encode(uint8_t *out, size_t capacity, uint64_t token);
 int wire_ping_decode(uint64_t *token, const uint8_t *data, size_t len);
+int wire_pong_encode(uint8_t *out, size_t capacity, const struct wire_pong *m);
+int wire_pong_decode(struct wire_pong *out, const uint8_t *data, size_t len);
 /* Writes the 5 bytes that stand before the datagram. */
 int wire_control_relay_encode(uint8_t *out, size_t capacity, uint32_t member);
 int wire_control_relay_decode(uint32_t *member, const uint8_t **payload, size_t *payload_len, const uint8_t *data,

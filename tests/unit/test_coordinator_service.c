@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/coordinator/service.h"
 #include "tests/unit/member_double.h"
 
@@ -629,18 +630,19 @@ static void a_ping_is_answered_and_junk_inside_the_session_changes_nothing(void 
 	struct fixture *f = *state;
 	struct connection *a = join(f, 0);
 	uint8_t message[64] = { 200, 1, 2, 3 };
-	uint64_t token;
+	struct wire_pong pong;
 	int i;
 
 	say(f, a, message, 4); /* a type of a later version */
 	message[0] = CONTROL_CONNECT;
 	say(f, a, message, 3);
 	assert_false(a->is_closed);
-	say(f, a, message, wire_ping_encode(message, sizeof(message), CONTROL_PING, 4711));
+	say(f, a, message, wire_ping_encode(message, sizeof(message), 4711));
 	i = member_double_find(a->member, CONTROL_PONG, 0);
 	assert_true(i >= 0);
-	assert_int_equal(wire_ping_decode(&token, a->member->kept[i].data, a->member->kept[i].len), 0);
-	assert_int_equal(token, 4711);
+	assert_int_equal(wire_pong_decode(&pong, a->member->kept[i].data, a->member->kept[i].len), 0);
+	assert_int_equal(pong.token, 4711);
+	assert_in_range(clock_wall_ms() - pong.wall_ms, 0, 5000); /* and our clock is told */
 }
 
 /* ---------------------------------------------------------------- relay over the connections */

@@ -17,7 +17,7 @@
 struct fixture {
 	struct registrar *r;
 	struct identity peer, coordinator;
-	uint64_t now_ms, wall_ms;
+	uint64_t now_ms, wall_ms, pong_wall_ms;
 	/* what the registrar asked for */
 	unsigned n_connect, n_disconnect, n_registered, n_lost, n_messages, n_frames;
 	int message_type;
@@ -213,13 +213,13 @@ static void coordinator_registers(struct fixture *f)
 static void coordinator_pongs(struct fixture *f, uint64_t delay_ms)
 {
 	uint8_t message[WIRE_FRAME_MAX_BYTES];
-	uint64_t token;
+	struct wire_pong pong = { .wall_ms = f->pong_wall_ms };
 	size_t len;
 
 	assert_int_equal(coordinator_reads(f, message, &len), CONTROL_PING);
-	assert_int_equal(wire_ping_decode(&token, message, len), 0);
+	assert_int_equal(wire_ping_decode(&pong.token, message, len), 0);
 	f->now_ms += delay_ms;
-	coordinator_sends(f, message, wire_ping_encode(message, sizeof(message), CONTROL_PONG, token));
+	coordinator_sends(f, message, wire_pong_encode(message, sizeof(message), &pong));
 }
 
 static void register_now(struct fixture *f)
@@ -312,14 +312,15 @@ static void ping_of_the_coordinator_is_answered(void **state)
 {
 	struct fixture *f = *state;
 	uint8_t message[WIRE_FRAME_MAX_BYTES];
-	uint64_t token = 0;
+	struct wire_pong pong;
 	size_t len;
 
 	register_now(f);
-	coordinator_sends(f, message, wire_ping_encode(message, sizeof(message), CONTROL_PING, 4711));
+	coordinator_sends(f, message, wire_ping_encode(message, sizeof(message), 4711));
 	assert_int_equal(coordinator_reads(f, message, &len), CONTROL_PONG);
-	assert_int_equal(wire_ping_decode(&token, message, len), 0);
-	assert_int_equal(token, 4711);
+	assert_int_equal(wire_pong_decode(&pong, message, len), 0);
+	assert_int_equal(pong.token, 4711);
+	assert_int_equal(pong.wall_ms, 0); /* our clock is nobody's business */
 }
 
 static void message_before_registration_is_not_passed_on(void **state)
@@ -462,7 +463,7 @@ static void damaged_frame_ends_the_registration(void **state)
 
 	register_now(f);
 	len = channel_seal(&f->channel, body, message,
-			   (size_t)wire_ping_encode(message, sizeof(message), CONTROL_PING, 1));
+			   (size_t)wire_ping_encode(message, sizeof(message), 1));
 	body[3] ^= 1;
 	registrar_on_frame(f->r, body, len, f->now_ms);
 	assert_int_equal(registrar_state(f->r), REGISTRAR_WAITING);
@@ -479,7 +480,7 @@ static void replayed_frame_ends_the_registration(void **state)
 
 	register_now(f);
 	len = channel_seal(&f->channel, body, message,
-			   (size_t)wire_ping_encode(message, sizeof(message), CONTROL_PING, 1));
+			   (size_t)wire_ping_encode(message, sizeof(message), 1));
 	memcpy(again, body, len);
 	registrar_on_frame(f->r, body, len, f->now_ms);
 	assert_int_equal(registrar_state(f->r), REGISTRAR_REGISTERED);
@@ -686,14 +687,33 @@ static void ping_after_a_network_change_is_answered_within_3_s_or_else(void **st
 	assert_int_equal(f->n_connect, 2); /* and the next try begins at once */
 }
 
+static void clock_skew_is_reckoned_from_the_middle_of_the_round_trip(void **state)
+{
+	struct fixture *f = *state;
+	int64_t skew_ms;
+
+	register_now(f); /* its coordinator told no time */
+	assert_false(registrar_clock_skew(f->r, &skew_ms));
+	f->pong_wall_ms = f->wall_ms - 10000;
+	registrar_network_changed(f->r, f->now_ms);
+	coordinator_pongs(f, 40);
+	assert_true(registrar_clock_skew(f->r, &skew_ms));
+	assert_int_equal(skew_ms, 10000 - 20);
+	f->pong_wall_ms = f->wall_ms + 5000;
+	run(f, 25000 - 40); /* the next ping leaves this moment */
+	coordinator_pongs(f, 0);
+	assert_true(registrar_clock_skew(f->r, &skew_ms));
+	assert_true(skew_ms == -5000);
+}
+
 static void stale_pong_is_not_an_answer(void **state)
 {
 	struct fixture *f = *state;
-	uint8_t message[16];
+	uint8_t message[32];
 
 	register_now(f);
 	registrar_network_changed(f->r, f->now_ms);
-	coordinator_sends(f, message, wire_ping_encode(message, sizeof(message), CONTROL_PONG, 12345));
+	coordinator_sends(f, message, wire_pong_encode(message, sizeof(message), &(struct wire_pong){ .token = 12345 }));
 	run(f, 3000);
 	assert_int_equal(f->n_lost, 1);
 }
@@ -757,6 +777,7 @@ int main(void)
 		TEST(registered_node_pings_every_25_s),
 		TEST(silence_of_60_s_ends_the_registration),
 		TEST(ping_after_a_network_change_is_answered_within_3_s_or_else),
+		TEST(clock_skew_is_reckoned_from_the_middle_of_the_round_trip),
 		TEST(stale_pong_is_not_an_answer),
 		TEST(clock_set_back_does_not_lock_us_out),
 		TEST(freeing_a_registered_one_disconnects),

@@ -3,14 +3,20 @@
 
 static void a_request_comes_back(void **state)
 {
-	struct wire_bind b = { BIND_REQUEST, BIND_NO_MOVE, UINT64_MAX, UINT64_MAX - 1, { { 0 }, 0, 0 } }, back;
+	struct wire_bind b = { .type = BIND_REQUEST,
+			       .flags = BIND_NO_MOVE | BIND_OTHER_PORT | BIND_OTHER_ADDRESS,
+			       .time_ds = 1800,
+			       .token = UINT64_MAX,
+			       .challenge = UINT64_MAX - 1 },
+			 back;
 	uint8_t data[WIRE_BIND_BYTES];
 
 	(void)state;
 	wire_bind_encode(data, &b);
 	assert_int_equal(wire_bind_decode(&back, data, sizeof(data)), 0);
 	assert_int_equal(back.type, BIND_REQUEST);
-	assert_int_equal(back.flags, BIND_NO_MOVE);
+	assert_int_equal(back.flags, BIND_NO_MOVE | BIND_OTHER_PORT | BIND_OTHER_ADDRESS);
+	assert_int_equal(back.time_ds, 1800);
 	assert_true(back.token == UINT64_MAX);
 	assert_true(back.challenge == UINT64_MAX - 1);
 	assert_true(ip_is_none(&back.observed.ip));
@@ -23,14 +29,14 @@ static void replies_come_back_with_the_observed_endpoint(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(seen) / sizeof(seen[0]); i++) {
-		struct wire_bind b = { .type = BIND_REPLY, .flags = BIND_BOUND, .token = 1 }, back;
+		struct wire_bind b = { .type = BIND_REPLY, .flags = BIND_BOUND | BIND_LATER, .token = 1 }, back;
 		uint8_t data[WIRE_BIND_BYTES];
 
 		assert_int_equal(endpoint_from_text(&b.observed, seen[i]), 0);
 		wire_bind_encode(data, &b);
 		assert_int_equal(wire_bind_decode(&back, data, sizeof(data)), 0);
 		assert_int_equal(back.type, BIND_REPLY);
-		assert_int_equal(back.flags, BIND_BOUND);
+		assert_int_equal(back.flags, BIND_BOUND | BIND_LATER);
 		assert_true(back.token == 1 && back.challenge == 0);
 		assert_true(endpoint_equal(&back.observed, &b.observed));
 		CHECK_STRICT(wire_bind_decode, struct wire_bind, data, sizeof(data));
@@ -55,7 +61,7 @@ static void a_reply_without_an_endpoint_is_refused(void **state)
 
 static void other_types_are_refused_and_other_flags_ignored(void **state)
 {
-	uint8_t data[WIRE_BIND_BYTES] = { 0, 0xfe, 0xff, 0xff };
+	uint8_t data[WIRE_BIND_BYTES] = { 0, 0xf8, 0xff, 0xff };
 	struct wire_bind back;
 
 	(void)state;

@@ -126,7 +126,7 @@ static void registered_comes_back(void **state)
 	m.addrs[0] = (struct prefix){ ip_of("10.77.0.2"), 16 };
 	m.addrs[1] = (struct prefix){ ip_of("fd00::2"), 128 };
 	len = wire_registered_encode(data, sizeof(data), &m);
-	assert_int_equal(len, 175);
+	assert_int_equal(len, 176);
 	assert_int_equal(wire_registered_decode(&back, data, (size_t)len), 0);
 	assert_int_equal(back.member, m.member);
 	assert_int_equal(back.index, m.index);
@@ -141,10 +141,19 @@ static void registered_comes_back(void **state)
 		assert_true(ip_equal(&back.addrs[i].ip, &m.addrs[i].ip));
 		assert_int_equal(back.addrs[i].bits, m.addrs[i].bits);
 	}
+	assert_true(ip_is_none(&back.alternate_address));
 	CHECK_STRICT(wire_registered_decode, struct wire_registered, data, len);
 	CHECK_NO_ROOM(wire_registered_encode, &m, len);
 	data[174] = 129; /* prefix bits of the IPv6 address */
 	CHECK_REFUSED(wire_registered_decode, struct wire_registered, data, (size_t)len);
+	data[174] = 128;
+	data[175] = 5; /* length of the alternate address */
+	CHECK_REFUSED(wire_registered_decode, struct wire_registered, data, (size_t)len);
+	m.alternate_address = ip_of("198.51.100.11");
+	assert_int_equal(wire_registered_encode(data, sizeof(data), &m), len + 4);
+	assert_int_equal(wire_registered_decode(&back, data, (size_t)len + 4), 0);
+	assert_true(ip_equal(&back.alternate_address, &m.alternate_address));
+	CHECK_STRICT(wire_registered_decode, struct wire_registered, data, len + 4);
 	m.n_addrs = WIRE_ADDRS_MAX + 1;
 	assert_int_equal(wire_registered_encode(data, sizeof(data), &m), -EINVAL);
 	m.n_addrs = 0;
@@ -368,19 +377,25 @@ static void an_empty_page_comes_back(void **state)
 
 static void ping_and_pong_come_back(void **state)
 {
-	static const enum wire_control_type types[] = { CONTROL_PING, CONTROL_PONG };
+	struct wire_pong pong = { UINT64_MAX, UINT64_MAX - 1 }, back;
+	uint64_t token = 0;
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
-		uint64_t token = 0;
+	assert_int_equal(wire_ping_encode(data, 8, 1), -ENOSPC);
+	assert_int_equal(wire_ping_encode(data, sizeof(data), UINT64_MAX), 9);
+	assert_int_equal(wire_control_type_of(data, 9), CONTROL_PING);
+	assert_int_equal(wire_ping_decode(&token, data, 9), 0);
+	assert_true(token == UINT64_MAX);
+	CHECK_STRICT(wire_ping_decode, uint64_t, data, 9);
+	CHECK_REFUSED(wire_pong_decode, struct wire_pong, data, 9);
 
-		assert_int_equal(wire_ping_encode(data, 8, types[i], 1), -ENOSPC);
-		assert_int_equal(wire_ping_encode(data, sizeof(data), types[i], UINT64_MAX), 9);
-		assert_int_equal(wire_control_type_of(data, 9), types[i]);
-		assert_int_equal(wire_ping_decode(&token, data, 9), 0);
-		assert_true(token == UINT64_MAX);
-		CHECK_STRICT(wire_ping_decode, uint64_t, data, 9);
-	}
+	assert_int_equal(wire_pong_encode(data, sizeof(data), &pong), 17);
+	assert_int_equal(wire_control_type_of(data, 17), CONTROL_PONG);
+	assert_int_equal(wire_pong_decode(&back, data, 17), 0);
+	assert_true(back.token == UINT64_MAX && back.wall_ms == UINT64_MAX - 1);
+	CHECK_STRICT(wire_pong_decode, struct wire_pong, data, 17);
+	CHECK_NO_ROOM(wire_pong_encode, &pong, 17);
+	CHECK_REFUSED(wire_ping_decode, uint64_t, data, 17);
 }
 
 static void a_relayed_datagram_stands_behind_its_five_bytes(void **state)
