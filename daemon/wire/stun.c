@@ -16,7 +16,9 @@ enum { /* RFC 8489 section 5: class and method share these 14 bits */
 
 enum { /* RFC 8489 section 18.3 */
 	ATTR_MAPPED_ADDRESS = 0x0001,
-	ATTR_CHANGE_REQUEST = 0x0003, /* RFC 3489 section 11.2.4 */
+	ATTR_CHANGE_REQUEST = 0x0003,  /* RFC 3489 section 11.2.4 */
+	ATTR_SOURCE_ADDRESS = 0x0004,  /* RFC 3489 section 11.2.5 */
+	ATTR_CHANGED_ADDRESS = 0x0005, /* RFC 3489 section 11.2.3 */
 	ATTR_USERNAME = 0x0006,
 	ATTR_MESSAGE_INTEGRITY = 0x0008,
 	ATTR_ERROR_CODE = 0x0009,
@@ -28,6 +30,7 @@ enum { /* RFC 8489 section 18.3 */
 	ATTR_USERHASH = 0x001e,
 	ATTR_XOR_MAPPED_ADDRESS = 0x0020,
 	ATTR_FINGERPRINT = 0x8028,
+	ATTR_OTHER_ADDRESS = 0x802c, /* RFC 5780 section 7.4 */
 };
 
 static bool is_required(uint16_t type)
@@ -36,9 +39,12 @@ static bool is_required(uint16_t type)
 }
 
 /* Those of credentials are understood so far that they may stand in a request without an answer of 420. */
-static bool is_known(uint16_t type)
+static bool is_known(uint16_t type, enum stun_class class)
 {
 	switch (type) {
+	case ATTR_SOURCE_ADDRESS: /* servers of RFC 3489 send them whatever they are asked */
+	case ATTR_CHANGED_ADDRESS:
+		return class == STUN_RESPONSE;
 	case ATTR_MAPPED_ADDRESS:
 	case ATTR_USERNAME:
 	case ATTR_MESSAGE_INTEGRITY:
@@ -118,7 +124,7 @@ static int address_decode(struct endpoint *out, const uint8_t *value, size_t len
 /* What the attributes said, until the message as a whole is judged. */
 struct attributes {
 	bool integrity_seen;
-	struct endpoint mapped, xor_mapped;
+	struct endpoint mapped, xor_mapped, other;
 };
 
 /* Clients of RFC 3489 send it always, in their first test with no flag set. */
@@ -141,7 +147,7 @@ static int attribute_decode(struct attributes *a, struct stun_message *m, uint16
 	}
 	if (type == ATTR_CHANGE_REQUEST && m->is_classic && asks_no_change(value, len))
 		return 0;
-	if (is_required(type) && !is_known(type))
+	if (is_required(type) && !is_known(type, m->class))
 		note_unknown(m, type);
 	if (m->class != STUN_RESPONSE)
 		return 0;
@@ -150,6 +156,8 @@ static int attribute_decode(struct attributes *a, struct stun_message *m, uint16
 		return address_decode(&a->xor_mapped, value, len, m->id);
 	if (type == ATTR_MAPPED_ADDRESS && ip_is_none(&a->mapped.ip))
 		return address_decode(&a->mapped, value, len, NULL);
+	if ((type == ATTR_OTHER_ADDRESS || type == ATTR_CHANGED_ADDRESS) && ip_is_none(&a->other.ip))
+		return address_decode(&a->other, value, len, NULL);
 	return 0;
 }
 
@@ -231,6 +239,9 @@ int stun_decode(struct stun_message *out, const uint8_t *data, size_t len)
 		/* Nobody can be reached there, so this is an error or an attempt to misdirect. */
 		if (m.mapped.port == 0 || !ip_is_sendable(&m.mapped.ip))
 			return -EBADMSG;
+		/* Servers without a second address tell 0.0.0.0. */
+		if (a.other.port != 0 && ip_is_sendable(&a.other.ip))
+			m.other = a.other;
 	}
 	*out = m;
 	return 0;
@@ -289,12 +300,18 @@ int stun_reply_encode(uint8_t out[static STUN_REPLY_MAX_BYTES], const struct stu
 	return writer_finish(&w);
 }
 
-int stun_request_encode(uint8_t out[static 20], const uint8_t id[static STUN_ID_BYTES])
+int stun_request_encode(uint8_t out[static STUN_REQUEST_MAX_BYTES], const uint8_t id[static STUN_ID_BYTES],
+			unsigned change)
 {
-	struct writer w = writer_of(out, HEADER_BYTES);
+	struct writer w = writer_of(out, STUN_REQUEST_MAX_BYTES);
 	struct stun_message request = { .class = STUN_REQUEST };
 
 	memcpy(request.id, id, sizeof(request.id));
-	header_write(&w, BINDING_REQUEST, 0, &request);
+	header_write(&w, BINDING_REQUEST, change ? 8 : 0, &request);
+	if (change) {
+		writer_be16(&w, ATTR_CHANGE_REQUEST);
+		writer_be16(&w, 4);
+		writer_be32(&w, change);
+	}
 	return writer_finish(&w);
 }

@@ -13,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	must(stun_is(data, len) && m.n_unknown <= STUN_UNKNOWN_MAX);
 	if (m.class == STUN_RESPONSE)
 		must(ip_is_sendable(&m.mapped.ip) && m.mapped.port != 0);
+	must(ip_is_none(&m.other.ip) || (ip_is_sendable(&m.other.ip) && m.other.port != 0 && m.class == STUN_RESPONSE));
 	if (m.class != STUN_REQUEST)
 		return 0;
 	n = stun_reply_encode(reply, &m, &from);

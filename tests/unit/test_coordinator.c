@@ -96,15 +96,14 @@ static void a_stock_stun_request_is_answered_on_both_ports(void **state)
 	const uint16_t ports[] = { UDP_PORT, ALTERNATE_PORT };
 	struct world *f = *state;
 	struct client *c = &f->clients[0];
-	uint8_t id[STUN_ID_BYTES] = "transaction", request[20];
+	uint8_t id[STUN_ID_BYTES] = "transaction", request[STUN_REQUEST_MAX_BYTES];
 	struct sockaddr_in own;
 	socklen_t len = sizeof(own);
 
 	getsockname(c->udp, (struct sockaddr *)&own, &len);
 	for (unsigned i = 0; i < 2; i++) {
 		c->n_datagrams = 0;
-		stun_request_encode(request, id);
-		client_send(c->udp, ports[i], request, sizeof(request));
+		client_send(c->udp, ports[i], request, (size_t)stun_request_encode(request, id, 0));
 		assert_true(world_run_until(f, client_has_datagram, c));
 		/* Read by hand: stun_decode takes no answer that names a loopback address. */
 		assert_int_equal(c->datagram_len, 32);

@@ -104,7 +104,7 @@ static void requests_and_answers_come_back(void **state)
 	struct stun_message request, reply;
 
 	(void)state;
-	assert_int_equal(stun_request_encode(data, own_id), 20);
+	assert_int_equal(stun_request_encode(data, own_id, 0), 20);
 	assert_int_equal(stun_decode(&request, data, 20), 0);
 	assert_int_equal(request.class, STUN_REQUEST);
 	assert_memory_equal(request.id, own_id, sizeof(own_id));
@@ -146,7 +146,7 @@ static void the_answer_is_that_of_rfc_5769_for_its_endpoint(void **state)
 /* A request with `n` empty attributes of types first, first + 1, ... Returns its length. */
 static size_t request_with(uint8_t *data, uint16_t first, unsigned n)
 {
-	stun_request_encode(data, own_id);
+	stun_request_encode(data, own_id, 0);
 	for (unsigned i = 0; i < n; i++) {
 		data[20 + 4 * i] = (uint8_t)((first + i) >> 8);
 		data[21 + 4 * i] = (uint8_t)(first + i);
@@ -252,6 +252,61 @@ static void warren_and_stun_tell_each_other_apart(void **state)
 	assert_false(stun_is(warren, 0));
 }
 
+static void a_change_request_stands_behind_the_header(void **state)
+{
+	static const uint8_t attribute[] = { 0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x00, 0x06 };
+	uint8_t data[STUN_REQUEST_MAX_BYTES];
+	struct stun_message m;
+
+	(void)state;
+	assert_int_equal(stun_request_encode(data, own_id, STUN_CHANGE_IP | STUN_CHANGE_PORT), 28);
+	assert_memory_equal(data + 20, attribute, sizeof(attribute));
+	/* We do not do it ourselves, and say so. */
+	assert_int_equal(stun_decode(&m, data, 28), 0);
+	assert_int_equal(m.n_unknown, 1);
+	assert_int_equal(m.unknown[0], 0x0003);
+}
+
+/* A success response to own_id with MAPPED-ADDRESS 192.0.2.1:32853, then `attribute`. */
+static int decode_with(struct stun_message *m, const uint8_t *attribute, size_t len)
+{
+	static const uint8_t mapped[] = { 0, 1, 0, 8, 0, 1, 0x80, 0x55, 192, 0, 2, 1 };
+	uint8_t data[128] = { 0x01, 0x01, 0, (uint8_t)(sizeof(mapped) + len), 0x21, 0x12, 0xa4, 0x42 };
+
+	memcpy(data + 8, own_id, sizeof(own_id));
+	memcpy(data + 20, mapped, sizeof(mapped));
+	memcpy(data + 20 + sizeof(mapped), attribute, len);
+	return stun_decode(m, data, 20 + sizeof(mapped) + len);
+}
+
+static void the_servers_other_address_is_read_if_it_can_be_used(void **state)
+{
+	static const uint8_t other[] = { 0x80, 0x2c, 0, 8, 0, 1, 0x0d, 0x97, 198, 51, 100, 11 },
+			     changed[] = { 0x00, 0x05, 0, 8, 0, 1, 0x0d, 0x97, 198, 51, 100, 11 },
+			     nowhere[] = { 0x80, 0x2c, 0, 8, 0, 1, 0x0d, 0x97, 0, 0, 0, 0 },
+			     broken[] = { 0x80, 0x2c, 0, 4, 0, 1, 0x0d, 0x97 },
+			     /* SOURCE-ADDRESS and CHANGED-ADDRESS, as servers of RFC 3489 send them */
+		classic[] = { 0x00, 0x04, 0, 8, 0, 1, 0x0d, 0x96, 198, 51, 100, 10,
+			      0x00, 0x05, 0, 8, 0, 1, 0x0d, 0x97, 198, 51, 100, 11 };
+	struct endpoint expected;
+	struct stun_message m;
+
+	(void)state;
+	assert_int_equal(endpoint_from_text(&expected, "198.51.100.11:3479"), 0);
+	assert_int_equal(decode_with(&m, other, sizeof(other)), 0);
+	assert_true(endpoint_equal(&m.other, &expected));
+	assert_int_equal(m.mapped.port, 32853);
+	assert_int_equal(decode_with(&m, changed, sizeof(changed)), 0);
+	assert_true(endpoint_equal(&m.other, &expected));
+	assert_int_equal(decode_with(&m, classic, sizeof(classic)), 0);
+	assert_true(endpoint_equal(&m.other, &expected));
+	assert_int_equal(decode_with(&m, nowhere, sizeof(nowhere)), 0);
+	assert_true(ip_is_none(&m.other.ip));
+	assert_int_equal(decode_with(&m, broken, sizeof(broken)), -EBADMSG);
+	assert_int_equal(decode_with(&m, other, 0), 0);
+	assert_true(ip_is_none(&m.other.ip));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +320,8 @@ int main(void)
 		cmocka_unit_test(optional_attributes_and_what_follows_integrity_are_passed_over),
 		cmocka_unit_test(a_client_of_rfc_3489_is_answered_in_its_way),
 		cmocka_unit_test(warren_and_stun_tell_each_other_apart),
+		cmocka_unit_test(a_change_request_stands_behind_the_header),
+		cmocka_unit_test(the_servers_other_address_is_read_if_it_can_be_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
