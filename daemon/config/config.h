@@ -66,9 +66,10 @@ struct config {
 	char *on_mapping_change;             /* peer: a program, NULL: none */
 	char *log_level;                     /* "info" by default */
 	struct {
-		struct ip address;       /* none: any */
-		uint16_t port;           /* peer: 0 draws one and keeps it; coordinator: 27700 */
-		uint16_t alternate_port; /* coordinator: 27701; 0: none */
+		struct ip address;           /* none: any */
+		uint16_t port;               /* peer: 0 draws one and keeps it; coordinator: 27700 */
+		uint16_t alternate_port;     /* coordinator: 27701; 0: none */
+		struct ip alternate_address; /* coordinator: none by default */
 		char bind_interface[16];
 		unsigned n_tcp_ports; /* coordinator: { port } by default */
 		uint16_t tcp_ports[CONFIG_TCP_PORTS_MAX];
@@ -80,7 +81,8 @@ struct config {
 		char name[16]; /* "warren0" */
 		unsigned mtu;  /* 0: automatic */
 	} tun;
-	unsigned n_coordinators; /* peer */
+	struct config_endpoints stun; /* peer; port 3478 by default */
+	unsigned n_coordinators;      /* peer */
 	struct config_coordinator coordinators[CONFIG_COORDINATORS_MAX];
 	struct { /* coordinator */
 		char name[WIRE_NAME_MAX_BYTES + 1];

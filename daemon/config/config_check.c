@@ -225,6 +225,18 @@ static int check_coordinator(const struct config_load *l)
 		return fail(l, "listen", "port", "is 0: a coordinator must be found where its members look");
 	if (c->listen.alternate_port == c->listen.port)
 		return fail(l, "listen", "alternate_port", "is the same as listen.port (0: none)");
+	if (!ip_is_none(&c->listen.alternate_address)) {
+		const struct ip *address = &c->listen.address, *alternate = &c->listen.alternate_address;
+
+		if (!ip_is_sendable(alternate) && !ip_is_loopback(alternate))
+			return fail(l, "listen", "alternate_address", "is no address of a host");
+		if (ip_equal(address, alternate))
+			return fail(l, "listen", "alternate_address", "is the same as listen.address");
+		if (address->len == 4 ?
+			    alternate->len != 4 :
+			    !ip_is_unspecified(address) && !ip_is_none(address) && alternate->len != address->len)
+			return fail(l, "listen", "alternate_address", "is of another family than listen.address");
+	}
 	if (c->relay.rate_total < c->relay.rate_per_peer)
 		return fail(l, "relay", is_given(l, "relay", "rate_total") ? "rate_total" : "rate_per_peer",
 			    "does not fit: rate_total is less than rate_per_peer");

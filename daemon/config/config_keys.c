@@ -25,6 +25,7 @@ static_assert(sizeof(sections) / sizeof(sections[0]) <= CONFIG_SECTIONS_MAX, "th
 #define PEER .roles = CONFIG_OF_PEER
 #define COORD .roles = CONFIG_OF_COORDINATOR
 #define TEXT .is_pointer = true
+#define STUN_PORT 3478 /* RFC 8489 section 18.6 */
 #define RELOAD .is_reloadable = true
 
 static const struct config_key keys[] = {
@@ -38,12 +39,14 @@ static const struct config_key keys[] = {
 	{ KEY("", "offload", config_set_auto_off, offload), BOTH },
 	{ KEY("", "ciphers", config_set_cipher, ciphers), BOTH, .is_list = true },
 	{ KEY("", "compression", config_set_compression, compression), PEER, RELOAD },
+	{ KEY("", "stun", config_set_endpoint_list, stun), PEER, RELOAD, .is_list = true, .min = STUN_PORT },
 	{ KEY("", "log_level", config_set_log_level, log_level), BOTH, TEXT, RELOAD },
 	{ KEY("", "on_mapping_change", config_set_program, on_mapping_change), PEER, TEXT, RELOAD },
 
 	{ KEY("listen", "address", config_set_ip, listen.address), BOTH },
 	{ KEY("listen", "port", config_set_u16, listen.port), BOTH, .max = UINT16_MAX },
 	{ KEY("listen", "alternate_port", config_set_u16, listen.alternate_port), COORD, .max = UINT16_MAX },
+	{ KEY("listen", "alternate_address", config_set_ip, listen.alternate_address), COORD },
 	{ KEY("listen", "bind_interface", config_set_interface, listen.bind_interface), BOTH },
 	{ KEY("listen", "tcp_ports", config_set_port_list, listen.n_tcp_ports), COORD, .is_list = true },
 	{ KEY("listen", "stun", config_set_bool, listen.stun), COORD },

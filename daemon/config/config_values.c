@@ -340,21 +340,23 @@ static bool is_reachable(const struct ip *ip)
 	return ip_is_sendable(ip) || ip_is_loopback(ip);
 }
 
-/* Writes the host without brackets, zeroes behind it. NULL, or the words. */
-static const char *split_endpoint(char host[static CONFIG_HOST_BYTES], uint16_t *port, const char *text)
+/* Writes the host without brackets, zeroes behind it. With a default, the port may be left out. NULL, or the words. */
+static const char *split_endpoint(char host[static CONFIG_HOST_BYTES], uint16_t *port, const char *text,
+				  uint64_t default_port)
 {
 	bool is_bracketed = text[0] == '[';
 	const char *begin = is_bracketed ? text + 1 : text;
 	const char *end = is_bracketed ? strchr(text, ']') : strrchr(text, ':');
 	char copy[CONFIG_HOST_BYTES] = { 0 };
-	const char *port_text;
-	uint64_t number;
+	uint64_t number = default_port;
+	bool has_port = end && (!is_bracketed || end[1] != '\0');
 	struct ip ip;
 
-	if (!end || (is_bracketed && end[1] != ':'))
+	if (!end && default_port && !is_bracketed)
+		end = begin + strlen(begin);
+	if (!end || (is_bracketed && has_port && end[1] != ':') || (!has_port && !default_port))
 		return "has no port: HOST:PORT is wanted, or [IPV6]:PORT";
-	port_text = is_bracketed ? end + 2 : end + 1;
-	if (!number_from_text(&number, port_text, 1, UINT16_MAX))
+	if (has_port && !number_from_text(&number, is_bracketed ? end + 2 : end + 1, 1, UINT16_MAX))
 		return "has no port from 1 to 65535 after the colon";
 	if ((size_t)(end - begin) > 253)
 		return "has a host's name that is too long";
@@ -377,16 +379,15 @@ const char *config_set_endpoint(const struct config_key *k, void *field, const c
 	struct config_coordinator *c = (void *)((char *)field - k->offset);
 
 	(void)i;
-	return split_endpoint(c->host, &c->port, text);
+	return split_endpoint(c->host, &c->port, text, 0);
 }
 
 const char *config_set_endpoint_list(const struct config_key *k, void *field, const char *text, unsigned i)
 {
 	struct config_endpoints *list = field;
 	struct config_endpoint e = { 0 };
-	const char *words = split_endpoint(e.host, &e.port, text);
+	const char *words = split_endpoint(e.host, &e.port, text, k->min);
 
-	(void)k;
 	if (words)
 		return words;
 	if (i == 0)

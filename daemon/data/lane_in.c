@@ -6,6 +6,7 @@
 #include "daemon/data/lane_private.h"
 #include "daemon/data/pieces.h"
 #include "daemon/wire/handshake.h"
+#include "daemon/wire/stun.h"
 
 /* ---------------------------------------------------------------- to the TUN */
 
@@ -296,22 +297,25 @@ void lane_receive(struct lane *l, const struct path_addr *from, uint32_t member,
 	switch (data[0]) {
 	case WIRE_DATA:
 		receive_data(l, from, data, len);
-		break;
+		return;
 	case WIRE_RELAY:
 		receive_relayed(l, from, data, len);
-		break;
+		return;
 	case WIRE_INIT:
 	case WIRE_RESPONSE:
 	case WIRE_COOKIE:
 	case WIRE_SESSION:
 	case WIRE_BIND:
-		lane_tell(l,
-			  &(struct mail){
-				  .kind = MAIL_DATAGRAM, .from = *from, .member = member, .data = data, .len = len });
+	case WIRE_LOOP:
 		break;
 	default:
+		if (stun_is_answer(data, len))
+			break;
 		lane_drop(l, COUNTER_drop_type);
+		return;
 	}
+	lane_tell(l,
+		  &(struct mail){ .kind = MAIL_DATAGRAM, .from = *from, .member = member, .data = data, .len = len });
 }
 
 static bool pump_socket(struct lane *l, struct udp *udp, uint16_t socket)

@@ -39,7 +39,8 @@ struct link {
 	int race_error;
 	/* connected */
 	struct stream *stream;
-	struct ip local; /* our address of the connection, to see when it is the wrong one */
+	struct ip local;    /* our address of the connection, to see when it is the wrong one */
+	struct ip ip4, ip6; /* the first of each that its name resolved to; none: none */
 	struct endpoint udp_endpoint;
 	bool was_registered;
 	struct wire_registered registration;
@@ -163,8 +164,14 @@ static void on_resolved(void *arg, const struct endpoint *v, unsigned n, int err
 		return;
 	}
 	l->n_endpoints = l->n_started = 0;
-	for (unsigned i = 0; i < n && l->n_endpoints < RACERS_MAX; i++)
+	l->ip4 = l->ip6 = (struct ip){ 0 };
+	for (unsigned i = 0; i < n && l->n_endpoints < RACERS_MAX; i++) {
+		struct ip *first = v[i].ip.len == 4 ? &l->ip4 : &l->ip6;
+
+		if (ip_is_none(first))
+			*first = v[i].ip;
 		l->endpoints[l->n_endpoints++] = v[i];
+	}
 	for (unsigned i = 0; i < n && l->n_endpoints < RACERS_MAX && l->config.port != CONNECT_FALLBACK_PORT; i++) {
 		l->endpoints[l->n_endpoints] = v[i];
 		l->endpoints[l->n_endpoints++].port = CONNECT_FALLBACK_PORT;
@@ -214,8 +221,6 @@ static int do_send(void *arg, const uint8_t *body, size_t len, bool is_droppable
 static void on_registered(void *arg, const struct wire_registered *r, const struct handshake_keys *keys)
 {
 	struct link *l = arg;
-	struct endpoint servers[2];
-	unsigned n = 0;
 
 	l->registration = *r;
 	l->was_registered = true;
@@ -225,12 +230,7 @@ static void on_registered(void *arg, const struct wire_registered *r, const stru
 		return; /* memory is short: the control connection still relays */
 	l->udp_endpoint = *stream_peer(l->stream);
 	l->udp_endpoint.port = r->udp_port;
-	servers[n++] = l->udp_endpoint;
-	if (r->alternate_port) {
-		servers[n] = l->udp_endpoint;
-		servers[n++].port = r->alternate_port;
-	}
-	binding_start(l->binding, servers, n, clock_now_ms());
+	binding_start(l->binding, &l->udp_endpoint, clock_now_ms());
 	l->env->registered(l->arg, l, r);
 	due(l);
 }
@@ -376,18 +376,54 @@ int link_open_bind(struct link *l, const struct wire_sealed *h, uint8_t *data, s
 	return l->udp ? relay_link_bind_open(l->udp, h, data, len, out) : -ENOTCONN;
 }
 
-void link_on_bind(struct link *l, const struct endpoint *from, const struct wire_bind *reply, uint64_t now_ms)
+bool link_on_bind(struct link *l, const struct endpoint *from, const struct wire_bind *reply, uint64_t now_ms)
 {
-	binding_on_reply(l->binding, from, reply, now_ms);
+	bool is_its = binding_on_reply(l->binding, from, reply, now_ms);
+
+	due(l);
+	return is_its;
+}
+
+int link_seal_bind(struct link *l, uint8_t out[static RELAY_BIND_DATAGRAM_BYTES], const struct wire_bind *request)
+{
+	int len = l->udp ? relay_link_bind_seal(l->udp, out, request) : -ENOTCONN;
+
+	return len < 0 ? len : 0;
+}
+
+void link_set_keepalive(struct link *l, uint64_t keepalive_ms, uint64_t now_ms)
+{
+	binding_set_keepalive(l->binding, keepalive_ms, now_ms);
 	due(l);
 }
 
-int link_seal_question(struct link *l, uint8_t out[static RELAY_BIND_DATAGRAM_BYTES], uint64_t token)
+unsigned link_servers(const struct link *l, struct discovery_server *v, unsigned n, unsigned max)
 {
-	const struct wire_bind question = { .type = BIND_REQUEST, .flags = BIND_NO_MOVE, .token = token };
-	int len = l->udp ? relay_link_bind_seal(l->udp, out, &question) : -ENOTCONN;
+	const struct wire_registered *r = &l->registration;
+	const struct ip *connected = &l->udp_endpoint.ip, *alternate = &r->alternate_address;
+	/* Its other family's address besides: the connection chose one of them, the NAT of the other is to be judged too. */
+	const struct ip *addresses[] = { connected, connected->len == 4 ? &l->ip6 : &l->ip4, alternate };
+	const uint16_t ports[] = { r->udp_port, r->alternate_port };
 
-	return len < 0 ? len : 0;
+	for (unsigned i = 0; l->udp && link_is_registered(l) && i < 3; i++) {
+		for (unsigned k = 0; k < 2; k++) {
+			struct discovery_server s = { .kind = DISCOVERY_COORDINATOR, .number = (uint8_t)l->number };
+
+			if (ip_is_none(addresses[i]) || !ports[k] || n == max)
+				continue;
+			if (i > 0 && ip_equal(addresses[i], connected))
+				continue;
+			s.endpoint = (struct endpoint){ .ip = *addresses[i], .port = ports[k] };
+			if (i < 2 && k == 0) {
+				s.has_other_port = r->flags & REGISTERED_OTHER_PORT;
+				if (s.has_other_port && alternate->len == addresses[i]->len &&
+				    !ip_equal(alternate, addresses[i]))
+					s.other_address = *alternate;
+			}
+			v[n++] = s;
+		}
+	}
+	return n;
 }
 
 int link_send(struct link *l, const uint8_t *message, size_t len)

@@ -12,6 +12,7 @@
 #include "daemon/config/config.h"
 #include "daemon/path/path.h"
 #include "daemon/peer/binding.h"
+#include "daemon/peer/discovery.h"
 #include "daemon/peer/indices.h"
 #include "daemon/peer/registrar.h"
 #include "daemon/relay/link.h"
@@ -22,7 +23,7 @@ struct link_env {
 	void (*registered)(void *arg, struct link *l, const struct wire_registered *r);
 	void (*lost)(void *arg, struct link *l);
 	void (*message)(void *arg, struct link *l, int type, const uint8_t *data, size_t len);
-	void (*changed)(void *arg, struct link *l); /* reflexive endpoints, bound, blocked */
+	void (*changed)(void *arg, struct link *l); /* its binding: our endpoint, bound */
 	void (*due)(void *arg, uint64_t at_ms);     /* link_tick wants to be called then */
 	int (*send_udp)(void *arg, const struct endpoint *to, const uint8_t *data, size_t len);
 };
@@ -38,12 +39,15 @@ uint64_t link_next_ms(const struct link *l);
 void link_network_changed(struct link *l, uint64_t now_ms);
 /* Opens a bind datagram for this link's index, in place. 0 or why it is to be dropped. */
 int link_open_bind(struct link *l, const struct wire_sealed *h, uint8_t *data, size_t len, struct wire_bind *out);
-/* One that came to the node's port, and where it came from. */
-void link_on_bind(struct link *l, const struct endpoint *from, const struct wire_bind *reply, uint64_t now_ms);
-/* A datagram that asks where its socket is seen; the answer repeats the token. 0, or -ENOTCONN before the first registration. */
-int link_seal_question(struct link *l, uint8_t out[static RELAY_BIND_DATAGRAM_BYTES], uint64_t token);
+/* One that came to the node's port, and where it came from. False: it answers nothing that the binding asked. */
+bool link_on_bind(struct link *l, const struct endpoint *from, const struct wire_bind *reply, uint64_t now_ms);
+/* The datagram of a request. 0, or -ENOTCONN before the first registration. */
+int link_seal_bind(struct link *l, uint8_t out[static RELAY_BIND_DATAGRAM_BYTES], const struct wire_bind *request);
+/* Adds the UDP ports that answer bind requests to the n of `v`, the relay's first; none unless registered. Returns the new n. */
+unsigned link_servers(const struct link *l, struct discovery_server *v, unsigned n, unsigned max);
 /* A path fell silent: is our reflexive endpoint still what it was? */
 void link_refresh(struct link *l, uint64_t now_ms);
+void link_set_keepalive(struct link *l, uint64_t keepalive_ms, uint64_t now_ms); /* binding_set_keepalive */
 
 int link_send(struct link *l, const uint8_t *message, size_t len);
 /* A datagram for a member over the control connection; dropped when that is slow. */

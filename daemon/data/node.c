@@ -190,11 +190,13 @@ static void on_timer(void *arg)
 			node_tick_peer(n, p, now);
 		due = earlier(due, p->due_ms);
 	}
+	node_discovery_tick(n, now);
 	node_punch_tick(n, now);
 	tcp_paths_tick(n->tcp, now);
 	node_lookup_tick(n, now);
 	node_ping_tick(n, now);
 	node_waiters_tick(n, now, false);
+	due = earlier(due, node_discovery_next_ms(n));
 	due = earlier(due, node_punch_next_ms(n));
 	due = earlier(due, node_lookup_next_ms(n));
 	due = earlier(due, node_ping_next_ms(n));
@@ -279,6 +281,7 @@ static void on_netlink(void *arg, int fd)
 	for (unsigned i = 0; i < n->n_links; i++)
 		link_network_changed(n->links[i], now);
 	tcp_paths_network_changed(n->tcp);
+	node_discovery_network_changed(n, now);
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 		if (p->paths && p->sessions.current) {
 			path_set_network_changed(p->paths, now);
@@ -424,6 +427,9 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 		return ret;
 	node_set_hook(n, config->on_mapping_change);
 	read_interfaces(n);
+	ret = node_discovery_start(n);
+	if (ret < 0)
+		return ret;
 	node_publish(n, now); /* before the first worker looks */
 	ret = start_workers(n);
 	if (ret < 0) {
@@ -518,6 +524,7 @@ void node_stop(struct node *n)
 	responder_free(n->responder);
 	lane_fini(&n->lane);
 	tables_fini(&n->tables);
+	node_discovery_stop(n);
 	spares_free(n->spares);
 	indices_free(n->indices);
 	for (unsigned i = 0; i < CONFIG_WORKERS_MAX; i++) {
@@ -595,6 +602,8 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 	outside_reload(n->outside, new_config, now);
 	node_set_hook(n, new_config->on_mapping_change);
 	node_due(n, outside_next_ms(n->outside));
+	node_discovery_reload(n);
+	node_discovery_servers_changed(n, now);
 	n->loaded_ms = clock_wall_ms();
 	n->reload_error[0] = '\0';
 	n->is_table_stale = true;

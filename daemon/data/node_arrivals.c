@@ -266,10 +266,11 @@ static void on_bind(struct node *n, const struct path_addr *from, uint8_t *data,
 	l = indices_find(n->indices, h.index, &kind);
 	if (!l || kind != INDEX_LINK || link_open_bind(l, &h, data, len, &reply) < 0)
 		counters_inc(node_counters(n), COUNTER_bind_bad);
-	else if (from->socket)
+	else if (from->socket || !link_on_bind(l, &from->endpoint, &reply, clock_now_ms())) {
+		/* Each of them knows its own by its token. */
 		node_punch_on_bind(n, from->socket, &reply);
-	else
-		link_on_bind(l, &from->endpoint, &reply, clock_now_ms());
+		node_discovery_on_bind(n, l, from, &reply);
+	}
 }
 
 /* Whatever is not a data packet, whichever socket or connection it came by. */
@@ -291,8 +292,11 @@ void node_datagram(struct node *n, const struct path_addr *from, uint32_t member
 	case WIRE_BIND:
 		on_bind(n, from, data, len);
 		break;
-	default:
-		counters_inc(node_counters(n), COUNTER_drop_type);
+	case WIRE_LOOP:
+		node_discovery_on_loop(n, from, data, len);
+		break;
+	default: /* the lanes let through nothing else */
+		node_discovery_on_stun(n, from, data, len);
 	}
 }
 

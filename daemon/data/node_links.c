@@ -18,14 +18,11 @@ void node_add_candidate(struct candidates *c, enum candidate_kind kind, const st
 
 static void add_reflexive(struct node *n, struct candidates *c)
 {
-	for (unsigned i = 0; i < n->n_links; i++) {
-		struct endpoint seen[4];
-		unsigned n_seen = binding_reflexive(link_binding(n->links[i]), seen, 4);
+	const struct discovery_facts *f = node_discovery_facts(n);
 
-		for (unsigned j = 0; j < n_seen; j++)
-			if (!node_is_overlay(n, &seen[j].ip))
-				node_add_candidate(c, CANDIDATE_REFLEXIVE, &seen[j]);
-	}
+	for (unsigned i = 0; i < f->n_reflexive; i++)
+		if (!node_is_overlay(n, &f->reflexive[i].ip))
+			node_add_candidate(c, CANDIDATE_REFLEXIVE, &f->reflexive[i]);
 }
 
 /* An address of the public network can be connected to, or a firewall be opened by connecting from both ends. Others serve within
@@ -46,29 +43,16 @@ static void add_tcp(const struct node *n, struct candidates *c)
 
 static void judge_nat(struct node *n, struct candidates *c)
 {
-	bool any_tested = false, any_ok = false, any_registered = false;
+	const uint16_t mapped = c->nat.flags; /* the gateway's word */
+	bool any_registered = false, is_tested, any_ok;
 
-	for (unsigned i = 0; i < n->n_links; i++) {
-		const struct binding *b = link_binding(n->links[i]);
-		struct endpoint seen[4];
-		unsigned n_seen = binding_reflexive(b, seen, 4);
-
+	for (unsigned i = 0; i < n->n_links; i++)
 		any_registered |= link_is_registered(n->links[i]);
-		any_tested |= binding_is_tested(b);
-		if (binding_family_ok(b, 4))
-			c->nat.flags |= NAT_UDP4_OK;
-		if (binding_family_ok(b, 16))
-			c->nat.flags |= NAT_UDP6_OK;
-		if (binding_mapping(b) != NAT_MAPPING_UNKNOWN)
-			c->nat.mapping = (uint8_t)binding_mapping(b);
-		for (unsigned j = 0; j < n_seen; j++)
-			if (seen[j].ip.len == 4 && ifaces_has(&n->ifaces, &seen[j].ip))
-				c->nat.mapping = NAT_MAPPING_NONE;
-	}
+	c->nat = node_discovery_facts(n)->nat;
+	c->nat.flags |= mapped;
+	is_tested = c->nat.flags & NAT_TESTED;
 	any_ok = c->nat.flags & (NAT_UDP4_OK | NAT_UDP6_OK);
-	if (any_tested)
-		c->nat.flags |= NAT_TESTED;
-	if (any_registered && any_tested && !any_ok)
+	if (any_registered && is_tested && !any_ok)
 		c->nat.flags |= NAT_UDP_BLOCKED;
 }
 
@@ -149,6 +133,7 @@ static void on_registered(void *arg, struct link *l, const struct wire_registere
 		log_warn("coordinator %s: calls us %s, our file %s", link_config(l)->name, r->name, n->name);
 	node_apply_addresses(n, r->addrs, r->n_addrs);
 	refresh_relays(n);
+	node_discovery_servers_changed(n, now);
 	tell_coordinator(n, l);
 	/* Whom we are talking to, or want to: the coordinator, perhaps restarted, shall know, so that it tells each of the other. */
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
@@ -173,12 +158,13 @@ static void on_lost(void *arg, struct link *l)
 		p->is_online[link_number(l)] = false;
 	n->copies[link_number(l)].is_fetching = false;
 	refresh_relays(n);
+	node_discovery_servers_changed(n, clock_now_ms());
 }
 
 static void on_changed(void *arg, struct link *l)
 {
-	(void)l;
 	refresh_relays(arg);
+	node_discovery_binding_changed(arg, l, clock_now_ms());
 }
 
 /* ---------------------------------------------------------------- others */

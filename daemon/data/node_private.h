@@ -156,9 +156,10 @@ struct node {
 	struct ping *pings;
 	unsigned n_pings;
 	struct waiter *waiters;
-	struct punch punch;   /* one search at a time */
-	uint64_t punch_peer;  /* its peer's number */
-	uint64_t punch_token; /* of the question where punch_socket is seen */
+	struct node_discovery *discovery; /* node_discovery.c */
+	struct punch punch;               /* one search at a time */
+	uint64_t punch_peer;              /* its peer's number */
+	uint64_t punch_token;             /* of the question where punch_socket is seen */
 	uint16_t punch_socket;
 	uint64_t sweep_ms;
 	/* marks of this turn */
@@ -269,6 +270,25 @@ void node_mail(void *arg, struct mail *m);
 void node_datagram(struct node *n, const struct path_addr *from, uint32_t member, uint8_t *data, size_t len);
 /* An initiation of p's that came before we knew it. */
 void node_take_unknown_init(struct node *n, struct peer *p);
+
+/* node_discovery.c: what NAT we are behind */
+int node_discovery_start(struct node *n);
+void node_discovery_stop(struct node *n);
+void node_discovery_reload(struct node *n);                           /* the STUN servers of the file */
+void node_discovery_servers_changed(struct node *n, uint64_t now_ms); /* a coordinator came or went */
+void node_discovery_binding_changed(struct node *n, struct link *l, uint64_t now_ms);
+void node_discovery_network_changed(struct node *n, uint64_t now_ms);
+void node_discovery_refresh(struct node *n, uint64_t now_ms); /* a path fell silent */
+void node_discovery_survey(struct node *n, uint64_t now_ms);  /* somebody wants to know it now */
+bool node_discovery_is_surveying(const struct node *n);
+void node_discovery_on_bind(struct node *n, const struct link *l, const struct path_addr *from,
+			    const struct wire_bind *reply);
+void node_discovery_on_stun(struct node *n, const struct path_addr *from, const uint8_t *data, size_t len);
+void node_discovery_on_loop(struct node *n, const struct path_addr *from, const uint8_t *data, size_t len);
+bool node_discovery_uses_socket(const struct node *n, uint16_t number);
+const struct discovery_facts *node_discovery_facts(const struct node *n);
+void node_discovery_tick(struct node *n, uint64_t now_ms);
+uint64_t node_discovery_next_ms(const struct node *n);
 
 /* node_lookup.c: inner packets without a route */
 void node_packet(struct node *n, const uint8_t *packet, size_t len);

@@ -34,18 +34,20 @@ static void punch_ask(void *arg, uint16_t socket)
 {
 	struct node *n = arg;
 	struct spare *spare = spares_find(n->spares, socket);
+	struct wire_bind question = { .type = BIND_REQUEST, .flags = BIND_NO_MOVE };
 	uint8_t datagram[RELAY_BIND_DATAGRAM_BYTES];
 
 	/* A question that is put again keeps its token: on a slow path the answer is to the first. */
 	if (n->punch_socket != socket)
 		randombytes_buf(&n->punch_token, sizeof(n->punch_token));
 	n->punch_socket = socket;
+	question.token = n->punch_token;
 	for (unsigned i = 0; spare && i < n->n_links; i++) {
 		const struct endpoint *to = link_udp_endpoint(n->links[i]);
 
 		if (!link_can_relay(n->links[i], PATH_RELAY_UDP) || to->ip.len != 4)
 			continue;
-		if (link_seal_question(n->links[i], datagram, n->punch_token) == 0)
+		if (link_seal_bind(n->links[i], datagram, &question) == 0)
 			udp_send_one(&spare->udp, to, datagram, sizeof(datagram));
 		return; /* another coordinator would be another destination, and take another port */
 	}
@@ -224,7 +226,7 @@ void node_punch_on_message(struct node *n, struct peer *p, const struct wire_pun
 
 void node_punch_on_bind(struct node *n, uint16_t socket, const struct wire_bind *reply)
 {
-	if (reply->type != BIND_REPLY || socket != n->punch_socket || reply->token != n->punch_token)
+	if (!socket || reply->type != BIND_REPLY || socket != n->punch_socket || reply->token != n->punch_token)
 		return;
 	punch_on_base(&n->punch, socket, &reply->observed, clock_now_ms());
 	node_due(n, punch_next_ms(&n->punch));
@@ -259,7 +261,7 @@ static bool is_used(void *arg, uint16_t number)
 	for (const struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 		if (p->paths && path_set_uses_socket(p->paths, number))
 			return true;
-	return false;
+	return node_discovery_uses_socket(n, number);
 }
 
 static void sweep(struct node *n, uint64_t now_ms)

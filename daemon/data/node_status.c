@@ -7,16 +7,12 @@
 
 static json_t *reflexive_text(const struct node *n, uint8_t ip_len)
 {
+	const struct discovery_facts *f = node_discovery_facts(n);
 	char text[ADDR_TEXT_BYTES];
 
-	for (unsigned i = 0; i < n->n_links; i++) {
-		struct endpoint seen[4];
-		unsigned n_seen = binding_reflexive(link_binding(n->links[i]), seen, 4);
-
-		for (unsigned j = 0; j < n_seen; j++)
-			if (seen[j].ip.len == ip_len)
-				return json_string(endpoint_to_text(&seen[j], text));
-	}
+	for (unsigned i = 0; i < f->n_reflexive; i++)
+		if (f->reflexive[i].ip.len == ip_len)
+			return json_string(endpoint_to_text(&f->reflexive[i], text));
 	return json_null();
 }
 

@@ -204,6 +204,15 @@ static int attributes_decode(struct attributes *a, struct stun_message *m, struc
 	return 0;
 }
 
+bool stun_is_answer(const uint8_t *data, size_t len)
+{
+	struct reader r = reader_of(data, len);
+	uint16_t type = reader_be16(&r);
+
+	reader_skip(&r, 2);
+	return (type == BINDING_RESPONSE || type == BINDING_ERROR) && reader_be32(&r) == MAGIC_COOKIE;
+}
+
 int stun_decode(struct stun_message *out, const uint8_t *data, size_t len)
 {
 	struct reader r = reader_of(data, len);

@@ -38,6 +38,8 @@ static inline bool stun_is(const uint8_t *data, size_t len)
 	return len > 0 && data[0] < 4;
 }
 
+/* True if it may be an answer to a Binding request: type and magic cookie are its. */
+bool stun_is_answer(const uint8_t *data, size_t len);
 /* -EBADMSG: not a well-formed Binding message; nothing is to be answered. So is a response without a usable address
  * (ip_is_sendable, port not 0) or with a comprehension-required attribute not understood. */
 int stun_decode(struct stun_message *out, const uint8_t *data, size_t len);

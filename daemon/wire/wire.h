@@ -28,6 +28,7 @@ enum wire_type {
 	WIRE_SESSION = 0x54,  /* session.h: what two peers tell each other inside a session */
 	WIRE_BIND = 0x55,     /* bind.h: peer and coordinator over UDP */
 	WIRE_RELAY = 0x56,    /* relay.h: a datagram on its way through the coordinator */
+	WIRE_LOOP = 0x57,     /* loop.h: to oneself, by way of the NAT */
 };
 
 #define WIRE_VERSION 1

@@ -218,7 +218,8 @@ static void a_coordinator_may_set_everything(void **state)
 {
 	struct config *c =
 		load(*state, "role = coordinator\nname = c1\n"
-			     "listen { address = \"::\" port = 1 alternate_port = 0 tcp_ports = {1, 443} stun = no }\n"
+			     "listen { address = \"::\" port = 1 alternate_port = 0 tcp_ports = {1, 443} stun = no\n"
+			     "         alternate_address = \"198.51.100.11\" }\n"
 			     "network { name = n prefix = none prefix6 = \"fd12:3456:789a::/64\" }\n"
 			     "relay { enabled = no rate_per_peer = 500kbit rate_total = \"1 Gbit\"\n"
 			     "        packets_per_peer = 7 }\n"
@@ -229,6 +230,7 @@ static void a_coordinator_may_set_everything(void **state)
 	assert_int_equal(c->listen.n_tcp_ports, 2);
 	assert_int_equal(c->listen.tcp_ports[1], 443);
 	assert_false(c->listen.stun);
+	assert_int_equal(c->listen.alternate_address.b[3], 11);
 	assert_int_equal(c->network.prefix.ip.len, 0);
 	assert_int_equal(c->network.prefix6.ip.len, 16);
 	assert_false(c->relay.enabled);
@@ -370,6 +372,12 @@ static void bad_values_are_quoted_with_the_reason(void **state)
 		{ "coordinator c { public_key = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\" }",
 		  "is no public key" },
 		{ "coordinator \"C\" { }", "is no name" },
+		{ "stun = {\"h:0\"}", "has no port from 1" },
+		{ "stun = {\"\"}", "is empty" },
+		{ "stun = {\"2001:db8::1:1\"}", "goes in brackets" },
+		{ "stun = {\"[2001:db8::1]x\"}", "has no port" },
+		{ "stun = {\"h\", \"H:3478\"}", "is there twice" },
+		{ "stun = {\"a\",\"b\",\"c\",\"d\",\"e\"}", "too many" },
 	};
 	static const struct {
 		const char *text, *words;
@@ -393,6 +401,12 @@ static void bad_values_are_quoted_with_the_reason(void **state)
 		{ "relay { packets_per_peer = 0 }", "is no number" },
 		{ "listen { port = 0 }", "is 0" },
 		{ "listen { alternate_port = 27700 }", "same as listen.port" },
+		{ "listen { alternate_address = \"::\" }", "is no address of a host" },
+		{ "listen { alternate_address = \"198.51.100.256\" }", "is no IP address" },
+		{ "listen { address = \"198.51.100.1\" alternate_address = \"198.51.100.1\" }", "is the same as" },
+		{ "listen { address = \"198.51.100.1\" alternate_address = \"2001:db8::1\" }", "another family" },
+		{ "listen { address = \"0.0.0.0\" alternate_address = \"2001:db8::1\" }", "another family" },
+		{ "listen { address = \"2001:db8::1\" alternate_address = \"198.51.100.1\" }", "another family" },
 		{ "listen { tcp_ports = {1, 1} }", "is there twice" },
 		{ "listen { tcp_ports = {0} }", "is no port" },
 		{ "listen { tcp_ports = {1,2,3,4,5,6,7,8,9} }", "too many" },
@@ -607,6 +621,30 @@ static void ciphers_the_machine_lacks_are_no_choice(void **state)
 	unsetenv("WARREN_DISABLE");
 }
 
+static void stun_servers_have_a_port_of_their_own_or_3478(void **state)
+{
+	struct config *c = load(*state, PEER "stun = {\"stun.example.net\", \"192.0.2.1:1\", \"[2001:db8::1]\","
+					     " \"[2001:db8::1]:2\"}\n"),
+		      *q;
+	char reload[256], restart[256];
+
+	assert_int_equal(c->stun.n, 4);
+	assert_string_equal(c->stun.v[0].host, "stun.example.net");
+	assert_int_equal(c->stun.v[0].port, 3478);
+	assert_string_equal(c->stun.v[1].host, "192.0.2.1");
+	assert_int_equal(c->stun.v[1].port, 1);
+	assert_string_equal(c->stun.v[2].host, "2001:db8::1");
+	assert_int_equal(c->stun.v[2].port, 3478);
+	assert_int_equal(c->stun.v[3].port, 2);
+	q = load(*state, PEER "stun = {\"stun.example.net\", \"192.0.2.1:1\", \"[2001:db8::1]\","
+			      " \"[2001:db8::1]:3\"}\n");
+	config_diff(c, q, reload, restart, sizeof(reload));
+	assert_string_equal(reload, "stun");
+	assert_string_equal(restart, "");
+	config_free(q);
+	config_free(c);
+}
+
 static void differences_are_sorted_into_reload_and_restart(void **state)
 {
 	struct config *a = load(*state, COORDINATOR "member a { public_key = \"" KEY1 "\" }\n");
@@ -690,6 +728,7 @@ int main(void)
 		TEST(a_credential_of_the_service_goes_first),
 		TEST(a_pre_shared_key_may_be_a_credential_and_an_empty_one_is_none),
 		TEST(ciphers_the_machine_lacks_are_no_choice),
+		TEST(stun_servers_have_a_port_of_their_own_or_3478),
 		TEST(differences_are_sorted_into_reload_and_restart),
 		TEST(comments_are_blanked_and_lines_kept),
 		TEST(the_examples_are_sound),

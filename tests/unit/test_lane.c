@@ -871,7 +871,7 @@ static void other_types_are_dropped(void **state)
 	for (unsigned type = 0; type < 256; type++) {
 		struct datagram *d = data_of_peer(f);
 
-		if (type >= WIRE_INIT && type <= WIRE_RELAY)
+		if (type >= WIRE_INIT && type <= WIRE_LOOP)
 			continue;
 		d->data[0] = (uint8_t)type;
 		assert_dropped(f, d, COUNTER_drop_type);
@@ -1166,9 +1166,31 @@ static void index_of_a_link_is_none_of_a_session(void **state)
 	assert_dropped(f, d, COUNTER_drop_unknown_index);
 }
 
+static void of_stun_only_answers_go_to_the_loop(void **state)
+{
+	static const uint8_t answer[] = { 0x01, 0x01, 0, 12, 0x21, 0x12, 0xa4, 0x42 };
+	struct fixture *f = *state;
+	struct datagram *d = data_of_peer(f);
+
+	memcpy(d->data, answer, sizeof(answer));
+	receive(f, d);
+	assert_int_equal(f->n_told, 1);
+	assert_int_equal(f->told[0].mail.kind, MAIL_DATAGRAM);
+	assert_int_equal(only_drop(f), COUNTER_COUNT);
+	f->n_told = 0;
+	d = data_of_peer(f);
+	memcpy(d->data, answer, sizeof(answer));
+	d->data[0] = 0; /* a request */
+	assert_dropped(f, d, COUNTER_drop_type);
+	d = data_of_peer(f);
+	memcpy(d->data, answer, sizeof(answer));
+	d->data[4] ^= 1; /* not the cookie */
+	assert_dropped(f, d, COUNTER_drop_type);
+}
+
 static void what_is_not_data_goes_to_the_loop_as_it_is(void **state)
 {
-	static const uint8_t types[] = { WIRE_INIT, WIRE_RESPONSE, WIRE_COOKIE, WIRE_SESSION, WIRE_BIND };
+	static const uint8_t types[] = { WIRE_INIT, WIRE_RESPONSE, WIRE_COOKIE, WIRE_SESSION, WIRE_BIND, WIRE_LOOP };
 	struct fixture *f = *state;
 
 	for (unsigned i = 0; i < sizeof(types); i++) {
@@ -1242,6 +1264,7 @@ int main(void)
 		TEST(forged_and_replayed_relay_headers_are_dropped),
 		TEST(relayed_datagram_inside_another_is_dropped),
 		TEST(index_of_a_link_is_none_of_a_session),
+		TEST(of_stun_only_answers_go_to_the_loop),
 		TEST(what_is_not_data_goes_to_the_loop_as_it_is),
 	};
 

@@ -252,6 +252,25 @@ static void warren_and_stun_tell_each_other_apart(void **state)
 	assert_false(stun_is(warren, 0));
 }
 
+static void an_answer_is_told_by_its_first_bytes(void **state)
+{
+	uint8_t data[STUN_REPLY_MAX_BYTES] = { 0x01, 0x01, 0, 0, 0x21, 0x12, 0xa4, 0x42 };
+
+	(void)state;
+	assert_true(stun_is_answer(data, 20));
+	assert_true(stun_is_answer(data, 8));
+	assert_false(stun_is_answer(data, 7));
+	data[1] = 0x11;
+	assert_true(stun_is_answer(data, 20));
+	data[0] = 0;
+	assert_false(stun_is_answer(data, 20)); /* an indication: nobody asked for it */
+	data[1] = 0x01;
+	assert_false(stun_is_answer(data, 20)); /* a request */
+	data[0] = 0x01;
+	data[7] ^= 1;
+	assert_false(stun_is_answer(data, 20));
+}
+
 static void a_change_request_stands_behind_the_header(void **state)
 {
 	static const uint8_t attribute[] = { 0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x00, 0x06 };
@@ -320,6 +339,7 @@ int main(void)
 		cmocka_unit_test(optional_attributes_and_what_follows_integrity_are_passed_over),
 		cmocka_unit_test(a_client_of_rfc_3489_is_answered_in_its_way),
 		cmocka_unit_test(warren_and_stun_tell_each_other_apart),
+		cmocka_unit_test(an_answer_is_told_by_its_first_bytes),
 		cmocka_unit_test(a_change_request_stands_behind_the_header),
 		cmocka_unit_test(the_servers_other_address_is_read_if_it_can_be_used),
 	};
