@@ -572,11 +572,14 @@ static bool is_usable(const struct node *n, const struct candidate *c)
 	return !(c->endpoint.port == n->port && ifaces_has(&n->ifaces, &c->endpoint.ip));
 }
 
-/* As far as a search cares: ports and lifetimes come and go. */
-static bool is_same_nat(const struct nat_facts *a, const struct nat_facts *b)
+/* As far as a search cares: ports and lifetimes come and go, and a filtering that was measured meanwhile is the one it had. */
+static bool is_same_nat(const struct nat_facts *old, const struct nat_facts *new)
 {
-	return a->mapping == b->mapping && a->filtering == b->filtering && a->flags == b->flags &&
-	       a->port_step == b->port_step;
+	const uint16_t flags = NAT_TESTED | NAT_UDP4_OK | NAT_UDP_BLOCKED;
+
+	return old->mapping == new->mapping && (old->flags & flags) == (new->flags &flags) &&
+	       old->port_step == new->port_step &&
+	       (old->filtering == new->filtering || old->filtering == NAT_FILTERING_UNKNOWN);
 }
 
 void node_take_candidates(struct node *n, struct peer *p, const struct candidates *c)

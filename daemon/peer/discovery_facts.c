@@ -83,7 +83,7 @@ static uint16_t judge_spread(const struct discovery *d, const struct nat_observa
 	return high > low ? (uint16_t)(high - low) : 0;
 }
 
-static void judge_ports(struct discovery *d)
+void facts_judge_ports(struct discovery *d)
 {
 	const struct survey *s = &d->survey;
 	struct nat_observation v[DISCOVERY_SERVERS_MAX];
@@ -113,7 +113,7 @@ void facts_forget_survey(struct discovery *d)
 	nat->flags &= ~(NAT_HAIRPIN | NAT_HAIRPIN_TESTED);
 	d->survey.n_samples = 0;
 	d->survey.address = (struct ip){ 0 };
-	judge_ports(d);
+	facts_judge_ports(d);
 }
 
 void facts_judge_survey(struct discovery *d, const struct nat_filter_tests *filter, enum nat_answer hairpin)
@@ -126,7 +126,7 @@ void facts_judge_survey(struct discovery *d, const struct nat_filter_tests *filt
 		nat->flags |= NAT_HAIRPIN_TESTED;
 	if (hairpin == NAT_ANSWER_YES)
 		nat->flags |= NAT_HAIRPIN;
-	judge_ports(d);
+	facts_judge_ports(d);
 }
 
 static void judge_round(struct discovery *d, uint64_t now_ms)
@@ -152,7 +152,7 @@ static void judge_round(struct discovery *d, uint64_t now_ms)
 		if (s->stage == STAGE_IDLE)
 			survey_want(d, now_ms);
 	}
-	judge_ports(d);
+	facts_judge_ports(d);
 }
 
 static bool facts_equal(const struct discovery_facts *a, const struct discovery_facts *b)

@@ -110,6 +110,7 @@ bool survey_on_answer(struct discovery *d, const struct discovery_answer *a, uin
 
 /* discovery_facts.c */
 void facts_put_reflexive(struct discovery_facts *f, const struct endpoint *e);
+void facts_judge_ports(struct discovery *d);
 void facts_judge_survey(struct discovery *d, const struct nat_filter_tests *filter, enum nat_answer hairpin);
 void facts_forget_survey(struct discovery *d);
 /* Draws what follows from the answers, and tells the owner if it is new. `before` was copied on the way in. */

@@ -78,6 +78,7 @@ static void next_sample(struct discovery *d, uint64_t now_ms)
 			return;
 		}
 	}
+	facts_judge_ports(d); /* whoever wants to predict them need not wait for the filtering */
 }
 
 static void on_sample(struct discovery *d, unsigned socket, const struct endpoint *observed, uint64_t now_ms)
