@@ -5,12 +5,13 @@
 #include "daemon/path/path.h"
 
 enum mail_kind {
-	MAIL_DATAGRAM = 1, /* not data: handshake, session, bind; bytes: the datagram; from, member */
-	MAIL_PACKET,       /* an inner packet without a route or session; bytes: the packet */
-	MAIL_TCP_RELAY,    /* a sealed datagram for coordinator `from.coordinator`'s control connection, to `member` */
-	MAIL_TCP,          /* a sealed datagram for the TCP connection with `from.endpoint` */
-	MAIL_AWAKE,        /* traffic with a peer that was asleep; peer */
-	MAIL_OPENED,       /* a first datagram opened under an unconfirmed session; peer, index, from */
+	MAIL_DATAGRAM =
+		1,      /* not data: handshake, session, bind, loop, a STUN answer; bytes: the datagram; from, member */
+	MAIL_PACKET,    /* an inner packet without a route or session; bytes: the packet */
+	MAIL_TCP_RELAY, /* a sealed datagram for coordinator `from.coordinator`'s control connection, to `member` */
+	MAIL_TCP,       /* a sealed datagram for the TCP connection with `from.endpoint` */
+	MAIL_AWAKE,     /* traffic with a peer that was asleep; peer */
+	MAIL_OPENED,    /* a first datagram opened under an unconfirmed session; peer, index, from */
 	MAIL_TOO_BIG, /* the socket refused a datagram of index bytes, relay header included, for its size; from.endpoint */
 	MAIL_REFUSED, /* the kernel refused trains that it had offered to take: udp_has_gso(), tun_trains() say which */
 	MAIL_SOURCE,  /* data of a peer came from another way than the path in use; peer, from */

@@ -10,6 +10,7 @@
 #include "crypto/key.h"
 #include "daemon/data/lane.h"
 #include "daemon/peer/handshake.h"
+#include "daemon/wire/stun.h"
 
 enum way {
 	RAW,
@@ -49,11 +50,13 @@ static bool tell(void *arg, const struct mail *m)
 {
 	const struct world *w = arg;
 
-	if (m->kind == MAIL_DATAGRAM)
-		must(m->len > 0 && m->len <= w->len && m->data[0] >= WIRE_INIT && m->data[0] <= WIRE_BIND &&
-		     m->data[0] != WIRE_DATA);
-	else
+	if (m->kind != MAIL_DATAGRAM) {
 		must(w->is_proven && (m->kind == MAIL_OPENED || m->kind == MAIL_SOURCE || m->kind == MAIL_AWAKE));
+		return true;
+	}
+	must(m->len > 0 && m->len <= w->len);
+	must(stun_is_answer(m->data, m->len) || (m->data[0] >= WIRE_INIT && m->data[0] <= WIRE_LOOP &&
+						 m->data[0] != WIRE_DATA && m->data[0] != WIRE_RELAY));
 	return true;
 }
 

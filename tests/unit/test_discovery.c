@@ -378,6 +378,7 @@ static void each_kind(void **state, bool is_stun, bool has_hairpin)
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		struct fixture *f;
 
+		tear_down(state);
 		set_up(state);
 		f = *state;
 		print_message("    %s\n", kinds[i].name);
@@ -393,9 +394,7 @@ static void each_kind(void **state, bool is_stun, bool has_hairpin)
 		assert_false(discovery_is_surveying(f->d));
 		assert_int_equal(f->n_open, 0);
 		check_kind(f, &kinds[i], has_hairpin && kinds[i].nat.mapping == NAT_MAPPING_ENDPOINT_INDEPENDENT);
-		tear_down(state);
 	}
-	set_up(state);
 }
 
 static void coordinator_tells_each_kind(void **state)
@@ -418,6 +417,7 @@ static void each_kind_is_told_through_losses(void **state)
 	struct fixture *f = *state;
 
 	for (unsigned every = 3; every < 8; every++) {
+		tear_down(state);
 		set_up(state);
 		f->lose_every = every;
 		f->nat.filtering = NAT_FILTERING_ADDRESS_DEPENDENT;
@@ -425,9 +425,7 @@ static void each_kind_is_told_through_losses(void **state)
 		run(f, 8000);
 		assert_int_equal(facts(f)->mapping, NAT_MAPPING_ENDPOINT_INDEPENDENT);
 		assert_int_equal(facts(f)->filtering, NAT_FILTERING_ADDRESS_DEPENDENT);
-		tear_down(state);
 	}
-	set_up(state);
 }
 
 static void step_is_found_though_others_use_the_nat(void **state)

@@ -462,8 +462,7 @@ static void damaged_frame_ends_the_registration(void **state)
 	size_t len;
 
 	register_now(f);
-	len = channel_seal(&f->channel, body, message,
-			   (size_t)wire_ping_encode(message, sizeof(message), 1));
+	len = channel_seal(&f->channel, body, message, (size_t)wire_ping_encode(message, sizeof(message), 1));
 	body[3] ^= 1;
 	registrar_on_frame(f->r, body, len, f->now_ms);
 	assert_int_equal(registrar_state(f->r), REGISTRAR_WAITING);
@@ -479,8 +478,7 @@ static void replayed_frame_ends_the_registration(void **state)
 	size_t len;
 
 	register_now(f);
-	len = channel_seal(&f->channel, body, message,
-			   (size_t)wire_ping_encode(message, sizeof(message), 1));
+	len = channel_seal(&f->channel, body, message, (size_t)wire_ping_encode(message, sizeof(message), 1));
 	memcpy(again, body, len);
 	registrar_on_frame(f->r, body, len, f->now_ms);
 	assert_int_equal(registrar_state(f->r), REGISTRAR_REGISTERED);
@@ -713,7 +711,8 @@ static void stale_pong_is_not_an_answer(void **state)
 
 	register_now(f);
 	registrar_network_changed(f->r, f->now_ms);
-	coordinator_sends(f, message, wire_pong_encode(message, sizeof(message), &(struct wire_pong){ .token = 12345 }));
+	coordinator_sends(f, message,
+			  wire_pong_encode(message, sizeof(message), &(struct wire_pong){ .token = 12345 }));
 	run(f, 3000);
 	assert_int_equal(f->n_lost, 1);
 }
