@@ -26,6 +26,7 @@ struct service {
 	struct counters *counters;
 	char network[WIRE_NAME_MAX_BYTES + 1];
 	uint16_t udp_port, alternate_port; /* as bound */
+	struct ip alternate_address;       /* none: it has but one */
 	struct bucket strangers;           /* log lines about unknown keys */
 };
 

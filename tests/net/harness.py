@@ -220,7 +220,8 @@ class Mesh:
 
     def configure_coordinator(self, members):
         text = self._common("coord", "coordinator")
-        text += ('listen { address = "::"  port = 27700  alternate_port = 27701  tcp_ports = {27700, 443} }\n'
+        text += ('listen { address = "::"  port = 27700  alternate_port = 27701  tcp_ports = {27700, 443}\n'
+                 f'         alternate_address = "{self.lab.links["coord"].v4[1]}" }}\n'
                  f'network {{ name = "home"  prefix = "{PREFIX4}"  prefix6 = "{PREFIX6}" }}\n'
                  f'relay {{ enabled = true  {self.relay} }}\n')
         for m in members:
