@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "daemon/base/clock.h"
+#include "daemon/base/hash.h"
 #include "daemon/net/stream.h"
 #include "daemon/net/udp.h"
 #include "daemon/wire/handshake.h"
@@ -94,6 +93,10 @@ static struct connection *add(struct tcp_paths *t, const struct endpoint *far)
 	c->far = *far;
 	key_of(c->key, far);
 	HASH_ADD(hh, t->all, key, sizeof(c->key), c);
+	if (!hash_has(hh, c)) {
+		free(c);
+		return NULL;
+	}
 	return c;
 }
 
