@@ -26,8 +26,8 @@ import traceback
 from natlab import Cgn, Lab, Site, Uplink, netns, nft, sh
 from traffic import Capture, Pinger, Transfer, again, first_answer
 
-__all__ = ["Capture", "Cgn", "Mesh", "Pinger", "Site", "Transfer", "Uplink", "again", "check", "first_answer", "main", "netns", "nft",
-           "sh", "wait_until", "PROGRAMS"]
+__all__ = ["Capture", "Cgn", "FACTOR", "Mesh", "Pinger", "Site", "Transfer", "Uplink", "again", "check", "first_answer", "main",
+           "memory_mib", "netns", "nft", "sh", "voluntary_switches", "wait_until", "PROGRAMS"]
 
 BUILD = os.environ.get("WARREN_BUILD") or os.path.join(os.path.dirname(__file__), "../../build/debug")
 PROGRAMS = {name: os.path.join(os.path.abspath(BUILD), name) for name in ("warrend", "warrenctl")}
@@ -53,6 +53,22 @@ def wait_until(condition, seconds, what, since=None):
         if now - begin > seconds:
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(0.02)
+
+
+def voluntary_switches(pid):
+    """How often the threads of a process have gone to sleep, that is, have woken up before."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status") as f:
+            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", f.read(), re.M)[1])
+    return total
+
+
+def memory_mib(pid):
+    """What of a process is resident; and of that what is anonymous, what is of files."""
+    with open(f"/proc/{pid}/status") as f:
+        text = f.read()
+    return [int(re.search(rf"^{field}:\s+(\d+) kB", text, re.M)[1]) / 1024 for field in ("VmRSS", "RssAnon", "RssFile")]
 
 
 def tool(*argv, text=None):
@@ -123,11 +139,19 @@ class Daemon:
         self.process = None
 
     def stop(self):
-        """SIGTERM, and everything that must hold at a daemon's end."""
-        process, self.process = self.process, None
-        early = process.poll()
+        self.terminate()
+        self.ended()
+
+    def terminate(self):
+        early = self.process.poll()
+        if early is not None:
+            self.process = None
         check(early is None, f"{self.host}: warrend had ended with {early}")
-        process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGTERM)
+
+    def ended(self):
+        """Everything that must hold at a daemon's end."""
+        process, self.process = self.process, None
         try:
             code = process.wait(5 * FACTOR)
         except subprocess.TimeoutExpired:
@@ -164,12 +188,15 @@ class Mesh:
     def __exit__(self, kind, error, trace):
         faults = []
         # Peers first: the end of the coordinator is nothing they should have to live through.
-        for node in [*[n for n in self.nodes.values() if n.host != "coord"], *filter(None, [self.nodes.get("coord")])]:
-            if node.process:
-                try:
-                    node.stop()
-                except AssertionError as e:
-                    faults.append(str(e))
+        peers = [n for n in self.nodes.values() if n.host != "coord"]
+        coord = [n for n in self.nodes.values() if n.host == "coord"]
+        for step in [*[n.terminate for n in peers], *[n.ended for n in peers], *[n.stop for n in coord]]:
+            try:
+                if step.__self__.process:
+                    step()
+            except AssertionError as e:
+                faults.append(str(e))
+        for node in self.nodes.values():
             found = REPORTS.search(node.log())
             if found:
                 faults.append(f"{node.host}: its log says {found[0]}")

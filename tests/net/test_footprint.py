@@ -7,27 +7,11 @@
     inet ---- [masquerade] ---- a1        measured
         `---- [masquerade] ---- b1 ... k1
 """
-import os
-import re
 import time
 
-from harness import Mesh, Site, check, main, wait_until
+from harness import Mesh, Site, check, main, memory_mib, voluntary_switches, wait_until
 
 QUIET_SECONDS, MEASURED_SECONDS = 30, 30
-
-
-def voluntary_switches(pid):
-    """How often the threads of a process have gone to sleep, that is, have woken up before."""
-    total = 0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/status") as f:
-            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", f.read(), re.M)[1])
-    return total
-
-
-def rss_mib(pid):
-    with open(f"/proc/{pid}/status") as f:
-        return int(re.search(r"^VmRSS:\s+(\d+) kB", f.read(), re.M)[1]) / 1024
 
 
 def small_and_quiet():
@@ -48,7 +32,7 @@ def small_and_quiet():
             begin, before = time.monotonic(), voluntary_switches(pid)
             time.sleep(MEASURED_SECONDS)
             rate = (voluntary_switches(pid) - before) / (time.monotonic() - begin)
-            rss = rss_mib(pid)
+            rss = memory_mib(pid)[0]
             print(f"  {host}: {rss:.1f} MiB, {rate:.2f} wake-ups a second")
             check(rss < 16, f"{host}: {rss:.1f} MiB")
             check(host == "coord" or rate < 2, f"{host}: {rate:.2f} wake-ups a second")

@@ -16,7 +16,7 @@ from natlab import netns
 PING_SECONDS = 0.05  # between two pings
 
 
-def _checksum(data):
+def checksum(data):
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF
@@ -52,7 +52,7 @@ class Pinger:
         seq = len(self.sent) & 0xFFFF
         kind = 128 if self.v6 else 8
         body = struct.pack("!HH", self.ident, seq) + self.payload
-        check = 0 if self.v6 else _checksum(struct.pack("!BBH", kind, 0, 0) + body)
+        check = 0 if self.v6 else checksum(struct.pack("!BBH", kind, 0, 0) + body)
         self.sent.append(time.monotonic())
         with contextlib.suppress(OSError):  # no such route yet counts as no answer
             self.socket.sendto(struct.pack("!BBH", kind, 0, check) + body, (self.address, 0))
