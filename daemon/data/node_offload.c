@@ -15,7 +15,7 @@ static bool has_gso(const struct node *n, int *error)
 	*error = 0;
 	for (unsigned i = 0; i < n->n_workers && has_it; i++)
 		has_it = udp_has_gso(&n->udp[i], error);
-	return has_it;
+	return has_it && spares_have_gso(n->spares, error);
 }
 
 static bool is_news(bool *is_logged, int error)
@@ -47,6 +47,7 @@ void node_retry_offload(struct node *n, bool is_worth_a_line)
 {
 	for (unsigned i = 0; i < n->n_workers; i++)
 		udp_retry_gso(&n->udp[i]);
+	spares_retry_gso(n->spares);
 	if (is_worth_a_line)
 		n->is_gso_refusal_logged = false;
 }

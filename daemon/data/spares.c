@@ -152,3 +152,19 @@ void spares_sweep(struct spares *s, bool (*is_used)(void *arg, uint16_t number),
 		if (s->slots[i].spare && !is_used(arg, s->slots[i].spare->number))
 			slot_close(s, &s->slots[i]);
 }
+
+bool spares_have_gso(const struct spares *s, int *error)
+{
+	*error = 0;
+	for (unsigned i = 0; i < SPARES_MAX && s->n && *error == 0; i++)
+		if (s->slots[i].spare)
+			udp_has_gso(&s->slots[i].spare->udp, error);
+	return *error == 0;
+}
+
+void spares_retry_gso(struct spares *s)
+{
+	for (unsigned i = 0; i < SPARES_MAX && s->n; i++)
+		if (s->slots[i].spare)
+			udp_retry_gso(&s->slots[i].spare->udp);
+}

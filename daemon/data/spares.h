@@ -37,5 +37,8 @@ struct spare *spares_find(const struct spares *s, uint16_t number); /* NULL: non
 unsigned spares_count(const struct spares *s);
 /* Closes those that `is_used` does not claim. */
 void spares_sweep(struct spares *s, bool (*is_used)(void *arg, uint16_t number), void *arg);
+/* False if UDP_SEGMENT was refused on one of them; *error: with what (udp_has_gso). */
+bool spares_have_gso(const struct spares *s, int *error);
+void spares_retry_gso(struct spares *s);
 
 #endif

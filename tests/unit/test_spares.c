@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "daemon/data/spares.h"
 
@@ -33,7 +34,7 @@ static void on_spare(void *arg, struct spare *s)
 static int set_up(void **state)
 {
 	static struct world w;
-	struct udp_options options = { .port = 1 /* not taken */, .reuse_port = true };
+	struct udp_options options = { .port = 1 /* not taken */, .reuse_port = true, .want_gso = true };
 
 	memset(&w, 0, sizeof(w));
 	ip_from_text(&options.address, "127.0.0.1");
@@ -129,6 +130,34 @@ static void there_is_a_bound_and_a_sweep(void **state)
 	assert_true(spares_open(w->spares) > 0);
 }
 
+static void refused_trains_are_known_of_any(void **state)
+{
+	struct world *w = *state;
+	int error = -1, on = 1, a;
+	uint8_t data[3000] = { 0 };
+	struct spare *s;
+	struct udp_run run = { .data = data, .len = sizeof(data), .segment_bytes = 1000 };
+
+	assert_true(spares_have_gso(w->spares, &error));
+	assert_int_equal(error, 0);
+	assert_true(spares_open(w->spares) > 0);
+	a = spares_open(w->spares);
+	assert_true(spares_open(w->spares) > 0);
+	s = spares_find(w->spares, (uint16_t)a);
+	if (!udp_has_gso(&s->udp, NULL))
+		skip();
+	assert_true(spares_have_gso(w->spares, &error));
+	run.peer.port = (uint16_t)udp_port(&s->udp);
+	ip_from_text(&run.peer.ip, "127.0.0.1");
+	assert_int_equal(setsockopt(s->udp.fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
+	assert_int_equal(udp_send(&s->udp, &run, 1, NULL, NULL), 1);
+	assert_false(spares_have_gso(w->spares, &error));
+	assert_int_equal(error, EINVAL);
+	spares_retry_gso(w->spares);
+	assert_true(spares_have_gso(w->spares, &error));
+	assert_true(udp_has_gso(&s->udp, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +165,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_can_be_closed_while_it_is_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_table_keeps_the_socket_open, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(there_is_a_bound_and_a_sweep, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(refused_trains_are_known_of_any, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
