@@ -27,6 +27,7 @@ done
 keys=$(sed -n -e '/^static const struct config_key keys/,/^};/{
 	s/.*KEY("\([a-z]*\)", "\([a-z0-9_]*\)".*RELOAD.*/\1:\2:reload/p;t
 	s/.*KEY("\([a-z]*\)", "\([a-z0-9_]*\)".*/\1:\2:restart/p;t
+	s/.*OF_PEER("\([a-z0-9_]*\)".*/peer:\1:reload/p;t
 	s/.*COORDINATOR("\([a-z0-9_]*\)".*/coordinator:\1:reload/p;t
 	s/.*MEMBER("\([a-z0-9_]*\)".*/member:\1:reload/p
 }' daemon/config/config_keys.c)

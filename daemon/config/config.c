@@ -119,6 +119,19 @@ static int apply_member(const struct config_load *l, cfg_t *section)
 	return apply_section(l, "member", section, m);
 }
 
+static int apply_peer(const struct config_load *l, cfg_t *section)
+{
+	struct config_peer *p = &l->c->peers[l->c->n_peers++];
+	char quoted[CONFIG_QUOTE_BYTES];
+	const char *words = config_name_error(section->title);
+
+	if (words)
+		return config_fail(l->error, config_source_file(section), section->line, "peer: %s %s",
+				   config_quote(section->title, quoted), words);
+	memcpy(p->name, section->title, strlen(section->title));
+	return apply_section(l, "peer", section, p);
+}
+
 /* Where a section begins for a reader: its first entry, or its end. */
 static void section_place(cfg_t *section, const struct config_section *s, const char **file, int *line)
 {
@@ -146,6 +159,11 @@ static int apply_sections(const struct config_load *l, const struct config_secti
 		if (!l->c->members)
 			return config_fail(l->error, l->c->path, 0, "out of memory");
 	}
+	if (strcmp(s->name, "peer") == 0 && n > 0) {
+		l->c->peers = calloc(n, sizeof(*l->c->peers));
+		if (!l->c->peers)
+			return config_fail(l->error, l->c->path, 0, "out of memory");
+	}
 	for (unsigned i = 0; i < n; i++) {
 		cfg_t *section = cfg_getnsec(l->root, s->name, i);
 		const char *file;
@@ -161,6 +179,8 @@ static int apply_sections(const struct config_load *l, const struct config_secti
 			ret = apply_coordinator(l, section);
 		else if (strcmp(s->name, "member") == 0)
 			ret = apply_member(l, section);
+		else if (strcmp(s->name, "peer") == 0)
+			ret = apply_peer(l, section);
 		else
 			ret = apply_section(l, s->name, section, l->c);
 		if (ret < 0)
@@ -311,6 +331,7 @@ void config_free(struct config *c)
 	free(c->log_level);
 	free(c->on_mapping_change);
 	free(c->members);
+	free(c->peers);
 	free(c);
 }
 
@@ -378,4 +399,12 @@ int config_read_keys(const struct config *c, struct seckey *secret, struct psk *
 	key_wipe(&own, sizeof(own));
 	key_wipe(&shared, sizeof(shared));
 	return ret;
+}
+
+enum config_path config_path_of(const struct config *c, const char *peer_name)
+{
+	for (unsigned i = 0; i < c->n_peers; i++)
+		if (strcmp(c->peers[i].name, peer_name) == 0)
+			return c->peers[i].path;
+	return CONFIG_PATH_AUTO;
 }

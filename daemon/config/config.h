@@ -53,6 +53,17 @@ struct config_member { /* a coordinator's: member "alice" { public_key = "..."  
 	int line;
 };
 
+enum config_path { /* which ways to a peer may be used */
+	CONFIG_PATH_AUTO,
+	CONFIG_PATH_DIRECT,
+	CONFIG_PATH_RELAY
+};
+
+struct config_peer { /* a peer's: peer "bob" { path = auto|direct|relay } */
+	char name[WIRE_NAME_MAX_BYTES + 1];
+	enum config_path path;
+};
+
 struct config {
 	enum config_role role;
 	char name[WIRE_NAME_MAX_BYTES + 1];
@@ -84,6 +95,8 @@ struct config {
 	struct config_endpoints stun; /* peer; port 3478 by default */
 	unsigned n_coordinators;      /* peer */
 	struct config_coordinator coordinators[CONFIG_COORDINATORS_MAX];
+	unsigned n_peers; /* peer: those with settings of their own */
+	struct config_peer *peers;
 	struct { /* coordinator */
 		char name[WIRE_NAME_MAX_BYTES + 1];
 		struct prefix prefix;  /* IPv4, none if the overlay has only IPv6 */
@@ -98,6 +111,8 @@ struct config {
 	unsigned n_members;
 	struct config_member *members;
 };
+
+enum config_path config_path_of(const struct config *c, const char *peer_name);
 
 /* NULL on error, with one line in `error` ("FILE:LINE: words"). */
 struct config *config_load(const char *path, char error[static CONFIG_ERROR_BYTES]);

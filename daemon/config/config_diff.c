@@ -54,6 +54,16 @@ static bool is_same_members(const struct config *old, const struct config *new)
 	return true;
 }
 
+static bool is_same_peers(const struct config *old, const struct config *new)
+{
+	if (old->n_peers != new->n_peers)
+		return false;
+	for (unsigned i = 0; i < old->n_peers; i++)
+		if (strcmp(old->peers[i].name, new->peers[i].name) != 0 || old->peers[i].path != new->peers[i].path)
+			return false;
+	return true;
+}
+
 static bool is_same_coordinators(const struct config *old, const struct config *new)
 {
 	if (old->n_coordinators != new->n_coordinators)
@@ -93,6 +103,8 @@ void config_diff(const struct config *old, const struct config *new, char *reloa
 	}
 	if (!is_same_coordinators(old, new))
 		add_name(&now, "coordinator", "");
+	if (!is_same_peers(old, new))
+		add_name(&now, "peer", "");
 	if (!is_same_members(old, new))
 		add_name(&now, "member", "");
 }

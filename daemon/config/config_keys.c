@@ -10,6 +10,7 @@ static const struct config_section sections[] = {
 	{ "listen", CONFIG_OF_BOTH, false },       { "tun", CONFIG_OF_PEER, false },
 	{ "coordinator", CONFIG_OF_PEER, true },   { "network", CONFIG_OF_COORDINATOR, false },
 	{ "relay", CONFIG_OF_COORDINATOR, false }, { "member", CONFIG_OF_COORDINATOR, true },
+	{ "peer", CONFIG_OF_PEER, true },
 };
 static_assert(sizeof(sections) / sizeof(sections[0]) <= CONFIG_SECTIONS_MAX, "the grammar has room for all sections");
 
@@ -21,6 +22,9 @@ static_assert(sizeof(sections) / sizeof(sections[0]) <= CONFIG_SECTIONS_MAX, "th
 #define MEMBER(what, how, member)                                                               \
 	.section = "member", .name = (what), .set = (how), FIELD(struct config_member, member), \
 	.roles = CONFIG_OF_COORDINATOR, .is_reloadable = true
+#define OF_PEER(what, how, member)                                                                                   \
+	.section = "peer", .name = (what), .set = (how), FIELD(struct config_peer, member), .roles = CONFIG_OF_PEER, \
+	.is_reloadable = true
 #define BOTH .roles = CONFIG_OF_BOTH
 #define PEER .roles = CONFIG_OF_PEER
 #define COORD .roles = CONFIG_OF_COORDINATOR
@@ -59,6 +63,8 @@ static const struct config_key keys[] = {
 
 	{ COORDINATOR("endpoint", config_set_endpoint, host) },
 	{ COORDINATOR("public_key", config_set_pubkey, key), .is_secret = true },
+
+	{ OF_PEER("path", config_set_path_policy, path) },
 
 	{ KEY("network", "name", config_set_name, network.name), COORD },
 	{ KEY("network", "prefix", config_set_prefix, network.prefix), COORD, .min = 4 },

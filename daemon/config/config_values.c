@@ -175,18 +175,35 @@ const char *config_set_auto_off(const struct config_key *k, void *field, const c
 	return NULL;
 }
 
+/* The value is the word's place: enums begin at 0. */
+static bool set_word(void *field, const char *text, const char *const *words, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*(unsigned *)field = i;
+			return true;
+		}
+	return false;
+}
+static_assert(sizeof(enum config_compression) == sizeof(unsigned) && sizeof(enum config_path) == sizeof(unsigned),
+	      "set_word writes them");
+
 const char *config_set_compression(const struct config_key *k, void *field, const char *text, unsigned i)
 {
 	static const char *const words[] = { "off", "auto", "on" }; /* as enum config_compression */
 
 	(void)k;
 	(void)i;
-	for (unsigned mode = 0; mode < sizeof(words) / sizeof(words[0]); mode++)
-		if (strcmp(text, words[mode]) == 0) {
-			*(enum config_compression *)field = (enum config_compression)mode;
-			return NULL;
-		}
-	return "is neither off, auto nor on";
+	return set_word(field, text, words, 3) ? NULL : "is neither off, auto nor on";
+}
+
+const char *config_set_path_policy(const struct config_key *k, void *field, const char *text, unsigned i)
+{
+	static const char *const words[] = { "auto", "direct", "relay" }; /* as enum config_path */
+
+	(void)k;
+	(void)i;
+	return set_word(field, text, words, 3) ? NULL : "is neither auto, direct nor relay";
 }
 
 const char *config_set_cipher(const struct config_key *k, void *field, const char *text, unsigned i)

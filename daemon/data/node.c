@@ -606,6 +606,11 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 	node_discovery_servers_changed(n, now);
 	n->loaded_ms = clock_wall_ms();
 	n->reload_error[0] = '\0';
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+		if (p->paths) {
+			node_apply_policy(n, p);
+			node_tell_peer(n, p, now);
+		}
 	n->is_table_stale = true;
 	return 0;
 }

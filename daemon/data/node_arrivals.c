@@ -232,6 +232,8 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 	case SESSION_CANDIDATES:
 		if (wire_session_candidates_decode(&c, body, (size_t)n_body) < 0)
 			break;
+		p->wants_relay = c.candidates.nat.flags & NAT_RELAY_ONLY;
+		c.candidates.nat.flags &= (uint16_t)~NAT_RELAY_ONLY;
 		node_take_candidates(n, p, &c.candidates);
 		if (c.want_reply)
 			node_send_candidates(n, p, false);

@@ -70,6 +70,8 @@ struct path_addr node_path_of(const struct node *n, const struct peer *p)
 {
 	const struct path *best = p->paths ? path_set_best(p->paths) : NULL;
 
+	if (!best && p->policy == PATH_POLICY_DIRECT)
+		return (struct path_addr){ .kind = PATH_NONE };
 	return best ? best->addr : node_relay_of(n, p);
 }
 
@@ -230,8 +232,13 @@ void node_send_candidates(struct node *n, struct peer *p, bool want_reply)
 	struct wire_session_candidates c = { .want_reply = want_reply, .candidates = n->here };
 	struct path_addr to = node_path_of(n, p), relay = node_relay_of(n, p);
 	uint8_t body[WIRE_SESSION_MAX_BYTES];
-	int len = wire_session_candidates_encode(body, sizeof(body), &c);
+	int len;
 
+	if (config_path_of(n->config, p->name) == CONFIG_PATH_RELAY) {
+		c.candidates.n = 0;
+		c.candidates.nat.flags |= NAT_RELAY_ONLY;
+	}
+	len = wire_session_candidates_encode(body, sizeof(body), &c);
 	if (len < 0)
 		return;
 	node_send_session(n, p, &to, body, (size_t)len);
@@ -345,6 +352,7 @@ int node_set_up_peer(struct node *n, struct peer *p)
 	p->sessions.reject_after_ms = n->reject_after_ms;
 	path_set_set_max_datagram(p->paths, n->mtu + WIRE_SEALED_OVERHEAD_BYTES, clock_now_ms());
 	node_relays_changed(n, p, clock_now_ms());
+	node_apply_policy(n, p);
 	return 0;
 }
 
@@ -572,6 +580,24 @@ static bool is_usable(const struct node *n, const struct candidate *c)
 	return !(c->endpoint.port == n->port && ifaces_has(&n->ifaces, &c->endpoint.ip));
 }
 
+void node_apply_policy(struct node *n, struct peer *p)
+{
+	static const enum path_policy policies[] = {
+		[CONFIG_PATH_AUTO] = PATH_POLICY_AUTO,
+		[CONFIG_PATH_DIRECT] = PATH_POLICY_DIRECT,
+		[CONFIG_PATH_RELAY] = PATH_POLICY_RELAY,
+	};
+
+	p->policy = policies[config_path_of(n->config, p->name)];
+	/* One who is not answered need not ask. Against its wish for the relay ours for a direct path can do nothing either. */
+	if (p->wants_relay && p->policy == PATH_POLICY_AUTO)
+		p->policy = PATH_POLICY_RELAY;
+	if (!p->paths)
+		return;
+	path_set_set_policy(p->paths, p->policy, clock_now_ms());
+	node_mark_peer(n, p);
+}
+
 /* As far as a search cares: ports and lifetimes come and go, and a filtering that was measured meanwhile is the one it had. */
 static bool is_same_nat(const struct nat_facts *old, const struct nat_facts *new)
 {
@@ -593,6 +619,7 @@ void node_take_candidates(struct node *n, struct peer *p, const struct candidate
 	for (unsigned i = 0; i < c->n; i++)
 		if (is_usable(n, &c->v[i]))
 			usable.v[usable.n++] = c->v[i];
+	node_apply_policy(n, p);
 	path_set_replace(p->paths, &usable, is_lan, clock_now_ms());
 	node_udp_blocked(n, p, clock_now_ms());
 	node_mark_peer(n, p);

@@ -215,6 +215,7 @@ void node_tell_peer(struct node *n, struct peer *p, uint64_t now_ms);
 /* Once over the path in use and a relay. */
 void node_send_candidates(struct node *n, struct peer *p, bool want_reply);
 void node_take_candidates(struct node *n, struct peer *p, const struct candidates *c);
+void node_apply_policy(struct node *n, struct peer *p); /* `path` of the peer's block, as it is now */
 void node_unreachable(struct node *n, struct held *held);
 static inline struct shared_peer *node_shared(const struct peer *p)
 {

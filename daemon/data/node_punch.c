@@ -156,7 +156,8 @@ static uint64_t begin_ms(const struct node *n, const struct peer *p, enum punch_
 		 sent_ms = atomic_load_explicit(&t->last_data_sent_ms, memory_order_relaxed);
 	bool is_asker;
 
-	if (!punch_is_idle(&n->punch) || !p->settled_index || is_direct(p) || !seen_at(p))
+	if (p->policy != PATH_POLICY_AUTO || !punch_is_idle(&n->punch) || !p->settled_index || is_direct(p) ||
+	    !seen_at(p))
 		return UINT64_MAX;
 	*method = method_for(n, p, &is_asker);
 	if (*method == PUNCH_NONE || *method == PUNCH_HOPELESS || !is_asker)
@@ -194,7 +195,7 @@ static bool is_welcome(const struct node *n, const struct peer *p, const struct 
 	enum punch_method method;
 	bool is_asker;
 
-	if (is_direct(p) || !seen_at(p))
+	if (p->policy != PATH_POLICY_AUTO || is_direct(p) || !seen_at(p))
 		return false;
 	if (!punch_is_idle(&n->punch))
 		return n->punch_peer == p->number && n->punch.round == ask->round && !n->punch.is_asker;

@@ -33,6 +33,7 @@ enum why_cause node_judge(struct node *n, const struct peer *p)
 
 	for (unsigned i = 0; i < n->n_links; i++)
 		f.no_coordinator &= !link_is_registered(n->links[i]);
+	f.is_relay_only = p->policy == PATH_POLICY_RELAY;
 	f.is_idle = !p->paths || (!sessions_sendable(&p->sessions, now) && !p->sessions.attempt.is_active);
 	f.handshake_unanswered = p->paths && p->sessions.attempt.is_active && !sessions_sendable(&p->sessions, now) &&
 				 now - p->sessions.attempt_started_ms >= UNANSWERED_MS;

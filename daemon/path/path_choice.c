@@ -33,7 +33,7 @@ unsigned path_class(const struct path_entry *e)
 
 bool path_is_trusted(const struct path_set *set, const struct path_entry *e, uint64_t now_ms)
 {
-	if (!e->is_known || !e->is_usable || e->is_given_up || !path_is_proven(e))
+	if (!e->is_known || !path_may_use(set, e) || e->is_given_up || !path_is_proven(e))
 		return false;
 	return !path_is_udp(e) || e == set->current || now_ms - e->path.last_answer_ms <= PATH_FRESH_MS;
 }
@@ -75,7 +75,8 @@ static struct path_entry *hopeful_relay(const struct path_set *set, const struct
 	for (unsigned i = PATH_CANDIDATES_MAX; i < PATH_SET_MAX; i++) {
 		const struct path_entry *e = &set->entries[i];
 
-		if (e != except && e->is_known && e->is_usable && !e->is_given_up && (!best || is_better(e, best)))
+		if (e != except && e->is_known && path_may_use(set, e) && !e->is_given_up &&
+		    (!best || is_better(e, best)))
 			best = e;
 	}
 	return (struct path_entry *)best;

@@ -295,7 +295,7 @@ static void heal(struct path_set *set, uint64_t now_ms)
 	for (unsigned i = 0; i < PATH_SET_MAX; i++) {
 		struct path_entry *e = &set->entries[i];
 
-		if (e->is_known && e->is_usable && e->path.is_lossy && e != set->current &&
+		if (e->is_known && path_may_use(set, e) && e->path.is_lossy && e != set->current &&
 		    (!found || e->path.last_sent_ms < found->path.last_sent_ms))
 			found = e;
 	}

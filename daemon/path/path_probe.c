@@ -132,6 +132,8 @@ void path_set_on_probe(struct path_set *set, const struct path_addr *from, const
 	struct path_entry *e = path_find(set, from);
 
 	set->now_ms = now_ms;
+	if (set->policy == PATH_POLICY_RELAY && !path_addr_is_relay(from))
+		return;
 	memcpy(reply.id, probe->id, sizeof(reply.id));
 	if (from->kind == PATH_UDP)
 		reply.observed = from->endpoint;
@@ -141,7 +143,7 @@ void path_set_on_probe(struct path_set *set, const struct path_addr *from, const
 		e = path_add_peer_reflexive(set, from, now_ms);
 	if (e)
 		e->replied_ms = now_ms;
-	if (e && set->is_running && e->is_usable && !path_is_trusted(set, e, now_ms))
+	if (e && set->is_running && path_may_use(set, e) && !path_is_trusted(set, e, now_ms))
 		check_soon(e, now_ms);
 }
 
@@ -151,12 +153,13 @@ void path_set_on_data(struct path_set *set, const struct path_addr *from, uint64
 
 	set->now_ms = now_ms;
 	/* Whoever can replay our peer's datagrams from any address must not make us probe them all. */
-	if (!set->is_running || now_ms < set->stranger_ms)
+	if (!set->is_running || now_ms < set->stranger_ms ||
+	    (set->policy == PATH_POLICY_RELAY && !path_addr_is_relay(from)))
 		return;
 	e = path_find(set, from);
 	if (!e && path_addr_is_direct(from))
 		e = path_add_peer_reflexive(set, from, now_ms);
-	if (!e || !e->is_usable || path_is_trusted(set, e, now_ms))
+	if (!e || !path_may_use(set, e) || path_is_trusted(set, e, now_ms))
 		return;
 	set->stranger_ms = now_ms + PATH_STRANGER_MS;
 	check_soon(e, now_ms);

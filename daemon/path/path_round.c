@@ -124,7 +124,7 @@ void path_tcp_stand_down(struct path_set *set, uint64_t now_ms)
 
 void path_schedule(struct path_set *set, struct path_entry *e, uint64_t now_ms)
 {
-	if (!e->is_usable)
+	if (!path_may_use(set, e))
 		return;
 	if (!path_is_tcp(e))
 		schedule_at(set, e, now_ms);
@@ -207,7 +207,7 @@ static uint64_t urgent_due_ms(const struct path_entry *e)
 
 static uint64_t probe_due_ms(const struct path_set *set, const struct path_entry *e)
 {
-	if (!e->is_known || !e->is_usable)
+	if (!e->is_known || !path_may_use(set, e))
 		return PATH_NEVER;
 	return sooner(planned_due_ms(set, e), urgent_due_ms(e));
 }

@@ -279,6 +279,22 @@ void path_set_relay(struct path_set *set, enum path_kind kind, uint8_t coordinat
 		path_choose(set, now_ms);
 }
 
+void path_set_set_policy(struct path_set *set, enum path_policy policy, uint64_t now_ms)
+{
+	struct path_entry *cur = set->current;
+
+	set->now_ms = now_ms;
+	if (set->policy == policy)
+		return;
+	set->policy = policy;
+	if (cur && !path_may_use(set, cur)) {
+		path_use(set, NULL, now_ms);
+		path_choose(set, now_ms);
+	}
+	if (set->is_running)
+		path_set_start(set, now_ms);
+}
+
 /* ---------------------------------------------------------------- rounds, as the owner starts and stops them */
 
 void path_set_start(struct path_set *set, uint64_t now_ms)

@@ -105,6 +105,14 @@ void path_set_tcp_called(struct path_set *set, uint64_t now_ms);
 /* A relay can now be used, or no more. kind is PATH_RELAY_UDP or PATH_RELAY_TCP. */
 void path_set_relay(struct path_set *set, enum path_kind kind, uint8_t coordinator, bool is_usable, uint64_t now_ms);
 
+enum path_policy {
+	PATH_POLICY_AUTO,
+	PATH_POLICY_DIRECT, /* never a relay */
+	PATH_POLICY_RELAY,  /* never anything else: nothing direct is sent to or answered */
+};
+/* Which paths may be used; AUTO at first. */
+void path_set_set_policy(struct path_set *set, enum path_policy policy, uint64_t now_ms);
+
 /* Starts a round from its beginning: the session is up, or something changed. */
 void path_set_start(struct path_set *set, uint64_t now_ms);
 /* No session any more: nothing is probed, no path is trusted; what was learned of candidates stays. */

@@ -95,6 +95,7 @@ struct path_watch {
 struct path_set {
 	const struct path_set_env *env;
 	void *arg;
+	enum path_policy policy;
 	bool is_running; /* between start and stop */
 	bool is_probing; /* the first PATH_PROBING_MS of a round */
 	uint64_t now_ms; /* the latest time heard of */
@@ -133,6 +134,13 @@ static inline bool path_is_relay(const struct path_entry *e)
 }
 
 /* The answer to one probe shows that a NAT let it through once; that it goes on doing so a second shows. Connections do not need that. */
+static inline bool path_may_use(const struct path_set *set, const struct path_entry *e)
+{
+	enum path_policy other = path_is_relay(e) ? PATH_POLICY_DIRECT : PATH_POLICY_RELAY;
+
+	return e->is_usable && set->policy != other;
+}
+
 static inline bool path_is_proven(const struct path_entry *e)
 {
 	return e->n_proofs >= (path_is_udp(e) ? PATH_PROOFS : 1);

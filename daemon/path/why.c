@@ -139,6 +139,8 @@ enum why_cause why_judge(const struct why_facts *f)
 		if (f->handshake_unanswered)
 			return WHY_KEY_REFUSED;
 	}
+	if (f->is_relay_only)
+		return WHY_POLICY_RELAY_ONLY;
 	if (!f->paths || path_set_is_probing(f->paths) || path_set_last_round_ms(f->paths) == 0)
 		return WHY_PROBING;
 	return judge_attempts(f);

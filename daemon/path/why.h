@@ -35,6 +35,7 @@ struct why_facts {
 	bool handshake_unanswered;    /* initiations were sent for 5 s and more, none answered */
 	bool no_common_cipher;        /* one side refused the other's handshake for that */
 	bool no_coordinator;          /* we are registered nowhere */
+	bool is_relay_only;           /* the configuration of one side wants it so */
 	const struct path_set *paths; /* NULL: none */
 };
 

@@ -35,8 +35,10 @@ struct peer {
 	struct sessions sessions;
 	struct path_set *paths;
 	struct punch_history punches;
-	void *shared; /* struct shared_peer of data/ */
-	void *held;   /* struct held of data/ */
+	enum path_policy policy; /* our file's, or the peer's that wants the relay */
+	bool wants_relay;        /* it said so itself; a coordinator does not know */
+	void *shared;            /* struct shared_peer of data/ */
+	void *held;              /* struct held of data/ */
 	void *owner;
 	/* contact */
 	uint64_t wanted_ms;        /* a packet or a person wanted it; 0: never */

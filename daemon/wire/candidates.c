@@ -2,7 +2,7 @@
 
 #define KNOWN_FLAGS                                                                                \
 	(NAT_UDP4_OK | NAT_UDP6_OK | NAT_UDP_BLOCKED | NAT_TESTED | NAT_KEEPS_PORT | NAT_HAIRPIN | \
-	 NAT_HAIRPIN_TESTED | NAT_PORT_MAPPED | NAT_CAPTIVE)
+	 NAT_HAIRPIN_TESTED | NAT_PORT_MAPPED | NAT_CAPTIVE | NAT_RELAY_ONLY)
 
 bool nat_facts_equal(const struct nat_facts *a, const struct nat_facts *b)
 {

@@ -60,6 +60,8 @@ enum nat_filtering { /* RFC 4787 section 5 */
 #define NAT_PORT_MAPPED 0x80 /* the gateway maps a port for us */
 #define NAT_CAPTIVE 0x100    /* a captive portal answers in the coordinator's place */
 
+#define NAT_RELAY_ONLY 0x200 /* to this peer: our file wants the relay for it */
+
 struct nat_facts {
 	uint8_t mapping, filtering;
 	uint16_t flags;

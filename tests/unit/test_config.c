@@ -184,6 +184,27 @@ static void a_peer_may_set_everything(void **state)
 	config_free(c);
 }
 
+static void each_peer_may_have_its_own_path(void **state)
+{
+	struct config *c = load(*state, PEER "peer \"bob\" { path = relay }\npeer \"carol\" { path = \"direct\" }\n"
+					     "peer \"dave\" { }\n");
+	struct config *same = load(*state, PEER);
+	char reload[256], restart[256];
+
+	assert_int_equal(config_path_of(c, "bob"), CONFIG_PATH_RELAY);
+	assert_int_equal(config_path_of(c, "carol"), CONFIG_PATH_DIRECT);
+	assert_int_equal(config_path_of(c, "dave"), CONFIG_PATH_AUTO);
+	assert_int_equal(config_path_of(c, "erin"), CONFIG_PATH_AUTO);
+	config_diff(c, same, reload, restart, sizeof(reload));
+	assert_string_equal(reload, "peer");
+	assert_string_equal(restart, "");
+	config_free(same);
+	config_free(c);
+	refused(*state, PEER "peer \"bob\" { path = fast }\n", 7, "neither auto, direct nor relay");
+	refused(*state, PEER "peer \"Bob!\" { path = auto }\n", 7, "peer");
+	refused(*state, COORDINATOR "peer \"bob\" { path = auto }\n", 4, "peer is for a peer");
+}
+
 static void a_coordinator_gets_its_values_and_defaults(void **state)
 {
 	struct config *c =
@@ -709,6 +730,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_peer_gets_its_values_and_defaults),
 		TEST(a_peer_may_set_everything),
+		TEST(each_peer_may_have_its_own_path),
 		TEST(a_coordinator_gets_its_values_and_defaults),
 		TEST(a_coordinator_may_set_everything),
 		TEST(the_same_network_name_gives_the_same_prefix6),

@@ -270,6 +270,53 @@ static void the_network_changed_and_the_path_does_not_answer(void **state)
 	one_fini(&f);
 }
 
+static void a_policy_leaves_out_what_it_does_not_allow(void **state)
+{
+	const struct one_peer peers[] = { { one_udp(v4), 20 }, { one_relay_udp, 30 } };
+	struct wire_probe probe = { .size = WIRE_PROBE_BYTES };
+	struct one f;
+	unsigned n;
+
+	(void)state;
+	one_init(&f);
+	path_set_set_policy(f.set, PATH_POLICY_RELAY, f.now_ms);
+	one_add(&f, CANDIDATE_HOST, v4);
+	path_set_relay(f.set, PATH_RELAY_UDP, 0, true, f.now_ms);
+	path_set_start(f.set, f.now_ms);
+	one_run_answered(&f, 60000, peers, 2);
+	assert_int_equal(one_count_to(&f, &peers[0].addr), 0);
+	assert_true(is_best(&f, &peers[1].addr));
+	n = f.n_sent;
+	path_set_on_probe(f.set, &peers[0].addr, &probe, f.now_ms);
+	path_set_on_data(f.set, &peers[0].addr, f.now_ms);
+	path_set_on_handshake(f.set, &peers[0].addr, 1000, f.now_ms);
+	one_run_answered(&f, 5000, peers, 2);
+	assert_int_equal(f.n_sent, n); /* not even an answer */
+	assert_true(is_best(&f, &peers[1].addr));
+
+	path_set_set_policy(f.set, PATH_POLICY_AUTO, f.now_ms);
+	one_run_answered(&f, 2000, peers, 2);
+	assert_true(is_best(&f, &peers[0].addr));
+	path_set_set_policy(f.set, PATH_POLICY_RELAY, f.now_ms); /* left at once */
+	assert_false(is_best(&f, &peers[0].addr));
+
+	path_set_set_policy(f.set, PATH_POLICY_DIRECT, f.now_ms);
+	assert_true(is_best(&f, &peers[0].addr)); /* proven a moment ago */
+	one_fini(&f);
+
+	one_init(&f);
+	path_set_set_policy(f.set, PATH_POLICY_DIRECT, f.now_ms);
+	one_add(&f, CANDIDATE_HOST, v4);
+	path_set_relay(f.set, PATH_RELAY_UDP, 0, true, f.now_ms);
+	path_set_on_handshake(f.set, &one_relay_udp, 1000, f.now_ms);
+	path_set_start(f.set, f.now_ms);
+	one_run_answered(&f, 2000, &peers[1], 1); /* the relay alone would answer */
+	assert_null(path_set_best(f.set));
+	one_run_answered(&f, 40000, peers, 2);
+	assert_true(is_best(&f, &peers[0].addr));
+	one_fini(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +331,7 @@ int main(void)
 		cmocka_unit_test(a_relay_not_yet_proven_is_better_than_a_dead_path),
 		cmocka_unit_test(a_relay_that_cannot_be_used_is_left),
 		cmocka_unit_test(the_network_changed_and_the_path_does_not_answer),
+		cmocka_unit_test(a_policy_leaves_out_what_it_does_not_allow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
