@@ -242,8 +242,8 @@ void node_send_candidates(struct node *n, struct peer *p, bool want_reply)
 	if (len < 0)
 		return;
 	node_send_session(n, p, &to, body, (size_t)len);
-	/* What makes a path fail is what makes candidates change: the relay gets there. */
-	if (path_addr_is_direct(&to))
+	/* What makes a path fail is what makes candidates change: the relay gets there, for data or not. */
+	if (!path_addr_is_relay(&to))
 		node_send_session(n, p, &relay, body, (size_t)len);
 }
 
