@@ -21,7 +21,7 @@ from traffic import checksum
 
 CROWD, TOGETHER = 200, 25
 LIMIT_MIB, RATE_LIMIT = 16, 30
-QUIET_SECONDS, MEASURED_SECONDS = 10, 18  # in 18 s each path is kept open once by either end
+QUIET_SECONDS, MEASURED_SECONDS = 4, 18  # in 18 s each path is kept open once by either end
 
 
 def echo_all(mesh, addresses, payload, seconds):
