@@ -9,11 +9,6 @@
 
 static const uint8_t mapped_v4[12] = { [10] = 0xff, [11] = 0xff }; /* ::ffff:0:0/96 */
 
-bool ip_equal(const struct ip *a, const struct ip *b)
-{
-	return a->len == b->len && memcmp(a->b, b->b, a->len) == 0;
-}
-
 int ip_compare(const struct ip *a, const struct ip *b)
 {
 	if (a->len != b->len)
@@ -113,11 +108,6 @@ const char *ip_to_text(const struct ip *ip, char out[static ADDR_TEXT_BYTES])
 	if (ip_is_none(ip) || !inet_ntop(ip->len == 4 ? AF_INET : AF_INET6, ip->b, out, ADDR_TEXT_BYTES))
 		memcpy(out, "none", sizeof("none"));
 	return out;
-}
-
-bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
-{
-	return a->port == b->port && a->scope == b->scope && ip_equal(&a->ip, &b->ip);
 }
 
 static uint32_t fnv1a(uint32_t hash, const uint8_t *p, size_t len)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* Bytes for the longest text with its NUL: "[" IPv6 "%" scope "]:" port; prefixes and plain IPs fit too. */
@@ -31,7 +32,16 @@ struct prefix {
 	uint8_t bits;
 };
 
-bool ip_equal(const struct ip *a, const struct ip *b);
+/* Here, like endpoint_equal, because the data path asks it several times a packet: lengths that are constants make it a few loads. */
+static inline bool ip_equal(const struct ip *a, const struct ip *b)
+{
+	if (a->len != b->len)
+		return false;
+	if (a->len == 4)
+		return memcmp(a->b, b->b, 4) == 0;
+	return a->len == 0 || memcmp(a->b, b->b, 16) == 0;
+}
+
 int ip_compare(const struct ip *a, const struct ip *b); /* IPv4 before IPv6, then by value */
 bool ip_is_none(const struct ip *ip);
 bool ip_is_unspecified(const struct ip *ip); /* 0.0.0.0, :: */
@@ -48,7 +58,11 @@ void ip_from_bytes(struct ip *out, const uint8_t *bytes, size_t len);
 int ip_from_text(struct ip *out, const char *text);                            /* -EINVAL */
 const char *ip_to_text(const struct ip *ip, char out[static ADDR_TEXT_BYTES]); /* returns out */
 
-bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
+static inline bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && a->scope == b->scope && ip_equal(&a->ip, &b->ip);
+}
+
 uint32_t endpoint_hash(const struct endpoint *ep); /* not keyed: never for tables a stranger can fill */
 /* "192.0.2.1:27700", "[2001:db8::1]:27700"; numeric only. */
 int endpoint_from_text(struct endpoint *out, const char *text);

@@ -27,7 +27,7 @@ void shared_peer_unref(struct shared_peer *p)
 		free(p);
 }
 
-/* FNV-1a: the keys are members' addresses and our own random indices, nothing a stranger chooses. */
+/* FNV-1a: the keys are members' addresses, nothing a stranger chooses. */
 static uint32_t hash_of(const void *data, size_t len)
 {
 	const uint8_t *p = data;
@@ -106,7 +106,7 @@ const struct table_route *table_add_route(struct table *t, const struct table_ro
 
 static struct table_index *index_slot(const struct table *t, uint32_t index)
 {
-	unsigned at = hash_of(&index, sizeof(index)) & t->index_mask;
+	unsigned at = index & t->index_mask; /* drawn at random, by us */
 
 	while (t->by_index[at].index && t->by_index[at].index != index)
 		at = (at + 1) & t->index_mask;
