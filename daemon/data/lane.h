@@ -24,8 +24,9 @@
 #define LANE_OVERHEAD_BYTES (WIRE_RELAY_HEADER_BYTES + WIRE_SEALED_OVERHEAD_BYTES)
 #define LANE_BATCH 32 /* TUN reads, or datagrams without GRO, in one pump */
 #define LANE_RUNS_MAX UDP_BATCH_MAX
-#define LANE_OUT_BYTES (256 * 1024)   /* of the send buffer; a longest packet and its copy fit always */
-#define LANE_FLUSH_BYTES (128 * 1024) /* so much is sent without waiting for more: it still lies in the cache */
+#define LANE_OUT_BYTES (256 * 1024) /* of the send buffer; a longest packet and its copy fit always */
+/* So much is sent, with the whole of the run it ends in, without waiting for more: it still lies in the cache. */
+#define LANE_FLUSH_BYTES (96 * 1024)
 
 /* Tells the loop; false: could not (the caller counts it). Called on the lane's thread. */
 typedef bool lane_tell_fn(void *arg, const struct mail *m);

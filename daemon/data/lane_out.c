@@ -52,14 +52,6 @@ void lane_flush_out(struct lane *l)
 	l->out_udp = l->udp;
 }
 
-/* Room for n datagrams of len bytes each; what is sealed is sent first if there is not enough. */
-static void make_room(struct lane *l, unsigned n, size_t len)
-{
-	if (l->out_len + n * (len + LANE_OVERHEAD_BYTES) > LANE_OUT_BYTES || l->n_runs + n > LANE_RUNS_MAX ||
-	    l->out_len >= LANE_FLUSH_BYTES)
-		lane_flush_out(l);
-}
-
 /* Datagrams of one flush leave by one socket. What stands at the end of the send buffer, not yet in a run, stays there. */
 static void leave_by(struct lane *l, struct udp *udp)
 {
@@ -75,6 +67,19 @@ static void leave_by(struct lane *l, struct udp *udp)
 static size_t headroom_of(const struct table_path *path)
 {
 	return path->addr.kind == PATH_RELAY_UDP ? WIRE_RELAY_HEADER_BYTES : 0;
+}
+
+/* Room for a datagram of that body, and its copies; what is sealed is sent first if there is not enough, or if there is much of it.
+ * Much of it goes when its last run is full: one cut short would cost the kernels as much as a whole one. */
+static void make_room(struct lane *l, const struct table_route *route, size_t len)
+{
+	size_t longest = len + LANE_OVERHEAD_BYTES;
+
+	if (l->out_len + route->n_paths * longest > LANE_OUT_BYTES || l->n_runs + route->n_paths > LANE_RUNS_MAX ||
+	    (l->out_len >= LANE_FLUSH_BYTES && l->n_runs &&
+	     udp_run_is_full(&l->runs[l->n_runs - 1],
+			     headroom_of(&route->paths[0]) + len + WIRE_SEALED_OVERHEAD_BYTES)))
+		lane_flush_out(l);
 }
 
 /* A sealed datagram that stands at the end of the send buffer, with the headroom its path wants before it. */
@@ -134,7 +139,7 @@ static int seal_body(struct lane *l, const struct table_route *route, uint8_t fl
 {
 	int sealed;
 
-	make_room(l, route->n_paths, len);
+	make_room(l, route, len);
 	sealed = session_seal(route->session, WIRE_DATA, flags, place_of(l, route), body, len);
 	if (sealed < 0)
 		return sealed;
@@ -155,7 +160,7 @@ static int seal_pieces(struct lane *l, const struct table_route *route, uint8_t 
 	for (size_t i = 0; i < n; i++) {
 		size_t part = i + 1 < n ? each : len - i * each;
 
-		make_room(l, route->n_paths, part);
+		make_room(l, route, part);
 		put_on_paths(l, route,
 			     (size_t)session_seal_piece(route->session, first, (uint8_t)i, (uint8_t)n, flags,
 							place_of(l, route), body + i * each, part));

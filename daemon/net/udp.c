@@ -277,9 +277,7 @@ unsigned udp_runs_add(struct udp_run *runs, unsigned n_runs, const struct endpoi
 
 	if (!local)
 		local = &any;
-	if (last && last->data + last->len == data && len <= last->segment_bytes && len > 0 &&
-	    last->len % last->segment_bytes == 0 && last->len + len <= UDP_RUN_BYTES_MAX &&
-	    last->len / last->segment_bytes < UDP_RUN_SEGMENTS_MAX && endpoint_equal(&last->peer, to) &&
+	if (last && last->data + last->len == data && !udp_run_is_full(last, len) && endpoint_equal(&last->peer, to) &&
 	    ip_equal(&last->local, local)) {
 		last->len += len;
 		return n_runs;

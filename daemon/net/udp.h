@@ -54,6 +54,13 @@ static inline size_t udp_run_count(const struct udp_run *run)
 	return run->segment_bytes ? (run->len + run->segment_bytes - 1) / run->segment_bytes : 1;
 }
 
+/* Is a datagram of len bytes, though it stood right behind the run and had the same way to go, one too many for it? */
+static inline bool udp_run_is_full(const struct udp_run *run, size_t len)
+{
+	return len == 0 || len > run->segment_bytes || run->len % run->segment_bytes != 0 ||
+	       run->len + len > UDP_RUN_BYTES_MAX || run->len / run->segment_bytes >= UDP_RUN_SEGMENTS_MAX;
+}
+
 /* Adds a datagram to the n_runs of a batch that is to be sent: to the last run where it lies right behind that and is of its length, or
  * shorter and so its last; else as a run of its own. `local` may be NULL. Returns the new number of runs. */
 unsigned udp_runs_add(struct udp_run *runs, unsigned n_runs, const struct endpoint *to, const struct ip *local,

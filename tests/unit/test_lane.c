@@ -576,6 +576,26 @@ static void batches_leave_in_order(void **state)
 	assert_int_equal(count(f, COUNTER_tx_datagrams), PACKETS);
 }
 
+static void much_leaves_in_full_runs(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = packet_make(f->packet, OWN, PEERS, 9, MTU_BYTES - PACKET_HEADERS_BYTES), n_sent = 0;
+	size_t datagram = len + WIRE_SEALED_OVERHEAD_BYTES, full = UDP_RUN_BYTES_MAX / datagram;
+
+	assert_true(lane_enter(&f->lane, NOW_MS));
+	while (count(f, COUNTER_tx_datagrams) == 0) {
+		assert_true(n_sent * datagram < LANE_OUT_BYTES);
+		lane_send_packet(&f->lane, f->packet, len);
+		n_sent++;
+	}
+	assert_int_equal(count(f, COUNTER_tx_datagrams),
+			 n_sent - 1); /* the one that had no room in the last run waits */
+	assert_true(count(f, COUNTER_tx_bytes) >= LANE_FLUSH_BYTES);
+	assert_int_equal(count(f, COUNTER_tx_datagrams) % full, 0);
+	lane_leave(&f->lane);
+	assert_int_equal(count(f, COUNTER_tx_datagrams), n_sent);
+}
+
 static void refused_datagram_stops_no_other(void **state)
 {
 	struct fixture *f = *state;
@@ -1239,6 +1259,7 @@ int main(void)
 		TEST(packet_longer_than_the_mtu_is_refused_and_the_next_goes),
 		TEST(loops_packet_is_sent_and_not_counted_as_the_devices),
 		TEST(batches_leave_in_order),
+		TEST(much_leaves_in_full_runs),
 		TEST(refused_datagram_stops_no_other),
 		TEST(lane_is_not_entered_before_a_table_is_published),
 		TEST(opened_packet_reaches_the_device),

@@ -300,6 +300,11 @@ static void datagrams_behind_each_other_are_one_run(void **state)
 		n = udp_runs_add(v, n, &a, NULL, out + 10 * i, 10);
 	assert_int_equal(n, 2);
 	assert_int_equal(udp_run_count(&v[0]), UDP_RUN_SEGMENTS_MAX);
+	assert_true(udp_run_is_full(&v[0], 10));
+	assert_false(udp_run_is_full(&v[1], 10));
+	assert_false(udp_run_is_full(&v[1], 9));
+	assert_true(udp_run_is_full(&v[1], 11));
+	assert_true(udp_run_is_full(&v[1], 0));
 }
 
 static void fragmenting_is_the_owners_choice(void **state)
