@@ -137,6 +137,7 @@ static int link_join(const struct nlmsghdr *nlh, void *arg)
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr;
 	const char *name = "";
+	bool is_overlay = netlink_link_is_overlay(nlh);
 	struct address_list *list = arg;
 
 	for (attr = netlink_attr_first(nlh, sizeof(*ifi)); netlink_attr_is_inside(nlh, attr);
@@ -150,6 +151,7 @@ static int link_join(const struct nlmsghdr *nlh, void *arg)
 			continue;
 		a->is_up = (ifi->ifi_flags & IFF_UP) && (ifi->ifi_flags & IFF_RUNNING);
 		a->is_point_to_point = ifi->ifi_flags & IFF_POINTOPOINT;
+		a->is_overlay = is_overlay;
 		strncpy(a->name, name, sizeof(a->name) - 1); /* zeroed before: always ends in a NUL */
 	}
 	return MNL_CB_OK;
@@ -180,112 +182,4 @@ int netlink_addresses(struct netlink_address *out, size_t max)
 	for (int i = 0; i < NETLINK_DUMP_TRIES && ret == -EINTR; i++)
 		ret = addresses_dump(&list);
 	return ret < 0 ? ret : (int)list.n;
-}
-
-/* ------------------------------------------------------------------ changes */
-
-int netlink_watch_open(void)
-{
-	/* A bare descriptor: the caller closes it with close(2), which would leak a struct mnl_socket. */
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
-
-	if (fd < 0)
-		return -errno;
-	sa.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-		int ret = -errno;
-
-		close(fd);
-		return ret;
-	}
-	return fd;
-}
-
-struct watch {
-	int own_ifindex;
-	bool is_changed;
-};
-
-static void link_judge(struct watch *watch, const struct nlmsghdr *nlh)
-{
-	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *attr;
-
-	if (ifi->ifi_index == watch->own_ifindex)
-		return;
-	/* Scan results and signal levels of a wireless driver come as link messages, many a minute. */
-	for (attr = netlink_attr_first(nlh, sizeof(*ifi)); netlink_attr_is_inside(nlh, attr);
-	     attr = mnl_attr_next(attr))
-		if (mnl_attr_get_type(attr) == IFLA_WIRELESS)
-			return;
-	watch->is_changed = true;
-}
-
-static void route_judge(struct watch *watch, const struct nlmsghdr *nlh)
-{
-	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *attr;
-
-	if (rtm->rtm_flags & RTM_F_CLONED)
-		return;
-	for (attr = netlink_attr_first(nlh, sizeof(*rtm)); netlink_attr_is_inside(nlh, attr);
-	     attr = mnl_attr_next(attr))
-		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0 &&
-		    mnl_attr_get_u32(attr) == (uint32_t)watch->own_ifindex)
-			return;
-	watch->is_changed = true;
-}
-
-static int message_judge(const struct nlmsghdr *nlh, void *arg)
-{
-	struct watch *watch = arg;
-
-	switch (nlh->nlmsg_type) {
-	case RTM_NEWLINK:
-	case RTM_DELLINK:
-		if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(struct ifinfomsg))
-			link_judge(watch, nlh);
-		break;
-	case RTM_NEWADDR:
-	case RTM_DELADDR:
-		if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(struct ifaddrmsg)) {
-			const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
-
-			if ((int)ifa->ifa_index != watch->own_ifindex)
-				watch->is_changed = true;
-		}
-		break;
-	case RTM_NEWROUTE:
-	case RTM_DELROUTE:
-		if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(struct rtmsg))
-			route_judge(watch, nlh);
-		break;
-	default:
-		break;
-	}
-	return MNL_CB_OK;
-}
-
-bool netlink_watch_drain(int fd, int own_ifindex)
-{
-	uint8_t buffer[NETLINK_BUFFER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct watch watch = { .own_ifindex = own_ifindex };
-
-	for (;;) {
-		struct sockaddr_nl from = { 0 };
-		socklen_t from_len = sizeof(from);
-		ssize_t n = recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&from, &from_len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == ENOBUFS) {
-			watch.is_changed = true; /* more happened than the socket could hold */
-			continue;
-		}
-		if (n <= 0)
-			return watch.is_changed;
-		if (from.nl_pid == 0) /* the kernel; other processes may write to us as well */
-			mnl_cb_run(buffer, (size_t)n, 0, 0, message_judge, &watch);
-	}
 }

@@ -25,10 +25,23 @@ struct netlink_way { /* how the kernel would send to an address now */
 	uint8_t source[16];  /* ours; zeros: none chosen */
 	uint8_t gateway[16]; /* the next router, if has_gateway */
 	bool has_gateway;
-	bool is_tunnel; /* the link is point-to-point, a TUN or a TAP: some overlay's, ours among them, or a modem's */
+	uint32_t mtu_bytes; /* the link's */
+	bool is_tunnel;  /* the link is point-to-point, a TUN or a TAP: some overlay's, ours among them, or a modem's */
+	bool is_overlay; /* the link carries its packets inside those of another network: a VPN's, ours among them */
 };
 /* Nothing is sent. With ifindex only through that link. -ENETUNREACH: not at all. */
 int netlink_way_to(struct netlink_way *out, int ifindex, const uint8_t *dst, size_t len);
+
+/* The same for many addresses, on one socket, while links are what they were when it was opened. Close it even if opening failed. */
+#define NETLINK_WAYS_LINKS 8
+struct netlink_ways {
+	struct mnl_socket *nl;
+	struct netlink_way links[NETLINK_WAYS_LINKS]; /* asked about: what sort each is */
+	unsigned next_link;
+};
+int netlink_ways_open(struct netlink_ways *ways);
+int netlink_ways_find(struct netlink_ways *ways, struct netlink_way *out, int ifindex, const uint8_t *dst, size_t len);
+void netlink_ways_close(struct netlink_ways *ways);
 
 struct netlink_address {
 	int ifindex;
@@ -38,14 +51,30 @@ struct netlink_address {
 	bool is_deprecated, is_tentative;
 	bool is_up;             /* the link is up and running */
 	bool is_point_to_point; /* tun and the like */
+	bool is_overlay;        /* as in struct netlink_way */
 	char name[IFNAMSIZ];
 };
 /* Every address of every link. Returns how many there are; at most `max` are written. */
 int netlink_addresses(struct netlink_address *out, size_t max);
 
-/* Opens a socket that becomes readable when a link, an address or a route changes; netlink_watch_drain() empties it and
- * says whether anything but `own_ifindex`'s own changes was among it. Close with close(2). Returns the descriptor. */
-int netlink_watch_open(void);
-bool netlink_watch_drain(int fd, int own_ifindex);
+/* A socket that becomes readable when a link, an address or a route changes. */
+#define NETLINK_USED_MAX 16
+struct netlink_watch {
+	int fd; /* -1: none */
+	/* private */
+	uint32_t n_lost_all;
+	unsigned n_used;
+	struct netlink_used {
+		int ifindex;
+		uint32_t n_lost;
+	} used[NETLINK_USED_MAX];
+};
+int netlink_watch_open(struct netlink_watch *watch); /* 0 or negative errno */
+void netlink_watch_close(struct netlink_watch *watch);
+/* Reads what there is. Was there a change? Not one of those that a wireless driver tells all the time. */
+bool netlink_watch_drain(struct netlink_watch *watch);
+/* A number that is another whenever the link was down or gone in between, if only for a moment. Links are followed from the
+ * first time they are asked for. */
+uint32_t netlink_watch_losses(struct netlink_watch *watch, int ifindex);
 
 #endif

@@ -33,17 +33,37 @@ static int answers_read(struct mnl_socket *nl, const struct netlink_request *req
 	}
 }
 
-int netlink_request_run(const struct netlink_request *req, mnl_cb_t each, void *arg)
+int netlink_request_open(struct mnl_socket **out)
 {
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	int ret = 0;
+	int ret;
 
 	if (!nl)
 		return -errno;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 || mnl_socket_sendto(nl, req->nlh, req->nlh->nlmsg_len) < 0)
+	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0) {
 		ret = -errno;
-	else
-		ret = answers_read(nl, req, each, arg);
+		mnl_socket_close(nl);
+		return ret;
+	}
+	*out = nl;
+	return 0;
+}
+
+int netlink_request_run_on(struct mnl_socket *nl, const struct netlink_request *req, mnl_cb_t each, void *arg)
+{
+	if (mnl_socket_sendto(nl, req->nlh, req->nlh->nlmsg_len) < 0)
+		return -errno;
+	return answers_read(nl, req, each, arg);
+}
+
+int netlink_request_run(const struct netlink_request *req, mnl_cb_t each, void *arg)
+{
+	struct mnl_socket *nl;
+	int ret = netlink_request_open(&nl);
+
+	if (ret < 0)
+		return ret;
+	ret = netlink_request_run_on(nl, req, each, arg);
 	mnl_socket_close(nl);
 	return ret;
 }

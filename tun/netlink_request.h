@@ -26,10 +26,17 @@ struct netlink_request {
 void *netlink_request_init(struct netlink_request *req, uint16_t type, uint16_t flags, size_t extra_bytes);
 /* Sends it on a socket of its own, and waits for the kernel's acknowledgement. `each`, if any, gets every message of the answer. */
 int netlink_request_run(const struct netlink_request *req, mnl_cb_t each, void *arg);
+/* The same on a socket for several, one after the other; mnl_socket_close() it. */
+int netlink_request_open(struct mnl_socket **out);
+int netlink_request_run_on(struct mnl_socket *nl, const struct netlink_request *req, mnl_cb_t each, void *arg);
 
 int netlink_family_of(size_t len); /* of an address of 4 or 16 bytes */
 /* The attributes behind a family header. */
 const struct nlattr *netlink_attr_first(const struct nlmsghdr *nlh, size_t extra_bytes);
 bool netlink_attr_is_inside(const struct nlmsghdr *nlh, const struct nlattr *attr);
+
+/* Of a link message: "veth", "wireguard" ...; NULL: a device. */
+const char *netlink_link_kind(const struct nlmsghdr *nlh);
+bool netlink_link_is_overlay(const struct nlmsghdr *nlh);
 
 #endif

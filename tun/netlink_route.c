@@ -132,40 +132,71 @@ static int way_read(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-static bool is_tunnel_kind(const struct nlattr *linkinfo)
-{
-	const struct nlattr *attr;
-	const char *end = (const char *)mnl_attr_get_payload(linkinfo) + mnl_attr_get_payload_len(linkinfo);
-
-	for (attr = mnl_attr_get_payload(linkinfo); mnl_attr_ok(attr, (int)(end - (const char *)attr));
-	     attr = mnl_attr_next(attr))
-		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
-			return strcmp(mnl_attr_get_str(attr), "tun") == 0; /* TAP devices are of this kind too */
-	return false;
-}
-
 static int way_judge_link(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	const char *kind = netlink_link_kind(nlh);
+	struct netlink_way *link = arg;
 	const struct nlattr *attr;
-	struct netlink_way *way = arg;
 
-	/* WireGuard, TUN, PPP, GRE ...: links whose far end is no router of a local network. */
-	if ((ifi->ifi_flags & IFF_POINTOPOINT) || ifi->ifi_type == ARPHRD_NONE)
-		way->is_tunnel = true;
 	for (attr = netlink_attr_first(nlh, sizeof(*ifi)); netlink_attr_is_inside(nlh, attr);
 	     attr = mnl_attr_next(attr))
-		if (mnl_attr_get_type(attr) == IFLA_LINKINFO && is_tunnel_kind(attr))
-			way->is_tunnel = true;
+		if (mnl_attr_get_type(attr) == IFLA_MTU && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
+			link->mtu_bytes = mnl_attr_get_u32(attr);
+	/* WireGuard, TUN, TAP, PPP, GRE ...: links whose far end is no router of a local network. */
+	link->is_tunnel = (ifi->ifi_flags & IFF_POINTOPOINT) || ifi->ifi_type == ARPHRD_NONE ||
+			  (kind && strcmp(kind, "tun") == 0);
+	link->is_overlay = netlink_link_is_overlay(nlh);
 	return MNL_CB_OK;
 }
 
-int netlink_way_to(struct netlink_way *out, int ifindex, const uint8_t *dst, size_t len)
+int netlink_ways_open(struct netlink_ways *ways)
+{
+	*ways = (struct netlink_ways){ 0 };
+	return netlink_request_open(&ways->nl);
+}
+
+void netlink_ways_close(struct netlink_ways *ways)
+{
+	if (ways->nl)
+		mnl_socket_close(ways->nl);
+	ways->nl = NULL;
+}
+
+/* What sort of link a way goes by; those asked about lately are remembered. */
+static int judge_link(struct netlink_ways *ways, struct netlink_way *way)
+{
+	struct netlink_way *link = NULL;
+	struct netlink_request req;
+	struct ifinfomsg *ifi;
+	int ret;
+
+	for (unsigned i = 0; i < NETLINK_WAYS_LINKS; i++)
+		if (ways->links[i].ifindex == way->ifindex)
+			link = &ways->links[i];
+	if (!link) {
+		link = &ways->links[ways->next_link];
+		*link = (struct netlink_way){ 0 };
+		ifi = netlink_request_init(&req, RTM_GETLINK, NLM_F_ACK, sizeof(*ifi));
+		ifi->ifi_family = AF_UNSPEC;
+		ifi->ifi_index = way->ifindex;
+		ret = netlink_request_run_on(ways->nl, &req, way_judge_link, link);
+		if (ret < 0)
+			return ret;
+		link->ifindex = way->ifindex;
+		ways->next_link = (ways->next_link + 1) % NETLINK_WAYS_LINKS;
+	}
+	way->mtu_bytes = link->mtu_bytes;
+	way->is_tunnel = link->is_tunnel;
+	way->is_overlay = link->is_overlay;
+	return 0;
+}
+
+int netlink_ways_find(struct netlink_ways *ways, struct netlink_way *out, int ifindex, const uint8_t *dst, size_t len)
 {
 	struct netlink_way way = { .len = (uint8_t)len };
 	struct netlink_request req;
 	struct rtmsg *rtm = netlink_request_init(&req, RTM_GETROUTE, NLM_F_ACK, sizeof(*rtm));
-	struct ifinfomsg *ifi;
 	int ret;
 
 	if (netlink_family_of(len) == AF_UNSPEC)
@@ -175,17 +206,23 @@ int netlink_way_to(struct netlink_way *out, int ifindex, const uint8_t *dst, siz
 	mnl_attr_put(req.nlh, RTA_DST, len, dst);
 	if (ifindex)
 		mnl_attr_put_u32(req.nlh, RTA_OIF, (uint32_t)ifindex);
-	ret = netlink_request_run(&req, way_read, &way);
+	ret = netlink_request_run_on(ways->nl, &req, way_read, &way);
 	if (ret == 0 && way.ifindex == 0)
 		ret = -ENETUNREACH;
-	if (ret < 0)
-		return ret;
-	ifi = netlink_request_init(&req, RTM_GETLINK, NLM_F_ACK, sizeof(*ifi));
-	ifi->ifi_family = AF_UNSPEC;
-	ifi->ifi_index = way.ifindex;
-	ret = netlink_request_run(&req, way_judge_link, &way);
-	if (ret < 0)
-		return ret;
-	*out = way;
-	return 0;
+	if (ret == 0)
+		ret = judge_link(ways, &way);
+	if (ret == 0)
+		*out = way;
+	return ret;
+}
+
+int netlink_way_to(struct netlink_way *out, int ifindex, const uint8_t *dst, size_t len)
+{
+	struct netlink_ways ways;
+	int ret = netlink_ways_open(&ways);
+
+	if (ret == 0)
+		ret = netlink_ways_find(&ways, out, ifindex, dst, len);
+	netlink_ways_close(&ways);
+	return ret;
 }

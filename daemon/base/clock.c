@@ -20,6 +20,14 @@ uint64_t clock_now_ms(void)
 	return clock_now_us() / 1000;
 }
 
+uint64_t clock_slept_ms(void)
+{
+	uint64_t boot_us = read_us(CLOCK_BOOTTIME), awake_us = read_us(CLOCK_MONOTONIC);
+
+	/* The second was read later: a little more than nothing has to be nothing. */
+	return boot_us > awake_us ? (boot_us - awake_us) / 1000 : 0;
+}
+
 uint64_t clock_wall_ms(void)
 {
 	return read_us(CLOCK_REALTIME) / 1000;

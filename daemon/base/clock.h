@@ -9,6 +9,8 @@
 
 uint64_t clock_now_ms(void);
 uint64_t clock_now_us(void);
+/* How long the machine has been suspended since its boot: what CLOCK_BOOTTIME counts and CLOCK_MONOTONIC does not. */
+uint64_t clock_slept_ms(void);
 uint64_t clock_wall_ms(void); /* CLOCK_REALTIME, for times shown to people and TAI64N stamps */
 
 /* RFC 3339 UTC with seconds, "2026-01-02T12:44:03Z", of a clock_now_ms() instant. 21 bytes with NUL. */

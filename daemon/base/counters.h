@@ -27,6 +27,7 @@
 	X(handshake_bad_mac) X(handshake_unknown_key) X(handshake_bad_auth) X(handshake_replayed)               \
 	X(handshake_rate_limited) X(handshake_malformed) X(handshake_no_cipher)                                 \
 	X(stun_rate_limited) X(bind_bad) X(control_bad_frame) X(control_unknown_key) X(control_rate_limited)    \
+	X(network_looks) X(network_changes) /* after what the kernel told: looks, and those that found a difference */          \
 	X(tcp_connected) X(tcp_accepted)                                                                        \
 	X(tcp_refused)      /* connections from strangers: too many, silent for too long, or not warren's */    \
 	X(relay_not_allowed) X(relay_no_receiver) X(relay_over_rate) X(relay_bad_source)

@@ -149,6 +149,7 @@ static void node_settle(uv_prepare_t *prepare)
 	struct node *n = prepare->data;
 	uint64_t now = clock_now_ms();
 
+	node_woke_up(n, now);
 	if (n->are_candidates_stale)
 		node_candidates_changed(n, now);
 	while (n->any_peer_changed) {
@@ -171,6 +172,7 @@ static void node_settle(uv_prepare_t *prepare)
 	node_due(n, tcp_paths_next_ms(n->tcp));
 	if (tables_reclaim(&n->tables))
 		node_due(n, now + RECLAIM_AFTER_MS);
+	gaps_sleep(&n->gaps, n->due_ms, now);
 	loop_timer_set(n->timer, n->due_ms);
 }
 
@@ -179,7 +181,9 @@ static void on_timer(void *arg)
 	struct node *n = arg;
 	uint64_t now = clock_now_ms(), due = UINT64_MAX;
 
+	node_woke_up(n, now);
 	n->due_ms = UINT64_MAX;
+	node_network_tick(n, now);
 	for (unsigned i = 0; i < n->n_links; i++) {
 		if (now >= link_next_ms(n->links[i]))
 			link_tick(n->links[i], now);
@@ -204,6 +208,7 @@ static void on_timer(void *arg)
 	if (now >= outside_next_ms(n->outside))
 		outside_tick(n->outside, now);
 	due = earlier(due, outside_next_ms(n->outside));
+	due = earlier(due, n->look_ms);
 	node_due(n, due);
 }
 
@@ -231,64 +236,6 @@ static bool own_tell(void *arg, const struct mail *m)
 
 	node_mail(arg, &copy);
 	return true;
-}
-
-/* ---------------------------------------------------------------- our own network */
-
-static bool read_interfaces(struct node *n)
-{
-	struct ifaces now;
-	int ret = ifaces_read(&now, n->tun.ifindex, n->bind_interface, n->state.addrs, n->state.n_addrs);
-
-	if (ret < 0) {
-		log_warn("interfaces cannot be read: %s", strerror(-ret));
-		return false;
-	}
-	if (now.n == n->ifaces.n && memcmp(now.v, n->ifaces.v, now.n * sizeof(now.v[0])) == 0)
-		return false;
-	n->ifaces = now;
-	return true;
-}
-
-/* Somebody may delete it under us; nothing would tell: its queues just stay empty. */
-static void check_tun(struct node *n)
-{
-	char name[IF_NAMESIZE];
-
-	if (n->is_tun_gone || if_indextoname((unsigned)n->tun.ifindex, name))
-		return;
-	n->is_tun_gone = true;
-	log_error("interface %s: it was deleted; only a restart brings it back", n->tun.name);
-}
-
-static void on_netlink(void *arg, int fd)
-{
-	struct node *n = arg;
-	uint64_t now = clock_now_ms();
-	bool is_changed;
-
-	check_tun(n);
-	if (!netlink_watch_drain(fd, n->tun.ifindex))
-		return;
-	/* Addresses may be the same and the route another: everything is checked again either way, which costs a few
-	 * datagrams; only a line in the log needs a difference. */
-	is_changed = read_interfaces(n);
-	if (is_changed)
-		log_info("network changed: %u addresses", n->ifaces.n);
-	node_retry_offload(n, is_changed);
-	outside_network_changed(n->outside, now);
-	node_due(n, outside_next_ms(n->outside));
-	for (unsigned i = 0; i < n->n_links; i++)
-		link_network_changed(n->links[i], now);
-	tcp_paths_network_changed(n->tcp);
-	node_discovery_network_changed(n, now);
-	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
-		if (p->paths && p->sessions.current) {
-			path_set_network_changed(p->paths, now);
-			node_punch_changed(n, p);
-			node_mark_peer(n, p);
-		}
-	n->are_candidates_stale = true;
 }
 
 /* ---------------------------------------------------------------- start and stop */
@@ -413,10 +360,7 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 			  ret == -EADDRINUSE ? "another daemon is listening there" : strerror(-ret));
 		return ret;
 	}
-	n->netlink_fd = netlink_watch_open();
-	if (n->netlink_fd < 0)
-		return n->netlink_fd;
-	ret = loop_watch_open(&n->netlink_watch, n->loop, n->netlink_fd, on_netlink, n);
+	ret = node_open_network(n);
 	if (ret < 0)
 		return ret;
 	ret = loop_timer_open(&n->timer, n->loop, on_timer, n);
@@ -426,7 +370,6 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 	if (ret < 0)
 		return ret;
 	node_set_hook(n, config->on_mapping_change);
-	read_interfaces(n);
 	ret = node_discovery_start(n);
 	if (ret < 0)
 		return ret;
@@ -465,7 +408,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 	n->started_ms = clock_now_ms();
 	n->loaded_ms = clock_wall_ms();
 	n->due_ms = UINT64_MAX;
-	n->netlink_fd = -1;
+	n->ways.watch.fd = -1;
 	n->rekey_after_ms = SESSION_REKEY_AFTER_MS;
 	n->reject_after_ms = SESSION_REJECT_AFTER_MS;
 #ifdef WARREN_TESTING
@@ -532,10 +475,7 @@ void node_stop(struct node *n)
 		udp_close(&n->udp[i]);
 	}
 	tun_close(&n->tun);
-	if (n->netlink_watch)
-		loop_watch_close(n->netlink_watch);
-	if (n->netlink_fd >= 0)
-		close(n->netlink_fd);
+	node_close_network(n);
 	if (n->timer)
 		loop_timer_close(n->timer);
 	identity_fini(&n->identity);

@@ -101,6 +101,8 @@ static void handshake_came(struct node *n, struct peer *p, const struct path_add
 	uint64_t now = clock_now_ms();
 
 	node_heard(n, p, from);
+	if (!node_may_send_to(n, p, from))
+		return;
 	if (path_addr_is_relay(from) || is_where_we_sent)
 		path_set_on_handshake(p->paths, from, rtt_us, now);
 	else
@@ -223,6 +225,8 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 	case SESSION_PROBE:
 		if (wire_probe_decode(&probe, body, (size_t)n_body) < 0)
 			break;
+		if (!node_may_send_to(n, p, from))
+			return;
 		if (!probe.is_reply)
 			path_set_on_probe(p->paths, from, &probe, now);
 		else if (!node_ping_answered(n, p, &probe))
@@ -361,7 +365,7 @@ void node_mail(void *arg, struct mail *m)
 		node_offload_refused(n);
 		break;
 	case MAIL_SOURCE:
-		if (p) {
+		if (p && node_may_send_to(n, p, &m->from)) {
 			path_set_on_data(p->paths, &m->from, clock_now_ms());
 			node_mark_peer(n, p);
 		}

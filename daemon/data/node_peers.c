@@ -564,22 +564,6 @@ void node_say_close(struct node *n)
 
 /* ---------------------------------------------------------------- candidates */
 
-static bool is_lan(void *arg, const struct ip *ip)
-{
-	const struct peer *p = arg; /* the set's */
-	const struct node *n = p->owner;
-
-	return ifaces_is_on_link(&n->ifaces, ip);
-}
-
-/* Never into the overlay, never to ourselves: what a peer says of itself is attacker-chosen. */
-static bool is_usable(const struct node *n, const struct candidate *c)
-{
-	if (node_is_overlay(n, &c->endpoint.ip))
-		return false;
-	return !(c->endpoint.port == n->port && ifaces_has(&n->ifaces, &c->endpoint.ip));
-}
-
 void node_apply_policy(struct node *n, struct peer *p)
 {
 	static const enum path_policy policies[] = {
@@ -610,17 +594,13 @@ static bool is_same_nat(const struct nat_facts *old, const struct nat_facts *new
 
 void node_take_candidates(struct node *n, struct peer *p, const struct candidates *c)
 {
-	struct candidates usable = { .nat = c->nat };
+	uint64_t now = clock_now_ms();
 
 	if (!p->has_there || !is_same_nat(&p->there.nat, &c->nat))
 		node_punch_changed(n, p);
 	p->has_there = true;
 	p->there = *c;
-	for (unsigned i = 0; i < c->n; i++)
-		if (is_usable(n, &c->v[i]))
-			usable.v[usable.n++] = c->v[i];
 	node_apply_policy(n, p);
-	path_set_replace(p->paths, &usable, is_lan, clock_now_ms());
-	node_udp_blocked(n, p, clock_now_ms());
-	node_mark_peer(n, p);
+	node_place_candidates(n, p, now);
+	node_udp_blocked(n, p, now);
 }

@@ -10,6 +10,7 @@
 #include <utlist.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/gaps.h"
 #include "daemon/base/log.h"
 #include "daemon/control/server.h"
 #include "daemon/data/held.h"
@@ -27,6 +28,7 @@
 #include "daemon/net/loop.h"
 #include "daemon/net/offload.h"
 #include "daemon/net/udp.h"
+#include "daemon/net/ways.h"
 #include "daemon/peer/peers.h"
 #include "daemon/peer/responder.h"
 
@@ -141,6 +143,10 @@ struct node {
 	struct link *links[CONFIG_COORDINATORS_MAX];
 	struct directory_copy copies[CONFIG_COORDINATORS_MAX];
 	struct ifaces ifaces;
+	struct ways ways;
+	uint64_t out_mark;                         /* of the ways out and to the coordinators, at the last look */
+	uint64_t look_ms, looked_ms, look_wait_ms; /* the next look (UINT64_MAX: none is due), the last, between two */
+	struct gaps gaps;
 	struct outside *outside;         /* mapped and configured endpoints */
 	struct candidates here;          /* what we last told others */
 	struct hook *hook;               /* on_mapping_change; NULL: none */
@@ -167,8 +173,7 @@ struct node {
 	uint64_t due_ms;
 	/* handles */
 	struct loop_timer *timer;
-	struct loop_watch *netlink_watch;
-	int netlink_fd;
+	struct loop_watch *ways_watch;
 	uv_prepare_t prepare;
 	uv_async_t wake;
 	struct control_server *control;
@@ -221,6 +226,19 @@ static inline struct shared_peer *node_shared(const struct peer *p)
 {
 	return p->shared;
 }
+
+/* node_network.c: what changes around us */
+int node_open_network(struct node *n);
+void node_close_network(struct node *n);
+void node_network_tick(struct node *n, uint64_t now_ms);
+void node_woke_up(struct node *n,
+		  uint64_t now_ms); /* whenever the loop does: did it sleep for longer than it was to? */
+/* The peer's candidates, as far as they may be used, into its path set. */
+void node_place_candidates(struct node *n, struct peer *p, uint64_t now_ms);
+/* Something of the peer's came from there: may it be a path? What its set knows was judged before. */
+bool node_may_send_to(struct node *n, struct peer *p, const struct path_addr *to);
+/* The name of the link, if the way to that address leads into the mesh or another overlay; else NULL. */
+const char *node_inside_link(struct node *n, const struct ip *ip, char name[static IF_NAMESIZE]);
 
 /* node_offload.c */
 void node_offload_refused(struct node *n); /* a worker says so */

@@ -37,6 +37,7 @@ enum why_cause node_judge(struct node *n, const struct peer *p)
 	f.is_idle = !p->paths || (!sessions_sendable(&p->sessions, now) && !p->sessions.attempt.is_active);
 	f.handshake_unanswered = p->paths && p->sessions.attempt.is_active && !sessions_sendable(&p->sessions, now) &&
 				 now - p->sessions.attempt_started_ms >= UNANSWERED_MS;
+	f.n_inside = (unsigned)__builtin_popcount(p->inside);
 	f.no_common_cipher = p->sessions.has_no_suite && !sessions_sendable(&p->sessions, now);
 	return why_judge(&f);
 }
@@ -77,12 +78,30 @@ static json_t *path_row(struct node *n, const struct peer *p, const struct path 
 	return row;
 }
 
+/* A candidate that is left alone, and why. */
+static json_t *inside_row(struct node *n, const struct peer *p, const struct candidate *c)
+{
+	const struct path path = { .addr = { .kind = candidate_is_tcp(c->kind) ? PATH_TCP : PATH_UDP,
+					     .endpoint = c->endpoint },
+				   .candidate = c->kind };
+	json_t *row = path_row(n, p, &path);
+	char name[IF_NAMESIZE], text[64];
+	const char *link = node_inside_link(n, &c->endpoint.ip, name);
+
+	snprintf(text, sizeof(text), "not used: the way there leads into %s", link ? link : "an overlay");
+	json_object_set_new(row, "note", json_string(text));
+	return row;
+}
+
 static json_t *path_rows(struct node *n, const struct peer *p)
 {
 	json_t *rows = json_array();
 
 	for (unsigned i = 0; p->paths && i < path_set_count(p->paths); i++)
 		json_array_append_new(rows, path_row(n, p, path_set_at(p->paths, i)));
+	for (unsigned i = 0; i < p->there.n; i++)
+		if (p->inside >> i & 1)
+			json_array_append_new(rows, inside_row(n, p, &p->there.v[i]));
 	return rows;
 }
 

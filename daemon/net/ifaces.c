@@ -39,8 +39,12 @@ static bool is_wanted(const struct netlink_address *a, const struct ip *ip, int 
 {
 	if (a->ifindex == own_ifindex || !a->is_up || a->is_deprecated || a->is_tentative)
 		return false;
-	if (bind_interface && bind_interface[0] && strcmp(a->name, bind_interface) != 0)
+	if (bind_interface && bind_interface[0]) {
+		if (strcmp(a->name, bind_interface) != 0)
+			return false;
+	} else if (a->is_overlay) {
 		return false;
+	}
 	return ip_is_sendable(ip) && !(ip->len == 4 && ip_is_link_local(ip));
 }
 

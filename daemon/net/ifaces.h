@@ -14,8 +14,8 @@ struct ifaces {
 };
 
 /* Addresses of links that are up, without loopback, link-local IPv4, deprecated and tentative ones, the link
- * own_ifindex, and whatever lies in `exclude` (overlay prefixes). With bind_interface only that link's.
- * Negative errno. */
+ * own_ifindex, other overlays' links, and whatever lies in `exclude` (overlay prefixes). With bind_interface only that link's, be it
+ * an overlay's. Negative errno. */
 int ifaces_read(struct ifaces *out, int own_ifindex, const char *bind_interface, const struct prefix *exclude,
 		unsigned n_exclude);
 bool ifaces_has(const struct ifaces *i, const struct ip *ip);        /* one of our own addresses */

@@ -172,6 +172,25 @@ void path_set_replace(struct path_set *set, const struct candidates *c, bool (*i
 		path_set_add(set, &c->v[i], is_lan && is_lan(set->arg, &c->v[i].endpoint.ip), now_ms);
 }
 
+void path_set_forget(struct path_set *set, const struct ip *ip, uint64_t now_ms)
+{
+	set->now_ms = now_ms;
+	for (unsigned i = 0; i < PATH_CANDIDATES_MAX; i++) {
+		struct path_entry *e = &set->entries[i];
+
+		if (!e->is_known || !ip_equal(&e->path.addr.endpoint.ip, ip))
+			continue;
+		e->n_proofs = 0;
+		if (e == set->current) {
+			e->is_given_up = true;
+			path_choose(set, now_ms);
+		}
+		if (e == set->current)
+			path_use(set, NULL, now_ms);
+		entry_forget(set, e);
+	}
+}
+
 /* ---------------------------------------------------------------- TCP */
 
 void path_set_udp_blocked(struct path_set *set, bool is_blocked, uint64_t now_ms)

@@ -94,6 +94,8 @@ int path_set_add(struct path_set *set, const struct candidate *c, bool is_lan, u
 /* Forgets told candidates (not peer-reflexive, not proven ones) that are not among `c`, adds the others. */
 void path_set_replace(struct path_set *set, const struct candidates *c, bool (*is_lan)(void *arg, const struct ip *ip),
 		      uint64_t now_ms);
+/* Nothing is to be sent to that address any more, be a path there in use. */
+void path_set_forget(struct path_set *set, const struct ip *ip, uint64_t now_ms);
 /* UDP does not get through at one of the two ends, or does after all. */
 void path_set_udp_blocked(struct path_set *set, bool is_blocked, uint64_t now_ms);
 /* The connection of a PATH_TCP is made: what was sent to it last leaves now. */

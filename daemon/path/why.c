@@ -22,8 +22,10 @@ static const struct {
 			       "check that warrend runs there, and that both sides reach a coordinator: "
 			       "warrenctl status" },
 	[WHY_ENDPOINT_INSIDE_MESH_ROUTE] = { "endpoint-inside-mesh-route",
-					     "the peer's address lies in a network that is routed through the mesh",
-					     "take the peer's own network out of the routes the mesh announces" },
+					     "the peer's address lies in a network that is routed into the mesh or "
+					     "another VPN, and so leads in a circle",
+					     "take the peer's own network out of what is routed there, or give the peer's "
+					     "address a route of its own" },
 	[WHY_POLICY_RELAY_ONLY] = { "policy-relay-only", "the configuration allows the relay only",
 				    "allow direct paths in the configuration" },
 	[WHY_MTU_BLACKHOLE] = { "mtu-blackhole", "small datagrams pass, large ones vanish without an error",
@@ -113,6 +115,8 @@ static enum why_cause judge_attempts(const struct why_facts *f)
 		return WHY_UDP_BLOCKED;
 	if (has_no_common_family(f))
 		return WHY_NO_COMMON_FAMILY;
+	if (a.n_tried == 0 && f->n_inside)
+		return WHY_ENDPOINT_INSIDE_MESH_ROUTE;
 	if (a.n_tried == 0 || a.n_pending > 0 || a.n_answered > 0)
 		return WHY_PROBING;
 	if (f->has_there && nat_is_hard(&f->here) && nat_is_hard(&f->there))
@@ -120,7 +124,7 @@ static enum why_cause judge_attempts(const struct why_facts *f)
 	if (f->has_there &&
 	    ((nat_is_hard(&f->here) && nat_is_easy(&f->there)) || (nat_is_easy(&f->here) && nat_is_hard(&f->there))))
 		return WHY_HARD_EASY_PENDING;
-	return WHY_FIREWALL_DROP;
+	return f->n_inside ? WHY_ENDPOINT_INSIDE_MESH_ROUTE : WHY_FIREWALL_DROP;
 }
 
 enum why_cause why_judge(const struct why_facts *f)

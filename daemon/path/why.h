@@ -32,10 +32,11 @@ struct why_facts {
 	bool here_has_v4, here_has_v6, there_has_v4, there_has_v6; /* usable underlay addresses */
 	bool is_idle;                                              /* nothing is being tried */
 	bool is_offline;                                           /* a coordinator says so */
-	bool handshake_unanswered;    /* initiations were sent for 5 s and more, none answered */
-	bool no_common_cipher;        /* one side refused the other's handshake for that */
-	bool no_coordinator;          /* we are registered nowhere */
-	bool is_relay_only;           /* the configuration of one side wants it so */
+	bool handshake_unanswered; /* initiations were sent for 5 s and more, none answered */
+	bool no_common_cipher;     /* one side refused the other's handshake for that */
+	bool no_coordinator;       /* we are registered nowhere */
+	bool is_relay_only;        /* the configuration of one side wants it so */
+	unsigned n_inside;         /* endpoints of the peer that are not used: the way to them leads into an overlay */
 	const struct path_set *paths; /* NULL: none */
 };
 

@@ -31,6 +31,8 @@ struct peer {
 	/* as the peer says */
 	bool has_there;
 	struct candidates there;
+	uint32_t inside; /* bits of `there`: candidates that are not used, for the way to them leads into an overlay */
+	uint64_t ways;   /* the mark (net/ways.h) of the ways to them */
 	/* owned by whoever set them up */
 	struct sessions sessions;
 	struct path_set *paths;

@@ -40,3 +40,20 @@ void netns_set(const char *setting, const char *value)
 		exit(77);
 	}
 }
+
+void netns_wait_running(const char *link)
+{
+	struct ifreq ifr = { 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", link);
+	for (int i = 0; i < 500; i++) {
+		if (ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & IFF_RUNNING)) {
+			close(fd);
+			return;
+		}
+		usleep(10000);
+	}
+	fprintf(stderr, "%s does not run\n", link);
+	exit(1);
+}

@@ -8,5 +8,7 @@
 void netns_enter(void);
 /* Writes one of the namespace's settings under /proc/sys; exits 77 where that is not allowed. */
 void netns_set(const char *setting, const char *value);
+/* A link that was set up gets there a moment later. Ends the program if it does not. */
+void netns_wait_running(const char *link);
 
 #endif

@@ -4,6 +4,14 @@
 #include <string.h>
 #include <time.h>
 #include <cmocka.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
 
 #include "daemon/base/clock.h"
 
@@ -38,11 +46,37 @@ static void text_of_the_end_of_time_stays_in_its_room(void **state)
 	assert_in_range(strlen(clock_text(UINT64_MAX / 2, out)), 0, CLOCK_TEXT_BYTES - 1);
 }
 
+/* A time namespace whose CLOCK_BOOTTIME is ahead is as a machine that slept. */
+static void sleep_is_what_boot_time_is_ahead(void **state)
+{
+	uint64_t slept_ms = clock_slept_ms();
+	int status, fd;
+	pid_t pid;
+
+	(void)state;
+	assert_true(clock_slept_ms() + 1000 > slept_ms);
+	if (unshare(CLONE_NEWTIME) < 0)
+		skip();
+	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "boottime 1000 0", 15), 15);
+	close(fd);
+	pid = fork();
+	if (pid == 0) {
+		uint64_t now_ms = clock_slept_ms();
+
+		_exit(now_ms < slept_ms + 999000 || now_ms > slept_ms + 1001000);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_clock_does_not_go_back),
 		cmocka_unit_test(text_is_utc_and_names_the_instant),
+		cmocka_unit_test(sleep_is_what_boot_time_is_ahead),
 		cmocka_unit_test(text_of_the_end_of_time_stays_in_its_room),
 	};
 

@@ -193,10 +193,13 @@ static void watch_goes_on_after_an_error_was_read(void **state)
 	static const uint8_t address[4] = { 10, 1, 2, 3 };
 	struct watch_log log = { 0 };
 	uv_loop_t loop;
-	int fd = netlink_watch_open(), bytes = 1;
+	struct netlink_watch netlink;
+	int fd, bytes = 1;
 
 	(void)state;
 	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(netlink_watch_open(&netlink), 0);
+	fd = netlink.fd;
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
 	assert_int_equal(loop_watch_open(&log.watch, &loop, fd, log_watch, &log), 0);
 	for (int i = 0; i < 50; i++) { /* more than the socket holds: ENOBUFS */
@@ -206,7 +209,7 @@ static void watch_goes_on_after_an_error_was_read(void **state)
 	uv_run(&loop, UV_RUN_ONCE);
 	assert_int_equal(log.last, -1);
 	assert_int_equal(log.last_errno, ENOBUFS);
-	netlink_watch_drain(fd, 0);
+	netlink_watch_drain(&netlink);
 	bytes = 1 << 16;
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
 	log.n = 0;
@@ -218,7 +221,7 @@ static void watch_goes_on_after_an_error_was_read(void **state)
 	loop_watch_close(log.watch);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&loop), 0);
-	close(fd);
+	netlink_watch_close(&netlink);
 }
 
 static void watch_of_a_file_is_refused(void **state)

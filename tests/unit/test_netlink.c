@@ -223,47 +223,81 @@ static void another_links_route_is_not_taken_over(void **state)
 	assert_int_equal(netlink_route_add(ifindex_of(state), net, 4, 24), 0);
 }
 
-static void watch_tells_others_changes_from_our_own(void **state)
+static void watch_tells_of_links_addresses_and_routes(void **state)
 {
-	int ifindex = ifindex_of(state), fd = netlink_watch_open();
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct netlink_watch watch;
+	struct pollfd p = { .events = POLLIN };
 	struct tun other;
 
-	assert_true(fd >= 0);
-	assert_false(netlink_watch_drain(fd, ifindex));
-	assert_int_equal(netlink_link_up(ifindex, 0), 0);
-	assert_int_equal(netlink_addr_add(ifindex, v4, 4, 16), 0);
-	assert_int_equal(poll(&p, 1, 1000), 1);
-	assert_false(netlink_watch_drain(fd, ifindex));
-	assert_int_equal(poll(&p, 1, 0), 0);
-
+	(void)state;
+	assert_int_equal(netlink_watch_open(&watch), 0);
+	p.fd = watch.fd;
+	assert_false(netlink_watch_drain(&watch));
 	assert_int_equal(tun_open(&other, "other%d", 1, 0), 0);
 	assert_int_equal(poll(&p, 1, 1000), 1);
-	assert_true(netlink_watch_drain(fd, ifindex));
+	assert_true(netlink_watch_drain(&watch));
+	assert_int_equal(poll(&p, 1, 0), 0);
+	assert_false(netlink_watch_drain(&watch));
 	assert_int_equal(netlink_link_up(other.ifindex, 0), 0);
-	assert_true(netlink_watch_drain(fd, ifindex));
+	assert_true(netlink_watch_drain(&watch));
 	assert_int_equal(netlink_addr_add(other.ifindex, v6, 16, 64), 0);
-	assert_true(netlink_watch_drain(fd, ifindex));
+	assert_true(netlink_watch_drain(&watch));
 	assert_int_equal(netlink_route_add(other.ifindex, v4, 4, 24), 0);
-	assert_true(netlink_watch_drain(fd, ifindex));
+	assert_true(netlink_watch_drain(&watch));
+	assert_int_equal(netlink_route_del(other.ifindex, v4, 4, 24), 0);
+	assert_true(netlink_watch_drain(&watch));
 	tun_close(&other);
-	assert_true(netlink_watch_drain(fd, ifindex));
-	close(fd);
+	assert_true(netlink_watch_drain(&watch));
+	netlink_watch_close(&watch);
+	assert_int_equal(watch.fd, -1);
 }
 
-static void watch_that_overflowed_counts_as_changed(void **state)
+static void link_that_was_down_for_a_moment_is_told(void **state)
 {
-	int fd = netlink_watch_open(), bytes = 1;
+	struct netlink_watch watch;
+	uint32_t before, other;
+	int v0;
 
-	assert_true(fd >= 0);
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
+	(void)state;
+	if (system("ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up") != 0)
+		skip();
+	v0 = (int)if_nametoindex("v0");
+	assert_int_equal(netlink_watch_open(&watch), 0);
+	before = netlink_watch_losses(&watch, v0);
+	other = netlink_watch_losses(&watch, 1);
+	assert_int_equal(system("ip address add 10.9.0.2/24 dev v0"), 0);
+	assert_true(netlink_watch_drain(&watch));
+	assert_int_equal(netlink_watch_losses(&watch, v0), before);
+	assert_int_equal(system("ip link set v0 down && ip link set v0 up"), 0);
+	assert_true(netlink_watch_drain(&watch));
+	assert_int_not_equal(netlink_watch_losses(&watch, v0), before);
+	assert_int_equal(netlink_watch_losses(&watch, 1), other);
+	/* More links than it keeps apart: better one loss too many than one too few. */
+	before = netlink_watch_losses(&watch, v0);
+	for (int i = 1; i <= 3 * NETLINK_USED_MAX; i++)
+		netlink_watch_losses(&watch, 1000 + i);
+	assert_int_not_equal(netlink_watch_losses(&watch, v0), before);
+	assert_int_equal(system("ip link del v0"), 0);
+	netlink_watch_close(&watch);
+}
+
+static void watch_that_overflowed_counts_as_changed_and_all_as_lost(void **state)
+{
+	struct netlink_watch watch;
+	uint32_t before;
+	int bytes = 1;
+
+	assert_int_equal(netlink_watch_open(&watch), 0);
+	before = netlink_watch_losses(&watch, 1);
+	assert_int_equal(setsockopt(watch.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
 	for (int i = 0; i < 50; i++) {
 		assert_int_equal(netlink_addr_add(ifindex_of(state), v4, 4, 16), 0);
 		assert_int_equal(netlink_addr_del(ifindex_of(state), v4, 4, 16), 0);
 	}
-	assert_true(netlink_watch_drain(fd, ifindex_of(state))); /* though all of it was our own */
-	assert_false(netlink_watch_drain(fd, ifindex_of(state)));
-	close(fd);
+	assert_true(netlink_watch_drain(&watch));
+	assert_int_not_equal(netlink_watch_losses(&watch, 1), before);
+	assert_false(netlink_watch_drain(&watch));
+	netlink_watch_close(&watch);
 }
 
 static void way_to_an_address_follows_the_routes(void **state)
@@ -315,6 +349,60 @@ static void way_through_ethernet_is_no_tunnel_but_through_a_tap_it_is(void **sta
 	assert_int_equal(system("ip link del t0"), 0);
 }
 
+/* A link made by `make` as x0: is it an overlay, both as the way to somewhere and as the bearer of an address? */
+static bool is_overlay(const char *make)
+{
+	static const uint8_t elsewhere[4] = { 192, 0, 0, 9 }, here[4] = { 10, 9, 0, 2 };
+	struct netlink_address list[ADDRESSES];
+	const struct netlink_address *found;
+	struct netlink_way way;
+	bool ret;
+
+	assert_int_equal(system(make), 0);
+	assert_int_equal(system("ip link set x0 up && ip address add 10.9.0.2/24 dev x0 && "
+				"ip route add 192.0.0.0/24 dev x0"),
+			 0);
+	assert_int_equal(netlink_way_to(&way, 0, elsewhere, 4), 0);
+	found = find(list, (int)if_nametoindex("x0"), here, 4);
+	assert_non_null(found);
+	assert_int_equal(found->is_overlay, way.is_overlay);
+	ret = way.is_overlay;
+	assert_int_equal(system("ip link del x0"), 0);
+	return ret;
+}
+
+static void links_of_other_networks_packets_are_overlays(void **state)
+{
+	(void)state;
+	if (system("ip link add x0 type vxlan id 5 dev lo dstport 4789 && ip link del x0") != 0)
+		skip(); /* no iproute2, or not in this kernel */
+	assert_true(is_overlay("ip link add x0 type vxlan id 5 dev lo dstport 4789"));
+	assert_true(is_overlay("ip tuntap add x0 mode tun"));
+	assert_true(is_overlay("ip tuntap add x0 mode tap"));
+	assert_false(is_overlay("ip link add x0 type veth peer name x1"));
+	assert_false(is_overlay("ip link add x0 type bridge"));
+}
+
+static void ways_to_many_are_found_on_one_socket(void **state)
+{
+	static const uint8_t near[4] = { 10, 77, 9, 9 }, far[4] = { 192, 0, 0, 9 };
+	struct netlink_ways ways;
+	struct netlink_way way;
+
+	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
+	assert_int_equal(netlink_addr_add(ifindex_of(state), v4, 4, 16), 0);
+	assert_int_equal(netlink_ways_open(&ways), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(netlink_ways_find(&ways, &way, 0, far, 4), -ENETUNREACH);
+		assert_int_equal(netlink_ways_find(&ways, &way, 0, near, 4), 0);
+		assert_int_equal(way.ifindex, ifindex_of(state));
+		assert_memory_equal(way.source, v4, 4);
+		assert_true(way.is_tunnel);
+		assert_true(way.is_overlay);
+	}
+	netlink_ways_close(&ways);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,8 +417,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(connected_route_counts_as_there_and_survives_removal, device,
 						device_gone),
 		cmocka_unit_test_setup_teardown(another_links_route_is_not_taken_over, device, device_gone),
-		cmocka_unit_test_setup_teardown(watch_tells_others_changes_from_our_own, device, device_gone),
-		cmocka_unit_test_setup_teardown(watch_that_overflowed_counts_as_changed, device, device_gone),
+		cmocka_unit_test(watch_tells_of_links_addresses_and_routes),
+		cmocka_unit_test(link_that_was_down_for_a_moment_is_told),
+		cmocka_unit_test_setup_teardown(watch_that_overflowed_counts_as_changed_and_all_as_lost, device,
+						device_gone),
+		cmocka_unit_test(links_of_other_networks_packets_are_overlays),
+		cmocka_unit_test_setup_teardown(ways_to_many_are_found_on_one_socket, device, device_gone),
 		cmocka_unit_test_setup_teardown(way_to_an_address_follows_the_routes, device, device_gone),
 		cmocka_unit_test(way_through_ethernet_is_no_tunnel_but_through_a_tap_it_is),
 	};

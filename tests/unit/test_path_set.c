@@ -117,6 +117,41 @@ static void replacing_forgets_what_is_told_no_more_but_not_what_is_proven(void *
 	one_fini(&f);
 }
 
+static void a_forgotten_address_is_left_at_once(void **state)
+{
+	struct one f;
+	const struct path_addr a = one_udp("192.0.2.1:1000"), b = one_udp("192.0.2.1:2000"),
+			       other = one_udp("192.0.2.2:1");
+
+	(void)state;
+	one_init(&f);
+	one_add(&f, CANDIDATE_HOST, "192.0.2.1:1000");
+	one_add(&f, CANDIDATE_REFLEXIVE, "192.0.2.1:2000");
+	one_add(&f, CANDIDATE_REFLEXIVE, "192.0.2.2:1");
+	path_set_relay(f.set, PATH_RELAY_UDP, 0, true, f.now_ms);
+	path_set_start(f.set, f.now_ms);
+	one_run_answered(&f, 500, (struct one_peer[]){ { a, 20 }, { one_relay_udp, 60 } }, 2);
+	assert_true(path_addr_equal(&path_set_best(f.set)->addr, &a));
+	path_set_forget(f.set, &a.endpoint.ip, f.now_ms);
+	assert_int_equal(path_set_best(f.set)->addr.kind, PATH_RELAY_UDP);
+	assert_null(one_path(&f, &a));
+	assert_null(one_path(&f, &b));
+	assert_non_null(one_path(&f, &other));
+	f.n_sent = 0;
+	one_run(&f, 10000);
+	assert_int_equal(one_count_to(&f, &a) + one_count_to(&f, &b), 0);
+	assert_true(one_count_to(&f, &other) > 0);
+	/* Without another path there is none. */
+	path_set_relay(f.set, PATH_RELAY_UDP, 0, false, f.now_ms);
+	path_set_start(f.set, f.now_ms);
+	one_run_answered(&f, 500, &(struct one_peer){ other, 20 }, 1);
+	assert_true(path_addr_equal(&path_set_best(f.set)->addr, &other));
+	path_set_forget(f.set, &other.endpoint.ip, f.now_ms);
+	assert_null(path_set_best(f.set));
+	one_run(&f, 10000);
+	one_fini(&f);
+}
+
 static void a_round_probes_at_its_instants(void **state)
 {
 	static const uint64_t at_ms[] = { 0, 100, 250, 500, 1000, 5000, 8000 };
@@ -438,6 +473,7 @@ int main(void)
 		cmocka_unit_test(candidates_are_added_once_and_not_without_end),
 		cmocka_unit_test(a_failed_peer_reflexive_gives_way),
 		cmocka_unit_test(replacing_forgets_what_is_told_no_more_but_not_what_is_proven),
+		cmocka_unit_test(a_forgotten_address_is_left_at_once),
 		cmocka_unit_test(a_round_probes_at_its_instants),
 		cmocka_unit_test(probes_are_paced),
 		cmocka_unit_test(a_flood_of_candidates_causes_five_probes_each),

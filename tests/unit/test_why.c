@@ -111,6 +111,25 @@ static void facts_that_were_not_measured_are_not_used(void **state)
 	sim_fini(&s);
 }
 
+static void an_endpoint_that_leads_into_the_mesh_is_named(void **state)
+{
+	struct sim s;
+	struct why_facts f;
+
+	(void)state;
+	relayed(&s, 10000);
+	f = facts(s.node[0].set, &easy, &easy);
+	f.n_inside = 1;
+	assert_int_equal(why_judge(&f), WHY_ENDPOINT_INSIDE_MESH_ROUTE);
+	f = facts(s.node[0].set, &hard, &hard); /* that alone would be enough */
+	f.n_inside = 1;
+	assert_int_equal(why_judge(&f), WHY_HARD_HARD_NAT);
+	path_set_forget(s.node[0].set, &s.node[1].host.ip, s.now_ms);
+	path_set_forget(s.node[0].set, &s.node[1].outer.ip, s.now_ms);
+	assert_int_equal(why_judge(&f), WHY_ENDPOINT_INSIDE_MESH_ROUTE); /* nothing else is left to try */
+	sim_fini(&s);
+}
+
 static void families_must_meet(void **state)
 {
 	struct sim s;
@@ -177,6 +196,7 @@ int main(void)
 		cmocka_unit_test(a_round_that_goes_on_is_probing),
 		cmocka_unit_test(a_relayed_pair_is_judged_by_both_nats),
 		cmocka_unit_test(facts_that_were_not_measured_are_not_used),
+		cmocka_unit_test(an_endpoint_that_leads_into_the_mesh_is_named),
 		cmocka_unit_test(families_must_meet),
 		cmocka_unit_test(without_any_path_the_peer_is_offline_idle_or_refuses),
 		cmocka_unit_test(each_cause_has_a_name_a_text_and_all_but_one_a_fix),

@@ -90,6 +90,20 @@ class Events:
             c + "\n" for c in self._host_cmds(host, site)))
         self.save()
 
+    def plug(self, host, site, metric=0):
+        """Plug a second cable of a LAN host into another site's LAN; its default route there has that metric.
+        Returns the new interface and its address."""
+        if host in self.links or site not in self.lans:
+            raise ValueError("cables are plugged into sites which have a LAN")
+        ns, gw = self.ns(host), self.gw(site)
+        base, bits, _ = self.lans[site]
+        address, port = f"{base}{150 + list(self.addr4).index(host) % 100}", "p" + host
+        sh("ip", "link", "add", port, "netns", gw, "type", "veth", "peer", "name", "eth1", "netns", ns)
+        sh("ip", "-netns", gw, "link", "set", port, "master", "lan", "up")
+        sh("ip", "-netns", ns, "-batch", "-", input="link set eth1 up\n"
+           f"address add {address}/{bits} broadcast + dev eth1\nroute add default via {base}1 metric {metric}\n")
+        return "eth1", address
+
     def noise(self, host, pps, seconds):
         """Fresh UDP flows from a host, so that its NAT hands out ports."""
         end = time.monotonic() + seconds
