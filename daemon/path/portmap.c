@@ -86,7 +86,9 @@ void portmap_set_gateway(struct portmap *pm, const struct ip *gateway, uint32_t 
 			continue;
 		was_any |= e->m.is_granted;
 		portmap_lose(e, NULL);
-		e->last = (struct endpoint){ 0 };
+		e->last = (struct ip){ 0 };
+		e->suggested = 0;
+		e->is_plain = false;
 		make_nonce(pm, e);
 	}
 	if (was_any)

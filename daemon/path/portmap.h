@@ -6,8 +6,10 @@
  *
  * Rounds. A round begins with the first mapping wanted, with another gateway, and after a round in which nothing was granted with
  * back-off 2 min .. 1 h. PCP and NAT-PMP are asked together whether they are there, with messages that change nothing, at 0, 250, 750 and 1750 ms; what
- * has not answered at 3750 ms is not there. Each mapping is then asked for by PCP; by NAT-PMP if PCP refused or has not answered in 250
- * ms; by UPnP if neither is there after 250 ms, or both refused. So a gateway that speaks all three holds one mapping, not three.
+ * has not answered at 3750 ms is not there. Each mapping is then asked for by PCP; by NAT-PMP if PCP is not there, or has not answered in
+ * 250 ms; by UPnP if neither is there after 250 ms, or it refused. So a gateway that speaks all three holds one mapping, not three.
+ * By PCP the port asked for is wanted or none (PREFER_FAILURE), and where that is taken, PORTMAP_PORT_TRIES others, drawn here: a gateway left to
+ * choose among all ports, none of which its rules allow us, goes through all of them: miniupnpd 2.3 then answers nobody for a minute.
  * Asked for: the outside port of the same number, for 7200 s. Renewed at half of what was granted, UPnP every 10 minutes at least,
  * since nothing else tells that the gateway forgot.
  * The gateway forgot. Each answer of PCP and NAT-PMP tells for how long the gateway has known what it knows; every 2 minutes it is asked.
@@ -23,6 +25,7 @@
 #define PORTMAP_MAX 20 /* mappings wanted at a time */
 #define PORTMAP_LIFETIME_S 7200
 #define PORTMAP_SEED_BYTES 32
+#define PORTMAP_PORT_TRIES 3
 
 struct portmap;
 

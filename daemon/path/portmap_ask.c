@@ -1,15 +1,20 @@
 /* What is said to a gateway by PCP and NAT-PMP, and what its answers mean. */
 #include <netinet/in.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "daemon/path/portmap_private.h"
 #include "daemon/wire/natpmp.h"
 
+/* Where outside ports are drawn: above what servers have, below what most systems give to clients. */
+#define PORT_FIRST 20000
+#define PORTS 12000
+
 const uint16_t portmap_repeat_ms[PORTMAP_TRIES] = { 250, 500, 1000, 2000 };
 
 static void send_pcp(struct portmap *pm, const struct pcp_request *q)
 {
-	uint8_t data[PCP_MAP_BYTES];
+	uint8_t data[PCP_REQUEST_MAX_BYTES];
 	int len = pcp_request_encode(data, sizeof(data), q);
 
 	if (len > 0)
@@ -53,8 +58,10 @@ static void send_mapping(struct portmap *pm, const struct portmap_entry *e, enum
 					 .external_port = external_port };
 
 		memcpy(q.nonce, e->nonce, sizeof(q.nonce));
-		if (lifetime_s > 0)
-			q.external = e->last.ip;
+		if (lifetime_s > 0) {
+			q.external = e->last;
+			q.prefer_failure = !e->is_plain;
+		}
 		send_pcp(pm, &q);
 	} else {
 		send_natpmp(pm, &(struct natpmp_request){ .opcode = natpmp_opcode_of(e),
@@ -68,7 +75,7 @@ void portmap_ask_mapping(struct portmap *pm, struct portmap_entry *e, uint64_t n
 {
 	e->asked_ms = now_ms;
 	e->due_ms = now_ms + portmap_repeat_ms[e->n_sent++];
-	send_mapping(pm, e, e->asked, e->last.port ? e->last.port : e->m.internal_port, PORTMAP_LIFETIME_S);
+	send_mapping(pm, e, e->asked, e->suggested ? e->suggested : e->m.internal_port, PORTMAP_LIFETIME_S);
 }
 
 void portmap_ask_removal(struct portmap *pm, const struct portmap_entry *e)
@@ -156,6 +163,19 @@ static struct portmap_entry *asked_entry(struct portmap *pm, enum portmap_protoc
 	return NULL;
 }
 
+/* Another port, or no option: asked for at once. */
+static void ask_otherwise(struct portmap *pm, struct portmap_entry *e, uint8_t result, uint64_t now_ms)
+{
+	if (result == PCP_UNSUPPORTED_OPTION) {
+		e->is_plain = true;
+	} else {
+		e->n_drawn++;
+		e->suggested = (uint16_t)(PORT_FIRST + randombytes_uniform(PORTS));
+	}
+	e->n_sent = 0;
+	portmap_ask_mapping(pm, e, now_ms);
+}
+
 static void on_pcp_map(struct portmap *pm, const struct pcp_response *p, uint64_t now_ms)
 {
 	struct portmap_entry *e = asked_entry(pm, PORTMAP_PCP, p->protocol, p->internal_port);
@@ -163,7 +183,10 @@ static void on_pcp_map(struct portmap *pm, const struct pcp_response *p, uint64_
 
 	if (!e || memcmp(e->nonce, p->nonce, sizeof(e->nonce)) != 0)
 		return;
-	if (p->result != PCP_SUCCESS)
+	if ((p->result == PCP_UNSUPPORTED_OPTION && !e->is_plain) ||
+	    (p->result == PCP_CANNOT_PROVIDE_EXTERNAL && e->n_drawn < PORTMAP_PORT_TRIES))
+		ask_otherwise(pm, e, p->result, now_ms);
+	else if (p->result != PCP_SUCCESS)
 		portmap_refused(pm, e, pcp_result_text(p->result), p->lifetime_s);
 	else if (p->lifetime_s > 0) /* else the late answer to a removal */
 		portmap_granted(pm, e, &external, p->lifetime_s, now_ms);

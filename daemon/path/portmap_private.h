@@ -20,8 +20,11 @@ struct portmap_entry {
 	unsigned n_sent;
 	uint64_t asked_ms, due_ms; /* of the request under way; due: NEVER with UPnP */
 	uint64_t granted_ms;
-	uint64_t retry_ms;    /* refused by all: not before; 0: not yet */
-	struct endpoint last; /* granted last: what is asked for first */
+	uint64_t retry_ms;  /* refused by all: not before; 0: not yet */
+	struct ip last;     /* granted last; none: never */
+	uint16_t suggested; /* outside port; 0: the same as inside */
+	unsigned n_drawn;   /* suggestions since it was last granted or begun */
+	bool is_plain;      /* the gateway does not know PREFER_FAILURE */
 };
 
 struct portmap_speaker {

@@ -29,6 +29,7 @@ void portmap_from_the_start(struct portmap_entry *e)
 	e->m.is_asking = false;
 	e->n_sent = 0;
 	e->tried = 0;
+	e->n_drawn = 0;
 	e->retry_ms = 0;
 }
 
@@ -51,7 +52,7 @@ static bool move_outer(struct portmap *pm, const struct ip *outer, uint64_t now_
 		struct portmap_entry *e = &pm->entries[i];
 
 		if (portmap_is_wanted(e) && e->m.is_granted && e->m.by == PORTMAP_NATPMP)
-			e->m.external.ip = e->last.ip = *outer;
+			e->m.external.ip = e->last = *outer;
 	}
 	for (int p = 0; p < PORTMAP_PROTOCOLS && was_known; p++)
 		portmap_remake(pm, (enum portmap_protocol)p, now_ms);
@@ -77,7 +78,9 @@ void portmap_granted(struct portmap *pm, struct portmap_entry *e, const struct e
 	e->granted_ms = now_ms;
 	m->is_granted = true;
 	m->by = e->asked;
-	m->external = e->last = *external;
+	m->external = *external;
+	e->last = external->ip;
+	e->suggested = external->port;
 	m->lifetime_s = lifetime_s;
 	m->error = NULL;
 	m->renew_ms = now_ms + life_ms / 2;
@@ -180,7 +183,7 @@ static void start_upnp(struct portmap *pm)
 		job.items[job.n++] = (struct portmap_upnp_item){
 			.protocol = e->m.protocol,
 			.internal_port = e->m.internal_port,
-			.external_port = e->last.port ? e->last.port : e->m.internal_port,
+			.external_port = e->suggested ? e->suggested : e->m.internal_port,
 			.lifetime_s = e->is_leaving ? 0 : PORTMAP_LIFETIME_S,
 		};
 	}
@@ -204,7 +207,7 @@ static void take_item(struct portmap *pm, const struct portmap_upnp_job *job, co
 		if (item->lifetime_s == 0 || error)
 			e->is_known = e->is_leaving = false;
 		else
-			e->last.port = item->external_port;
+			e->suggested = item->external_port;
 		return;
 	}
 	if (!e->m.is_asking || e->asked != PORTMAP_UPNP || e->n_sent == 0)
@@ -213,8 +216,9 @@ static void take_item(struct portmap *pm, const struct portmap_upnp_job *job, co
 		error = "the gateway has no address of its own outside";
 	if (!error && (external.port == 0 || item->lifetime_s == 0))
 		error = "granted nothing";
+	/* That there is no IGD says less than what another protocol answered before. */
 	if (error)
-		portmap_refused(pm, e, error, 0);
+		portmap_refused(pm, e, job->error && e->tried && e->m.error ? e->m.error : error, 0);
 	else
 		portmap_granted(pm, e, &external, item->lifetime_s, now_ms);
 }
@@ -227,11 +231,13 @@ void portmap_on_upnp(struct portmap *pm, const struct portmap_upnp_job *job, uin
 	if (ip_equal(&job->gateway, &pm->gateway.ip) && ip_equal(&job->local, &pm->local)) {
 		s->is_settled = true;
 		s->is_alive = !job->error;
-		s->error = job->error;
+		s->error = NULL;
 		if (!job->error && !ip_is_none(&job->external))
 			portmap_set_outer(pm, &job->external, now_ms);
 		for (unsigned i = 0; i < job->n && i < PORTMAP_MAX; i++)
 			take_item(pm, job, &job->items[i], now_ms);
+		if (job->error)
+			s->error = job->error;
 	}
 	portmap_tick(pm, now_ms);
 }
@@ -290,6 +296,8 @@ static unsigned choose(const struct portmap *pm, const struct portmap_entry *e, 
 		const struct portmap_speaker *s = &pm->speakers[p];
 		bool is_untried = !(e->tried & 1u << p);
 
+		if (p == PORTMAP_NATPMP && pm->speakers[PORTMAP_PCP].is_alive) /* the same server: it has said no */
+			break;
 		if (s->is_alive && is_untried)
 			return p == PORTMAP_NATPMP && is_pending && is_early ? CHOICE_WAIT : p;
 		is_pending |= !s->is_settled && s->n_sent > 0 && is_untried;

@@ -6,6 +6,7 @@
 
 #define VERSION 2
 #define RESPONSE 0x80
+#define OPTION_PREFER_FAILURE 2
 
 static void put_address(struct writer *w, const struct ip *ip)
 {
@@ -37,6 +38,10 @@ int pcp_request_encode(uint8_t *out, size_t capacity, const struct pcp_request *
 		writer_be16(&w, q->external_port);
 		/* "Any" is of the family that is wanted: section 11.1. */
 		put_address(&w, q->external.len ? &q->external : q->client.len == 4 ? &any4 : &q->external);
+	}
+	if (q->opcode == PCP_MAP && q->prefer_failure) {
+		writer_u8(&w, OPTION_PREFER_FAILURE);
+		writer_zero(&w, 3);
 	}
 	return writer_finish(&w);
 }

@@ -1,6 +1,6 @@
 /* daemon/wire/pcp.h - Port Control Protocol, RFC 6887: what a client asks and is answered
  *
- * Requests of 24 bytes, with MAP 60:
+ * Requests of 24 bytes, with MAP 60, with an option behind it 64:
  *   offset size field
  *        0    1 version   2
  *        1    1 opcode    enum pcp_opcode; bit 7 is set in responses
@@ -13,8 +13,9 @@
  *       40    2 internal port
  *       42    2 suggested external port
  *       44   16 suggested external address; unspecified: any
+ *       60    4 PREFER_FAILURE: code 2, reserved, length 0 (2 bytes)
  * Responses put result at 3, epoch (s) at 8, 12 reserved bytes at 12, and what was assigned where it was suggested.
- * IPv4 addresses are mapped ones. Options may follow, up to 1100 bytes in all; none is sent, and none read. */
+ * IPv4 addresses are mapped ones. Options may follow, up to 1100 bytes in all, and are not read. */
 #ifndef DAEMON_WIRE_PCP_H
 #define DAEMON_WIRE_PCP_H
 
@@ -25,6 +26,7 @@
 #define PCP_NONCE_BYTES 12
 #define PCP_HEADER_BYTES 24
 #define PCP_MAP_BYTES 60
+#define PCP_REQUEST_MAX_BYTES 64
 #define PCP_MAX_BYTES 1100
 
 enum pcp_opcode {
@@ -34,6 +36,8 @@ enum pcp_opcode {
 enum pcp_result {
 	PCP_SUCCESS = 0,
 	PCP_UNSUPPORTED_VERSION = 1,
+	PCP_UNSUPPORTED_OPTION = 5,
+	PCP_CANNOT_PROVIDE_EXTERNAL = 11, /* with PREFER_FAILURE */
 };
 
 struct pcp_request {
@@ -44,7 +48,8 @@ struct pcp_request {
 	uint8_t nonce[PCP_NONCE_BYTES];
 	uint8_t protocol;
 	uint16_t internal_port, external_port;
-	struct ip external; /* none: any */
+	struct ip external;  /* none: any */
+	bool prefer_failure; /* the suggested port or none */
 };
 
 struct pcp_response {
@@ -59,7 +64,7 @@ struct pcp_response {
 	struct ip external;
 };
 
-/* Bytes written, or -ENOSPC; PCP_MAP_BYTES are always enough. */
+/* Bytes written, or -ENOSPC; PCP_REQUEST_MAX_BYTES are always enough. */
 int pcp_request_encode(uint8_t *out, size_t capacity, const struct pcp_request *request);
 /* -EBADMSG: no response of version 2 to one of our opcodes. A MAP that was granted has ports and an address; so has one
  * that was deleted (lifetime 0), but for the address and external port. */

@@ -15,8 +15,8 @@ static unsigned n_sent;
 static void on_send(void *arg, const struct endpoint *to, const uint8_t *data, size_t len)
 {
 	(void)arg;
-	must(to->port == PCP_PORT && len <= PCP_MAP_BYTES);
-	if (len == PCP_MAP_BYTES)
+	must(to->port == PCP_PORT && len <= PCP_REQUEST_MAX_BYTES);
+	if (len >= PCP_MAP_BYTES)
 		memcpy(nonce, data + 24, sizeof(nonce));
 	n_sent++;
 }

@@ -143,8 +143,9 @@ static uint32_t granted_s(const struct fake *f, uint32_t asked_s)
 static void on_pcp(struct fake *f, struct reader *r, uint32_t epoch_s)
 {
 	struct pcp_request q = { .opcode = (enum pcp_opcode)reader_u8(r) };
-	uint8_t out[PCP_MAP_BYTES];
+	uint8_t out[PCP_MAP_BYTES], result = PCP_SUCCESS;
 	const struct ip *external;
+	uint16_t port = 0;
 
 	reader_skip(r, 2);
 	q.lifetime_s = reader_be32(r);
@@ -157,8 +158,18 @@ static void on_pcp(struct fake *f, struct reader *r, uint32_t epoch_s)
 		q.internal_port = reader_be16(r);
 		q.external_port = reader_be16(r);
 		ip_from_bytes(&q.external, reader_take(r, 16), 16);
+		if (reader_left(r) == 4) {
+			assert_int_equal(reader_be32(r), 0x02000000);
+			q.prefer_failure = true;
+		}
 		f->n_pcp_map++;
 		f->n_removed += q.lifetime_s == 0;
+		result = f->pcp_result;
+		port = f->shift && !q.prefer_failure ? (uint16_t)(q.internal_port + f->shift) : q.external_port;
+		if (q.prefer_failure && f->has_no_options)
+			result = PCP_UNSUPPORTED_OPTION;
+		else if (q.prefer_failure && (f->all_taken || (f->taken && port == f->taken)))
+			result = PCP_CANNOT_PROVIDE_EXTERNAL;
 		f->last_pcp = q;
 	} else {
 		assert_int_equal(q.opcode, PCP_ANNOUNCE);
@@ -175,9 +186,8 @@ static void on_pcp(struct fake *f, struct reader *r, uint32_t epoch_s)
 	}
 	external = q.client.len == 16 ? &q.client : &f->outer;
 	from_gateway(f, out,
-		     fake_pcp_answer(out, &q, q.opcode == PCP_MAP ? f->pcp_result : PCP_SUCCESS,
-				     f->pcp_result ? f->error_life_s : granted_s(f, q.lifetime_s), epoch_s, external,
-				     (uint16_t)(q.internal_port + f->shift)));
+		     fake_pcp_answer(out, &q, result, result ? f->error_life_s : granted_s(f, q.lifetime_s), epoch_s,
+				     external, port));
 }
 
 static void on_natpmp(struct fake *f, struct reader *r, uint32_t epoch_s)

@@ -13,7 +13,7 @@
 struct fake_datagram {
 	struct endpoint to;
 	size_t len;
-	uint8_t data[PCP_MAP_BYTES];
+	uint8_t data[PCP_REQUEST_MAX_BYTES];
 };
 
 struct fake {
@@ -21,7 +21,10 @@ struct fake {
 	uint64_t now_ms;
 	/* how the gateway is */
 	bool has_pcp, has_natpmp, has_upnp;
-	bool is_deaf; /* hears nothing at all */
+	bool is_deaf;        /* hears nothing at all */
+	bool has_no_options; /* PCP: refuses PREFER_FAILURE */
+	uint16_t taken;      /* an outside port that is another's; 0: none is */
+	bool all_taken;
 	uint8_t pcp_result;
 	uint16_t natpmp_result;
 	const char *upnp_error; /* of every item */

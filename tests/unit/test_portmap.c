@@ -193,17 +193,83 @@ static void what_one_protocol_refuses_the_next_is_asked_for(void **state)
 
 	f->has_natpmp = f->has_upnp = true;
 	f->pcp_result = 2;
-	f->natpmp_result = 2;
 	fake_connect(f);
 	want(f);
 	fake_run(f, 300);
 	assert_int_equal(f->n_pcp_map, 1);
-	assert_int_equal(f->n_natpmp_map, 1);
+	assert_int_equal(f->n_natpmp_map, 0); /* it is the same server */
 	assert_int_equal(f->n_upnp, 1);
 	assert_string_equal(fake_external(f, IPPROTO_UDP, PORT), "9.0.0.1:27700");
 	assert_int_equal(portmap_verdict(f->pm, PORTMAP_PCP, &error), PORTMAP_NO);
 	assert_string_equal(error, "not authorized");
+	assert_int_equal(verdict(f, PORTMAP_NATPMP), PORTMAP_YES);
+}
+
+static void what_nat_pmp_refuses_upnp_is_asked_for(void **state)
+{
+	struct fake *f = *state;
+
+	f->has_pcp = false;
+	f->has_natpmp = f->has_upnp = true;
+	f->natpmp_result = 2;
+	fake_connect(f);
+	want(f);
+	fake_run(f, 300);
+	assert_int_equal(f->n_natpmp_map, 1);
+	assert_int_equal(portmap_find(f->pm, IPPROTO_UDP, PORT)->by, PORTMAP_UPNP);
 	assert_int_equal(verdict(f, PORTMAP_NATPMP), PORTMAP_NO);
+}
+
+static void where_the_port_is_taken_another_is_asked_for(void **state)
+{
+	struct fake *f = *state;
+	uint16_t drawn;
+
+	f->taken = PORT;
+	fake_connect(f);
+	want(f);
+	fake_settle(f);
+	assert_int_equal(f->n_pcp_map, 2);
+	assert_true(f->last_pcp.prefer_failure);
+	drawn = f->last_pcp.external_port;
+	assert_in_range(drawn, 20000, 31999);
+	assert_int_equal(portmap_find(f->pm, IPPROTO_UDP, PORT)->external.port, drawn);
+	fake_run(f, HOUR_MS + 1000);
+	assert_int_equal(f->last_pcp.external_port, drawn); /* a renewal names what we have */
+}
+
+static void after_a_few_ports_it_is_enough(void **state)
+{
+	struct fake *f = *state;
+
+	f->all_taken = true;
+	fake_connect(f);
+	want(f);
+	fake_run(f, 60000);
+	assert_int_equal(f->n_pcp_map, 1 + PORTMAP_PORT_TRIES);
+	assert_null(fake_external(f, IPPROTO_UDP, PORT));
+	assert_int_equal(verdict(f, PORTMAP_PCP), PORTMAP_NO);
+	f->all_taken = false;
+	fake_run(f, 120000);
+	assert_non_null(fake_external(f, IPPROTO_UDP, PORT));
+}
+
+static void a_gateway_without_options_chooses_the_port(void **state)
+{
+	struct fake *f = *state;
+
+	f->has_no_options = true;
+	f->shift = 5;
+	fake_connect(f);
+	want(f);
+	fake_settle(f);
+	assert_int_equal(f->n_pcp_map, 2);
+	assert_false(f->last_pcp.prefer_failure);
+	assert_string_equal(fake_external(f, IPPROTO_UDP, PORT), "9.0.0.1:27705");
+	fake_run(f, HOUR_MS + 1000);
+	assert_int_equal(f->n_pcp_map, 3);
+	assert_int_equal(f->last_pcp.external_port, PORT + 5);
+	assert_true(ip_equal(&f->last_pcp.external, &f->outer));
 }
 
 static void the_outer_address_is_known_without_a_mapping(void **state)
@@ -217,24 +283,9 @@ static void the_outer_address_is_known_without_a_mapping(void **state)
 	want(f);
 	fake_run(f, 10000);
 	assert_null(fake_external(f, IPPROTO_UDP, PORT));
-	assert_string_equal(portmap_find(f->pm, IPPROTO_UDP, PORT)->error, "no IGD answers");
+	assert_string_equal(portmap_find(f->pm, IPPROTO_UDP, PORT)->error, "not authorized");
 	assert_true(ip_equal(portmap_outer(f->pm), &f->outer));
 	assert_true(f->n_changed >= 1);
-}
-
-static void another_port_than_the_one_suggested_is_taken(void **state)
-{
-	struct fake *f = *state;
-
-	f->shift = 5;
-	fake_connect(f);
-	want(f);
-	fake_settle(f);
-	assert_string_equal(fake_external(f, IPPROTO_UDP, PORT), "9.0.0.1:27705");
-	fake_run(f, HOUR_MS + 1000);
-	assert_int_equal(f->n_pcp_map, 2);
-	assert_int_equal(f->last_pcp.external_port, PORT + 5); /* a renewal names what we have */
-	assert_true(ip_equal(&f->last_pcp.external, &f->outer));
 }
 
 /* ---------------------------------------------------------------- nothing there */
@@ -824,8 +875,11 @@ int main(void)
 		TEST(questions_are_repeated_and_upnp_is_tried_after_250_ms),
 		TEST(upnp_maps_where_nothing_else_does),
 		TEST(what_one_protocol_refuses_the_next_is_asked_for),
+		TEST(what_nat_pmp_refuses_upnp_is_asked_for),
+		TEST(where_the_port_is_taken_another_is_asked_for),
+		TEST(after_a_few_ports_it_is_enough),
+		TEST(a_gateway_without_options_chooses_the_port),
 		TEST(the_outer_address_is_known_without_a_mapping),
-		TEST(another_port_than_the_one_suggested_is_taken),
 		TEST(a_network_without_port_mapping_is_asked_ever_more_rarely),
 		TEST(a_refusal_says_when_to_ask_again),
 		TEST(mappings_are_renewed_at_half_of_their_life),

@@ -29,7 +29,7 @@ static void a_map_request_is_as_the_rfc_draws_it(void **state)
 				 .protocol = IPPROTO_UDP,
 				 .internal_port = 27700,
 				 .external_port = 27701 };
-	uint8_t data[PCP_MAP_BYTES];
+	uint8_t data[PCP_REQUEST_MAX_BYTES];
 
 	(void)state;
 	assert_int_equal(pcp_request_encode(data, sizeof(data), &q), PCP_MAP_BYTES);
@@ -40,6 +40,11 @@ static void a_map_request_is_as_the_rfc_draws_it(void **state)
 	assert_memory_equal(data + 56, "\x09\x00\x00\x01", 4);
 	CHECK_NO_ROOM(pcp_request_encode, &q, PCP_MAP_BYTES);
 
+	q.prefer_failure = true;
+	assert_int_equal(pcp_request_encode(data, sizeof(data), &q), PCP_REQUEST_MAX_BYTES);
+	assert_memory_equal(data + 60, "\2\0\0", 4);
+	CHECK_NO_ROOM(pcp_request_encode, &q, PCP_REQUEST_MAX_BYTES);
+	q.prefer_failure = false;
 	q.client = ip_of("2001:db8::1"); /* any IPv6 address is sixteen zeros */
 	q.external = (struct ip){ 0 };
 	assert_int_equal(pcp_request_encode(data, sizeof(data), &q), PCP_MAP_BYTES);
