@@ -33,6 +33,14 @@ const struct ctl_command ctl_commands[] = {
 	  ctl_ping },
 	{ "netcheck", "", 0, 0, "what the network around this node lets through", { { 0 } }, ctl_netcheck },
 	{ "why", "PEER", 1, 1, "why the path to a peer is what it is, and what would better it", { { 0 } }, ctl_why },
+	{ "expose",
+	  "PROTOCOL PORT",
+	  1,
+	  2,
+	  "a public endpoint for a tcp or udp port of this host, where its NAT allows one; or: list",
+	  { { "seconds", 0, "N", NULL, "for so long; else until it is stopped or the daemon ends" },
+	    { "stop", 0, NULL, NULL, "no more" } },
+	  ctl_expose },
 	{ "reload", "", 0, 0, "read the configuration again, and apply all of it or nothing", { { 0 } }, ctl_reload },
 	{ "key",
 	  "gen|pub",
@@ -81,7 +89,7 @@ void ctl_help(const struct ctl *ctl, FILE *out)
 	} else {
 		fputs("usage: warrenctl [-n NET | -s SOCKET] COMMAND [operand] [option ...]\n\ncommands:\n", out);
 		for (c = ctl_commands; c->name; c++)
-			fprintf(out, "  %-9s %-10s %s\n", c->name, c->operands, c->help);
+			fprintf(out, "  %-9s %-13s %s\n", c->name, c->operands, c->help);
 		fputs("\noptions:\n", out);
 	}
 	print_options(ctl_global_options, out);

@@ -103,8 +103,8 @@ void ctl_print_json(const struct ctl *ctl, const json_t *document); /* one line 
 
 /* one file each */
 int ctl_key(struct ctl *ctl), ctl_status(struct ctl *ctl), ctl_peers(struct ctl *ctl), ctl_paths(struct ctl *ctl),
-	ctl_ping(struct ctl *ctl), ctl_netcheck(struct ctl *ctl), ctl_why(struct ctl *ctl), ctl_reload(struct ctl *ctl),
-	ctl_version(struct ctl *ctl), ctl_help_command(struct ctl *ctl);
+	ctl_ping(struct ctl *ctl), ctl_netcheck(struct ctl *ctl), ctl_expose(struct ctl *ctl), ctl_why(struct ctl *ctl),
+	ctl_reload(struct ctl *ctl), ctl_version(struct ctl *ctl), ctl_help_command(struct ctl *ctl);
 void ctl_print_portmap(const struct ctl *ctl, const json_t *portmap); /* netcheck's "portmap" */
 /* The rows of a peer's paths, for `paths` and `why`; peer NULL: no such column. */
 struct ctl_table *ctl_paths_table(bool has_peer);

@@ -209,6 +209,8 @@ static void on_timer(void *arg)
 		outside_tick(n->outside, now);
 	due = earlier(due, outside_next_ms(n->outside));
 	due = earlier(due, n->look_ms);
+	node_expose_tick(n, now);
+	due = earlier(due, node_expose_next_ms(n));
 	node_due(n, due);
 }
 
@@ -462,6 +464,7 @@ void node_stop(struct node *n)
 		node_remove_peer(n, n->peers.by_number);
 	tcp_paths_free(n->tcp);
 	node_lookup_free(n);
+	node_expose_free(n);
 	outside_close(n->outside);
 	node_set_hook(n, NULL);
 	responder_free(n->responder);

@@ -293,6 +293,7 @@ const struct control_command node_commands[] = {
 	{ "ping", 0, cmd_ping },
 	{ "netcheck", 0, node_cmd_netcheck },
 	{ "why", 0, cmd_why },
+	{ "expose", CONTROL_WRITE, node_cmd_expose },
 	{ "reload", CONTROL_WRITE, cmd_reload },
 	{ "version", 0, cmd_version },
 	{ NULL, 0, NULL },

@@ -26,6 +26,8 @@ json_t *node_json_compression(const struct node *n, const struct peer *p, uint64
 /* node_outside.c: {"enabled","ipv4","ipv6"} of port mapping; {"endpoint","by"} of the node's own port, or null */
 json_t *node_json_portmap(const struct node *n);
 json_t *node_json_mapped(const struct node *n);
+/* node_expose.c: [{"protocol","port","endpoint","by","until"}] */
+json_t *node_json_exposed(const struct node *n);
 /* node_hook.c: {"program","runs","last_run","error"} of on_mapping_change, or null */
 json_t *node_json_hook(const struct node *n);
 

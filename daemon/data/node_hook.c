@@ -40,11 +40,11 @@ static json_t *best_json(const struct node *n, uint8_t ip_len, const enum candid
 
 static json_t *document(const struct node *n)
 {
-	return json_pack("{s:s, s:s, s:s, s:{s:i, s:o, s:o}, s:{s:i, s:o, s:o}}", "schema", "warren.endpoints/1",
+	return json_pack("{s:s, s:s, s:s, s:{s:i, s:o, s:o}, s:{s:i, s:o, s:o}, s:o}", "schema", "warren.endpoints/1",
 			 "self", n->name, "mapping", nat_mapping_name(n->here.nat.mapping), "udp", "port", (int)n->port,
 			 "ipv4", best_json(n, 4, udp_kinds), "ipv6", best_json(n, 16, udp_kinds), "tcp", "port",
 			 (int)tcp_paths_port(n->tcp), "ipv4", best_json(n, 4, tcp_kinds), "ipv6",
-			 best_json(n, 16, tcp_kinds));
+			 best_json(n, 16, tcp_kinds), "exposed", node_json_exposed(n));
 }
 
 void node_tell_hook(struct node *n)

@@ -157,6 +157,7 @@ static void check_links(struct node *n, uint64_t now_ms)
 {
 	node_retry_offload(n, true);
 	outside_network_changed(n->outside, now_ms);
+	node_expose_network_changed(n);
 	node_due(n, outside_next_ms(n->outside));
 	for (unsigned i = 0; i < n->n_links; i++)
 		link_network_changed(n->links[i], now_ms);

@@ -9,6 +9,7 @@ static void on_outside_changed(void *arg)
 	struct node *n = arg;
 
 	n->are_candidates_stale = true;
+	node_due(n, clock_now_ms()); /* exposed ports are looked at */
 }
 
 int node_open_outside(struct node *n, const struct seckey *secret, uint64_t now_ms)

@@ -147,8 +147,10 @@ struct node {
 	uint64_t out_mark;                         /* of the ways out and to the coordinators, at the last look */
 	uint64_t look_ms, looked_ms, look_wait_ms; /* the next look (UINT64_MAX: none is due), the last, between two */
 	struct gaps gaps;
-	struct outside *outside;         /* mapped and configured endpoints */
-	struct candidates here;          /* what we last told others */
+	struct outside *outside; /* mapped and configured endpoints */
+	struct candidates here;  /* what we last told others */
+	struct exposed *exposed; /* node_expose.c's */
+	unsigned n_exposed;
 	struct hook *hook;               /* on_mapping_change; NULL: none */
 	char *hook_program, *hook_heard; /* what it was told last, but for the time; NULL: nothing yet */
 	uint64_t key_lookups_ms;
@@ -329,6 +331,13 @@ void node_add_outside(struct node *n, struct candidates *c);
 void node_add_outside_tcp(struct node *n, struct candidates *c);
 /* An IPv4 endpoint that others saw us at is no more. */
 bool node_was_moved(const struct candidates *before, const struct candidates *after);
+
+/* node_expose.c: ports of others */
+void node_expose_tick(struct node *n, uint64_t now_ms);
+uint64_t node_expose_next_ms(const struct node *n);
+void node_expose_network_changed(struct node *n);
+void node_expose_free(struct node *n);
+control_handler_fn node_cmd_expose;
 
 /* node_hook.c: on_mapping_change */
 void node_set_hook(struct node *n, const char *program); /* NULL: none */

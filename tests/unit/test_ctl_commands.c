@@ -541,6 +541,36 @@ static void netcheck_shows_what_passes(void **state)
 				    "              wlan0 192.0.2.1\n");
 }
 
+static void expose_prints_the_endpoint(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f,
+	       "{\"schema\":\"warren.expose/1\",\"exposed\":[{\"protocol\":\"tcp\",\"port\":22,"
+	       "\"endpoint\":\"9.0.0.1:22\",\"by\":\"pcp\",\"until\":null}]}",
+	       "{\"error\":{\"code\":1,\"message\":\"udp port 53 cannot be exposed: no gateway\"}}",
+	       "{\"schema\":\"warren.expose/1\",\"exposed\":[]}",
+	       "{\"schema\":\"warren.expose/1\",\"exposed\":[{\"protocol\":\"udp\",\"port\":53,"
+	       "\"endpoint\":null,\"by\":\"stun\",\"until\":\"2026-01-02T12:44:03Z\"}]}");
+	assert_int_equal(RUN(f, "expose", "tcp", "22", "--no-header"), 0);
+	assert_string_equal(f->out, "tcp  22  9.0.0.1:22  pcp  -\n");
+	assert_int_equal(RUN(f, "expose", "udp", "53", "--seconds=60"), 1);
+	says(f->err, "udp port 53 cannot be exposed: no gateway");
+	assert_int_equal(RUN(f, "expose", "udp", "53", "--stop"), 0);
+	assert_string_equal(f->out, "");
+	assert_int_equal(RUN(f, "expose", "list", "--no-header"), 0);
+	assert_string_equal(f->out, "udp  53  -  stun  2026-01-02T12:44:03Z\n");
+	assert_int_equal(RUN(f, "expose", "tcp"), 64);
+	says(f->err, "expose what?");
+	assert_int_equal(RUN(f, "expose", "sctp", "1"), 64);
+	assert_int_equal(RUN(f, "expose", "tcp", "0"), 64);
+	assert_int_equal(RUN(f, "expose", "tcp", "65536"), 64);
+	assert_int_equal(RUN(f, "expose", "tcp", "22x"), 64);
+	says(f->err, "is no port");
+	assert_int_equal(RUN(f, "expose", "list", "22"), 64);
+	assert_int_equal(RUN(f, "expose", "tcp", "22", "--seconds=0"), 64);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -562,6 +592,7 @@ int main(void)
 		TEST(status_tells_a_peer_from_top_to_bottom),
 		TEST(status_check_is_silent_when_all_is_well),
 		TEST(a_coordinators_status_shows_its_network),
+		TEST(expose_prints_the_endpoint),
 		TEST(netcheck_shows_what_passes),
 		TEST(netcheck_shows_what_the_gateway_maps),
 	};
