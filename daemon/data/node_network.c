@@ -155,7 +155,6 @@ static void check_peer(struct node *n, struct peer *p, uint64_t now_ms)
 
 static void check_links(struct node *n, uint64_t now_ms)
 {
-	node_retry_offload(n, true);
 	outside_network_changed(n->outside, now_ms);
 	node_expose_network_changed(n);
 	node_due(n, outside_next_ms(n->outside));
@@ -193,6 +192,8 @@ static void look(struct node *n, bool is_all_new, uint64_t now_ms)
 		is_out_new |= mark != n->out_mark;
 		n->out_mark = mark;
 	}
+	/* A link's features, or what lies on the way, may be others without a mark that differs. */
+	node_retry_offload(n, is_out_new || is_moved);
 	if (is_out_new)
 		check_links(n, now_ms);
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
