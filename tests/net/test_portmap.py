@@ -11,7 +11,9 @@ import contextlib
 import json
 import os
 import re
+import select
 import shutil
+import socket
 import sys
 import time
 
@@ -204,6 +206,26 @@ def two_homes_behind_one_carrier_meet_at_their_outer_addresses():
                            f"{host} reaches {other} at its gateway's outer address")
 
 
+def an_ipv6_firewall_gets_a_pinhole():
+    with Mesh([Site("a", "port", upnp=True, v6="fw"), Site("e", "open", v6="open")]) as mesh:
+        def can_connect(port, seconds):
+            with mesh.lab.socket("e1", socket.AF_INET6, socket.SOCK_STREAM) as s:
+                s.connect_ex((mesh.lab.ip6("a1"), port))
+                return bool(select.select([], [s], [], seconds)[1]) and s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        mesh.configure_peer("a1", "listen { portmap = off }")
+        mesh.start("coord", "a1")
+        port = mesh.nodes["a1"].ask("status")["underlay"]["port"]
+        check(not can_connect(port, 0.5), "the firewall lets strangers in")
+        mesh.configure_peer("a1")
+        check(mesh.ctl("a1", "reload").returncode == 0, "reload")
+        outside = f"[{mesh.lab.ip6('a1')}]:{port}"
+        wait_until(lambda: [m["external"] for m in portmap(mesh, family="ipv6")["mappings"] if m["by"] == "pcp"] == [outside] * 2, 3,
+                   "a pinhole for UDP and one for TCP")
+        check(can_connect(port, 2), "a stranger connects through the pinhole")
+        mesh.nodes["a1"].stop()
+        wait_until(lambda: str(port) not in nft(mesh.lab.gw("a"), "list chain inet natlab_upnp miniupnpd\n"), 1, "closed again")
+
+
 def a_slow_gateway_and_a_false_one_hold_up_nobody():
     with Mesh([Site("a", "port"), Site("c", "port", hosts=2)]) as mesh:
         slow = SlowIgd(mesh.lab, mesh.lab.gw("a"), mesh.lab.lans["a"][0] + "1")
@@ -230,4 +252,4 @@ if not shutil.which("miniupnpd", path="/usr/sbin:/usr/bin"):
 main(symmetric_meets_symmetric_directly, each_protocol_alone, a_gateway_that_restarted_is_asked_again,
      whoever_has_no_udp_connects_to_the_mapped_tcp_port, a_program_hears_of_the_endpoints, switched_off_asks_nobody,
      another_network_is_another_gateway, two_homes_behind_one_carrier_meet_at_their_outer_addresses,
-     a_slow_gateway_and_a_false_one_hold_up_nobody)
+     an_ipv6_firewall_gets_a_pinhole, a_slow_gateway_and_a_false_one_hold_up_nobody)

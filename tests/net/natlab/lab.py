@@ -217,7 +217,8 @@ class Lab(Plan, Events):
             for h in range(1, box.hosts + 1):
                 nft(self.ns(f"{box.name}{h}"), fw_rules("inet"))
         if getattr(box, "v6", ""):
-            nft(gw, fw_rules("ip6", box.v6 == "open"))
+            # With miniupnpd, the firewall is where its pinholes are (start_miniupnpd).
+            nft(gw, fw_rules("ip6", box.v6 == "open" or getattr(box, "upnp", False)))
         if box.udp_timeout or box.udp_stream:
             t = box.udp_timeout or 30
             sysctl(gw, netfilter__nf_conntrack_udp_timeout=t,
@@ -263,13 +264,14 @@ deny 0-65535 0.0.0.0/0 0-65535
     def start_miniupnpd(self, name):
         """Also again: with the rules of a gateway that has just booted."""
         gw, files = self.gw(name), f"{STATE}/{self.id}-{name}.upnp"
+        firewall = 'meta nfproto ipv6 iifname "wan" ct state new drop;' if self.sites[name].v6 == "fw" else ""
         # A verdict "drop" of natlab's own forward chain would be final, but it lets DNATed
         # packets through, so miniupnpd's accept chain is a formality.
-        nft(gw, """table inet natlab_upnp
+        nft(gw, f"""table inet natlab_upnp
 delete table inet natlab_upnp
-table inet natlab_upnp {
-  chain forward { type filter hook forward priority -5; policy accept; jump miniupnpd; }
-  chain miniupnpd { }
+table inet natlab_upnp {{
+  chain forward {{ type filter hook forward priority -5; policy accept; jump miniupnpd; {firewall} }}
+""" + """  chain miniupnpd { }
   chain prerouting { type nat hook prerouting priority -105; policy accept; iifname "wan" jump prerouting_miniupnpd; }
   chain prerouting_miniupnpd { }
   chain postrouting { type nat hook postrouting priority 95; policy accept; oifname "wan" jump postrouting_miniupnpd; }
