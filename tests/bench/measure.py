@@ -15,7 +15,7 @@ SMALL_BYTES = 64
 LOSS_ALLOWED = 0.01
 RATE_FIRST, RATE_LAST = 8000, 4_000_000
 RATE_PRECISION = 1.04  # the search ends when the rate that passed and the one that failed are that close
-RATE_STEPS_MAX = 24
+RATE_STEPS_MAX = 20
 PING_INTERVAL = 0.01
 
 
@@ -107,29 +107,42 @@ def rate_once(vpn, rate, seconds):
     return json.loads(r.stdout)
 
 
-def small_packets(vpn, seconds):
-    """The highest of the rates tried at which under a hundredth was lost: doubled until one fails, then between the two.
+def highest(works):
+    """The highest of the rates tried that works: doubled until one fails, then between the two, until they are close.
 
-    A rate that fails is tried once more, since another program that ran for a moment would show as loss."""
-    seconds = max(1, round(seconds / 2))
-    passed, failed, rate, steps, limited_by_sender = 0, None, RATE_FIRST, [], False
-    while len(steps) < RATE_STEPS_MAX and (failed is None or failed > (passed or 1) * RATE_PRECISION):
-        ok = False
-        for _ in range(2):
-            r = rate_once(vpn, rate, seconds)
-            steps.append(r)
-            ok = r["received"] > r["offered"] * (1 - LOSS_ALLOWED)
-            if ok:
+    A failure may be the doing of another program that ran for a moment. So a rate fails that does twice; and the one that ends the
+    search is tried a last time: if it works then, the search goes on above it."""
+    passed, failed, rate = 0, None, RATE_FIRST
+    for _ in range(RATE_STEPS_MAX):
+        if works(rate) or works(rate):
+            passed, failed = rate, None if failed == rate else failed
+            if failed is None and rate >= RATE_LAST:
                 break
-        if ok:
-            passed = rate
-        else:
-            failed, limited_by_sender = rate, r["sent"] < r["offered"] * (1 - LOSS_ALLOWED) and r["received"] > r["sent"] * (1 - LOSS_ALLOWED)
-        if failed is None and rate >= RATE_LAST:
+        elif failed == rate:
             break
-        rate = rate * 2 if failed is None else round((passed * failed) ** 0.5) if passed else failed // 4
-        check(rate >= 100, f"{vpn.name}: loses a hundredth of 100 packets a second")
-    return {"packets": passed, "limited_by_sender": limited_by_sender, "steps": len(steps)}
+        else:
+            failed = rate
+        if failed is None:
+            rate *= 2
+        elif not passed:
+            rate = failed // 4
+            check(rate >= 100, "loses a hundredth of 100 packets a second")
+        else:
+            rate = failed if failed <= passed * RATE_PRECISION else round((passed * failed) ** 0.5)
+    return passed
+
+
+def small_packets(vpn, seconds):
+    """The highest rate at which under a hundredth is lost."""
+    seconds, runs = max(1, round(seconds / 2)), []
+
+    def works(rate):
+        runs.append(rate_once(vpn, rate, seconds))
+        return runs[-1]["received"] > runs[-1]["offered"] * (1 - LOSS_ALLOWED)
+
+    packets, last = highest(works), runs[-1]
+    limited = last["sent"] < last["offered"] * (1 - LOSS_ALLOWED) and last["received"] > last["sent"] * (1 - LOSS_ALLOWED)
+    return {"packets": packets, "limited_by_sender": limited, "steps": len(runs)}
 
 
 def ping_median_us(lab, address, count):
