@@ -91,7 +91,7 @@ static void candidates_of(const struct member *m, struct candidates *out, uint64
 	if (!way || out->n == WIRE_CANDIDATES_MAX || !ip_is_sendable(&way->peer.ip))
 		return;
 	for (unsigned i = 0; i < out->n; i++) {
-		if (endpoint_equal(&out->v[i].endpoint, &way->peer))
+		if (endpoint_equal(&out->v[i].endpoint, &way->peer) && !candidate_is_tcp(out->v[i].kind))
 			return;
 	}
 	out->v[out->n++] = (struct candidate){ .kind = CANDIDATE_REFLEXIVE, .endpoint = way->peer };
@@ -289,7 +289,8 @@ static void send_registered(struct service *s, struct registration *r)
 				     .udp_port = s->udp_port,
 				     .alternate_port = s->alternate_port,
 				     .alternate_address = s->alternate_address,
-				     .relay_rate = s->forward->rate_per_peer };
+				     .relay_rate = s->forward->rate_per_peer,
+				     .source = r->source };
 	uint8_t message[512];
 
 	memcpy(m.name, r->member->name, sizeof(m.name));

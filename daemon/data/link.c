@@ -6,41 +6,28 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "daemon/net/loop.h"
-#include "daemon/net/stream.h"
+#include "daemon/data/dial.h"
 #include "daemon/net/udp.h"
-
-/* Between the starts of two connections of one race: a round trip across a continent, so that the second is rarely in vain. */
-#define CONNECT_STAGGER_MS 300
-#define CONNECT_TIMEOUT_MS 4500 /* under the registrar's 5 s for a step */
-#define CONNECT_FALLBACK_PORT 443
-#define RACERS_MAX (LOOP_RESOLVE_MAX * 2)
 
 struct link {
 	/* fixed at creation */
 	const struct link_env *env;
 	void *arg;
-	uv_loop_t *loop;
 	unsigned number;
 	struct config_coordinator config;
 	const char *bind_interface;
+	uint16_t tcp_port; /* that connections leave from; 0: any */
 	struct indices *indices;
 	uint32_t index; /* ours, for its bind and relay datagrams */
 	/* owned */
 	struct registrar *registrar;
 	struct binding *binding;
 	struct relay_link *udp; /* NULL unless registered */
-	/* connecting: a race */
-	struct loop_resolve *resolve;
-	unsigned n_endpoints, n_started;
-	struct endpoint endpoints[RACERS_MAX];
-	struct stream *racers[RACERS_MAX]; /* NULL: not started, or lost */
-	uint64_t next_start_ms;
-	int race_error;
+	struct dial *dial;
 	/* connected */
-	struct stream *stream;
-	struct ip local;    /* our address of the connection, to see when it is the wrong one */
-	struct ip ip4, ip6; /* the first of each that its name resolved to; none: none */
+	struct stream *stream; /* NULL until the coordinator has answered over it */
+	struct ip local;       /* our address of the connection, to see when it is the wrong one */
+	struct ip ip4, ip6;    /* the first of each that its name resolved to; none: none */
 	struct endpoint udp_endpoint;
 	bool was_registered;
 	struct wire_registered registration;
@@ -53,159 +40,93 @@ static void due(struct link *l)
 
 /* ---------------------------------------------------------------- connecting */
 
-static void race_end(struct link *l)
-{
-	loop_resolve_cancel(l->resolve);
-	l->resolve = NULL;
-	for (unsigned i = 0; i < RACERS_MAX; i++) {
-		stream_close(l->racers[i]);
-		l->racers[i] = NULL;
-	}
-	l->n_endpoints = l->n_started = 0;
-	l->next_start_ms = UINT64_MAX;
-}
-
-static void on_connected(void *arg, struct stream *s)
-{
-	struct link *l = arg;
-
-	for (unsigned i = 0; i < RACERS_MAX; i++)
-		if (l->racers[i] == s)
-			l->racers[i] = NULL;
-	l->stream = s;
-	race_end(l);
-	if (udp_local_address(stream_peer(s), &l->local) < 0)
-		l->local = (struct ip){ 0 };
-	registrar_on_connected(l->registrar, clock_now_ms());
-	due(l);
-}
-
 static void on_frame(void *arg, struct stream *s, uint8_t *body, size_t len)
 {
 	struct link *l = arg;
 
-	if (s == l->stream)
-		registrar_on_frame(l->registrar, body, len, clock_now_ms());
+	(void)s;
+	registrar_on_frame(l->registrar, body, len, clock_now_ms());
 	due(l);
 }
-
-static void start_next(struct link *l);
 
 static void on_closed(void *arg, struct stream *s, int reason)
 {
 	struct link *l = arg;
-	bool any = false;
 
-	if (s == l->stream) {
-		l->stream = NULL;
-		registrar_on_closed(l->registrar, reason, clock_now_ms());
-		due(l);
-		return;
-	}
-	l->race_error = reason;
-	for (unsigned i = 0; i < RACERS_MAX; i++) {
-		if (l->racers[i] == s)
-			l->racers[i] = NULL;
-		any |= l->racers[i] != NULL;
-	}
-	if (l->n_started < l->n_endpoints) {
-		start_next(l);
-	} else if (!any) {
-		race_end(l);
-		registrar_on_closed(l->registrar, l->race_error, clock_now_ms());
-	}
+	(void)s;
+	l->stream = NULL;
+	registrar_on_closed(l->registrar, reason, clock_now_ms());
 	due(l);
 }
 
-static const struct stream_events stream_events = {
-	.on_connected = on_connected,
-	.on_frame = on_frame,
-	.on_closed = on_closed,
-};
-
-static void start_next(struct link *l)
-{
-	while (l->n_started < l->n_endpoints) {
-		unsigned i = l->n_started++;
-		const struct stream_options options = { .timeout_ms = CONNECT_TIMEOUT_MS,
-							.bind_interface = l->bind_interface };
-		int ret = stream_connect(&l->racers[i], l->loop, &l->endpoints[i], &options, &stream_events, l);
-
-		if (ret == 0) {
-			l->next_start_ms = clock_now_ms() + CONNECT_STAGGER_MS;
-			return;
-		}
-		l->racers[i] = NULL;
-		l->race_error = ret; /* no route for this family: the next one at once */
-	}
-	l->next_start_ms = UINT64_MAX;
-}
-
-/* All were refused before any could be waited for. */
-static bool race_is_lost(const struct link *l)
-{
-	if (l->n_started < l->n_endpoints)
-		return false;
-	for (unsigned i = 0; i < RACERS_MAX; i++)
-		if (l->racers[i])
-			return false;
-	return true;
-}
-
-static void on_resolved(void *arg, const struct endpoint *v, unsigned n, int error)
+static void on_dial_resolved(void *arg, const struct endpoint *v, unsigned n)
 {
 	struct link *l = arg;
 
-	l->resolve = NULL;
-	if (n == 0) {
-		log_warn("coordinator %s: cannot resolve %s: %s", l->config.name, l->config.host, uv_strerror(error));
-		registrar_on_closed(l->registrar, error ? error : -ENOENT, clock_now_ms());
-		due(l);
-		return;
-	}
-	l->n_endpoints = l->n_started = 0;
 	l->ip4 = l->ip6 = (struct ip){ 0 };
-	for (unsigned i = 0; i < n && l->n_endpoints < RACERS_MAX; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		struct ip *first = v[i].ip.len == 4 ? &l->ip4 : &l->ip6;
 
 		if (ip_is_none(first))
 			*first = v[i].ip;
-		l->endpoints[l->n_endpoints++] = v[i];
 	}
-	for (unsigned i = 0; i < n && l->n_endpoints < RACERS_MAX && l->config.port != CONNECT_FALLBACK_PORT; i++) {
-		l->endpoints[l->n_endpoints] = v[i];
-		l->endpoints[l->n_endpoints++].port = CONNECT_FALLBACK_PORT;
-	}
-	start_next(l);
-	if (race_is_lost(l)) {
-		int reason = l->race_error;
+}
 
-		race_end(l);
-		registrar_on_closed(l->registrar, reason, clock_now_ms());
-	}
+static void on_dial_connected(void *arg)
+{
+	struct link *l = arg;
+
+	registrar_on_connected(l->registrar, clock_now_ms());
 	due(l);
 }
+
+static void on_dial_answered(void *arg, struct stream *s, uint8_t *body, size_t len)
+{
+	struct link *l = arg;
+
+	l->stream = s;
+	if (udp_local_address(stream_peer(s), &l->local) < 0)
+		l->local = (struct ip){ 0 };
+	on_frame(l, s, body, len);
+}
+
+static void on_dial_failed(void *arg, int reason)
+{
+	struct link *l = arg;
+
+	if (reason <= UV_EAI_ADDRFAMILY && reason >= UV_EAI_SOCKTYPE)
+		log_warn("coordinator %s: cannot resolve %s: %s", l->config.name, l->config.host, uv_strerror(reason));
+	registrar_on_closed(l->registrar, reason, clock_now_ms());
+	due(l);
+}
+
+static const struct dial_env dial_env = {
+	.resolved = on_dial_resolved,
+	.connected = on_dial_connected,
+	.answered = on_dial_answered,
+	.failed = on_dial_failed,
+	.events = { .on_frame = on_frame, .on_closed = on_closed },
+};
 
 static void do_connect(void *arg)
 {
 	struct link *l = arg;
-	int ret;
+	const struct dial_options options = { .host = l->config.host,
+					      .port = l->config.port,
+					      .bind_interface = l->bind_interface,
+					      .local_port = l->tcp_port };
+	int ret = dial_start(l->dial, &options);
 
-	race_end(l);
-	l->race_error = -ENETUNREACH;
-	ret = loop_resolve_start(&l->resolve, l->loop, l->config.host, l->config.port, on_resolved, l);
-	if (ret < 0) {
-		l->resolve = NULL;
+	if (ret < 0)
 		registrar_on_closed(l->registrar, ret, clock_now_ms());
-	}
 }
 
 static void do_disconnect(void *arg)
 {
 	struct link *l = arg;
 
-	race_end(l);
-	stream_close(l->stream);
+	dial_cancel(l->dial);
+	stream_abort(l->stream);
 	l->stream = NULL;
 }
 
@@ -213,7 +134,7 @@ static int do_send(void *arg, const uint8_t *body, size_t len, bool is_droppable
 {
 	struct link *l = arg;
 
-	return l->stream ? stream_send(l->stream, body, len, is_droppable) : -ENOTCONN;
+	return l->stream ? stream_send(l->stream, body, len, is_droppable) : dial_say(l->dial, body, len);
 }
 
 /* ---------------------------------------------------------------- registered */
@@ -291,7 +212,8 @@ static const struct binding_env binding_env = { .send = bind_send, .changed = bi
 
 struct link *link_new(const struct link_env *env, void *arg, uv_loop_t *loop, unsigned number,
 		      const struct config_coordinator *config, const struct identity *identity, const char *own_name,
-		      const char *bind_interface, uint64_t boot_id, struct indices *indices, uint64_t now_ms)
+		      const char *bind_interface, uint16_t tcp_port, uint64_t boot_id, struct indices *indices,
+		      uint64_t now_ms)
 {
 	struct link *l = calloc(1, sizeof(*l));
 
@@ -299,15 +221,15 @@ struct link *link_new(const struct link_env *env, void *arg, uv_loop_t *loop, un
 		return NULL;
 	l->env = env;
 	l->arg = arg;
-	l->loop = loop;
 	l->number = number;
 	l->config = *config;
 	l->bind_interface = bind_interface;
+	l->tcp_port = tcp_port;
 	l->indices = indices;
-	l->next_start_ms = UINT64_MAX;
 	l->index = indices_add(indices, INDEX_LINK, l);
 	l->binding = binding_new(&binding_env, l);
-	if (l->index && l->binding)
+	l->dial = dial_new(&dial_env, l, loop);
+	if (l->index && l->binding && l->dial)
 		l->registrar =
 			registrar_new(&registrar_env, l, identity, &config->key, own_name, boot_id, l->index, now_ms);
 	if (!l->registrar) {
@@ -321,8 +243,10 @@ void link_free(struct link *l)
 {
 	if (!l)
 		return;
+	stream_close(l->stream); /* with what was said last */
+	l->stream = NULL;
 	registrar_free(l->registrar);
-	do_disconnect(l);
+	dial_free(l->dial);
 	binding_free(l->binding);
 	relay_link_unref(l->udp);
 	if (l->index)
@@ -332,8 +256,7 @@ void link_free(struct link *l)
 
 void link_tick(struct link *l, uint64_t now_ms)
 {
-	if (now_ms >= l->next_start_ms)
-		start_next(l);
+	dial_tick(l->dial, now_ms);
 	if (now_ms >= registrar_next_ms(l->registrar))
 		registrar_tick(l->registrar, now_ms);
 	if (now_ms >= binding_next_ms(l->binding))
@@ -342,7 +265,7 @@ void link_tick(struct link *l, uint64_t now_ms)
 
 uint64_t link_next_ms(const struct link *l)
 {
-	uint64_t next = l->next_start_ms, a = registrar_next_ms(l->registrar), b = binding_next_ms(l->binding);
+	uint64_t next = dial_next_ms(l->dial), a = registrar_next_ms(l->registrar), b = binding_next_ms(l->binding);
 
 	if (a < next)
 		next = a;
@@ -356,7 +279,7 @@ void link_network_changed(struct link *l, uint64_t now_ms)
 	/* The kernel would keep sending from an address we no longer have until TCP gave up. */
 	if (l->stream && (udp_local_address(stream_peer(l->stream), &local) < 0 || !ip_equal(&local, &l->local))) {
 		log_info("coordinator %s: our address changed, connecting anew", l->config.name);
-		stream_close(l->stream);
+		stream_abort(l->stream);
 		l->stream = NULL;
 		registrar_on_closed(l->registrar, -ENETDOWN, now_ms);
 	}
@@ -462,6 +385,22 @@ bool link_can_relay(const struct link *l, enum path_kind kind)
 	if (!l->was_registered || !(l->registration.flags & REGISTERED_RELAY))
 		return false;
 	return kind == PATH_RELAY_UDP ? l->udp && binding_is_bound(l->binding) : link_is_registered(l);
+}
+
+bool link_tcp_reflexive(const struct link *l, struct endpoint *out)
+{
+	struct endpoint local;
+
+	if (!l->tcp_port || !link_is_registered(l) || ip_is_none(&l->registration.source.ip))
+		return false;
+	if (!l->stream || stream_local(l->stream, &local) < 0)
+		return false;
+	*out = l->registration.source;
+	if (local.port != l->tcp_port && local.port != out->port)
+		return false;
+	if (local.port != l->tcp_port)
+		out->port = l->tcp_port;
+	return true;
 }
 
 struct relay_link *link_udp(const struct link *l)

@@ -1,8 +1,7 @@
 /* daemon/data/link.h - this node's tie to one coordinator
  *
- * Joins the decisions of peer/registrar.h and peer/binding.h to the network: resolves the coordinator's name, races its addresses and
- * ports (the configured one, then 443, CONNECT_STAGGER_MS apart: the first that connects wins), carries frames, and holds the keys of the
- * UDP side while registered.
+ * Joins the decisions of peer/registrar.h and peer/binding.h to the network: gets a connection (dial.h), carries frames, and holds
+ * the keys of the UDP side while registered.
  * Thread: loop. */
 #ifndef DAEMON_DATA_LINK_H
 #define DAEMON_DATA_LINK_H
@@ -30,7 +29,8 @@ struct link_env {
 
 struct link *link_new(const struct link_env *env, void *arg, uv_loop_t *loop, unsigned number,
 		      const struct config_coordinator *config, const struct identity *identity, const char *own_name,
-		      const char *bind_interface, uint64_t boot_id, struct indices *indices, uint64_t now_ms);
+		      const char *bind_interface, uint16_t tcp_port, uint64_t boot_id, struct indices *indices,
+		      uint64_t now_ms);
 void link_free(struct link *l);
 
 void link_tick(struct link *l, uint64_t now_ms);
@@ -59,6 +59,9 @@ bool link_is_registered(const struct link *l);
 /* Does this coordinator relay for us now: over the control connection while registered, over UDP while the binding is proven? The latter
  * outlives the connection: the coordinator may not even have noticed that it broke. */
 bool link_can_relay(const struct link *l, enum path_kind kind);
+/* Where connections that leave from our TCP port are seen: as the one to this coordinator is, if it does; or if it is seen
+ * with the port that it left from. */
+bool link_tcp_reflexive(const struct link *l, struct endpoint *out);
 /* The UDP side; NULL before the first registration. */
 struct relay_link *link_udp(const struct link *l);
 const struct endpoint *link_udp_endpoint(const struct link *l); /* of the coordinator's relay port */

@@ -321,8 +321,8 @@ static uint64_t test_ms(const char *name, uint64_t normal)
 
 static int open_link(struct node *n, unsigned i, const struct config_coordinator *c, uint64_t now_ms)
 {
-	n->links[i] = link_new(&node_link_env, n, n->loop, i, c, &n->identity, n->name, n->bind_interface, n->boot_id,
-			       n->indices, now_ms);
+	n->links[i] = link_new(&node_link_env, n, n->loop, i, c, &n->identity, n->name, n->bind_interface,
+			       tcp_paths_port(n->tcp), n->boot_id, n->indices, now_ms);
 	if (!n->links[i])
 		return -ENOMEM;
 	node_due(n, link_next_ms(n->links[i]));

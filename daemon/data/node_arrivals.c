@@ -249,6 +249,10 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 			break;
 		node_punch_on_message(n, p, &punch);
 		return;
+	case SESSION_TCP:
+		path_set_tcp_called(p->paths, now);
+		node_mark_peer(n, p);
+		return;
 	case SESSION_CLOSE:
 		on_closed_by_peer(n, p, now);
 		return;

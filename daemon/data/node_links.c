@@ -30,6 +30,7 @@ static void add_reflexive(struct node *n, struct candidates *c)
 static void add_tcp(const struct node *n, struct candidates *c)
 {
 	bool is_blocked = c->nat.flags & NAT_UDP_BLOCKED;
+	struct endpoint seen;
 
 	for (unsigned i = 0; i < n->ifaces.n && tcp_paths_port(n->tcp); i++) {
 		struct endpoint endpoint = { .ip = n->ifaces.v[i].ip, .port = tcp_paths_port(n->tcp) };
@@ -39,6 +40,10 @@ static void add_tcp(const struct node *n, struct candidates *c)
 		if (is_blocked || !ip_is_private(&endpoint.ip))
 			node_add_candidate(c, CANDIDATE_TCP_HOST, &endpoint);
 	}
+	/* A NAT that gives each UDP destination another port does so for TCP. */
+	for (unsigned i = 0; i < n->n_links && !nat_is_hard(&c->nat); i++)
+		if (link_tcp_reflexive(n->links[i], &seen) && !node_is_overlay(n, &seen.ip))
+			node_add_candidate(c, CANDIDATE_TCP_REFLEXIVE, &seen);
 }
 
 static void judge_nat(struct node *n, struct candidates *c)

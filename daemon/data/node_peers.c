@@ -307,14 +307,6 @@ static void paths_silent(void *arg)
 	node_mark_peer(n, p);
 }
 
-static void paths_tcp_drop(void *arg, const struct path_addr *addr)
-{
-	struct peer *p = arg;
-	struct node *n = p->owner;
-
-	tcp_paths_drop(n->tcp, &addr->endpoint);
-}
-
 static uint64_t paths_now_us(void *arg)
 {
 	(void)arg;
@@ -326,7 +318,8 @@ static const struct path_set_env paths_env = {
 	.send = paths_send,
 	.unsure = paths_unsure,
 	.silent = paths_silent,
-	.tcp_drop = paths_tcp_drop,
+	.tcp_call = node_tcp_call,
+	.tcp_drop = node_tcp_drop,
 };
 
 /* ---------------------------------------------------------------- life */

@@ -272,6 +272,8 @@ int node_open_tcp(struct node *n);
 void node_heard(struct node *n, const struct peer *p, const struct path_addr *from);
 /* received_ms: when the path in use last carried data of p's. */
 void node_tcp_tick_peer(struct node *n, struct peer *p, uint64_t received_ms, uint64_t now_ms);
+void node_tcp_call(void *peer);
+void node_tcp_drop(void *peer, const struct path_addr *addr);
 void node_udp_blocked(struct node *n, struct peer *p, uint64_t now_ms); /* at one of the ends, as far as is known now */
 
 /* node_table.c */

@@ -92,3 +92,26 @@ void node_udp_blocked(struct node *n, struct peer *p, uint64_t now_ms)
 
 	path_set_udp_blocked(p->paths, is_blocked, now_ms);
 }
+
+/* ---------------------------------------------------------------- what a path set asks for */
+
+/* A relay gets there, also where it may not be used for data. */
+void node_tcp_call(void *arg)
+{
+	struct peer *p = arg;
+	struct node *n = p->owner;
+	const struct path_addr to = node_relay_of(n, p);
+	uint8_t body[8];
+	int len = wire_session_tcp_encode(body, sizeof(body));
+
+	if (len > 0)
+		node_send_session(n, p, &to, body, (size_t)len);
+}
+
+void node_tcp_drop(void *arg, const struct path_addr *addr)
+{
+	struct peer *p = arg;
+	struct node *n = p->owner;
+
+	tcp_paths_drop(n->tcp, &addr->endpoint);
+}

@@ -110,7 +110,7 @@ static void end_silently(struct connection *c)
 		t->batch_len = 0;
 	}
 	HASH_DELETE(hh, t->all, c);
-	stream_close(c->stream);
+	stream_abort(c->stream);
 	c->stream = NULL;
 	c->dead_next = t->dead;
 	t->dead = c;
@@ -542,8 +542,11 @@ void tcp_paths_free(struct tcp_paths *t)
 	if (!t)
 		return;
 	tcp_paths_flush(t);
-	HASH_ITER(hh, t->all, c, tmp)
+	HASH_ITER(hh, t->all, c, tmp) {
+		stream_close(c->stream); /* with what was said last */
+		c->stream = NULL;
 		end_silently(c);
+	}
 	stream_listener_close(t->listener);
 	bury(t);
 	free(t);

@@ -50,6 +50,14 @@ struct stream_write {
 
 /* ------------------------------------------------------------------ life */
 
+static int fd_of(const uv_tcp_t *tcp)
+{
+	uv_os_fd_t fd;
+	int ret = uv_fileno((const uv_handle_t *)tcp, &fd);
+
+	return ret < 0 ? ret : fd;
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
 	struct stream *s = handle->data;
@@ -85,6 +93,16 @@ void stream_close(struct stream *s)
 	s->is_to_be_told = false;
 	if (!s->is_closing)
 		handles_close(s);
+}
+
+void stream_abort(struct stream *s)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+	int fd = s && !s->is_closing ? fd_of(&s->tcp) : -1;
+
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	stream_close(s);
 }
 
 /* `family` AF_UNSPEC: the socket comes later, by accept. */
@@ -148,14 +166,6 @@ static int bind_port(int fd, uint8_t ip_len, uint16_t port)
 	return bind(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : 0;
 }
 
-static int fd_of(const uv_tcp_t *tcp)
-{
-	uv_os_fd_t fd;
-	int ret = uv_fileno((const uv_handle_t *)tcp, &fd);
-
-	return ret < 0 ? ret : fd;
-}
-
 static int set_options(struct stream *s)
 {
 	int fd = fd_of(&s->tcp);
@@ -175,6 +185,12 @@ static int set_options(struct stream *s)
 
 void stream_set_arg(struct stream *s, void *arg)
 {
+	s->arg = arg;
+}
+
+void stream_set_events(struct stream *s, const struct stream_events *new, void *arg)
+{
+	s->events = *new;
 	s->arg = arg;
 }
 

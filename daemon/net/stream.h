@@ -44,13 +44,16 @@ struct stream_options {
 int stream_connect(struct stream **out, uv_loop_t *loop, const struct endpoint *to,
 		   const struct stream_options *options, const struct stream_events *events, void *arg);
 void stream_close(struct stream *s); /* NULL and a closing stream are fine */
+/* The same, without waiting for what is under way: another connection can be made from the same port at once. */
+void stream_abort(struct stream *s);
 /* Queues one frame (copied; 1..WIRE_FRAME_MAX_BYTES, else -EINVAL). -ENOBUFS: is_droppable and the queue is over the
  * soft bound; -EPIPE: closing. Over the hard bound the stream closes with on_closed(-ENOBUFS). */
 int stream_send(struct stream *s, const void *body, size_t len, bool is_droppable);
 /* The same, never droppable, of frames that the caller has put together, headers and all. */
 int stream_send_frames(struct stream *s, const void *frames, size_t len);
-/* Changes who gets the events (an accepted stream finds its owner after the handshake). */
+/* Changes who gets the events (an accepted stream finds its owner after the handshake), and which functions do. */
 void stream_set_arg(struct stream *s, void *arg);
+void stream_set_events(struct stream *s, const struct stream_events *events, void *arg);
 const struct endpoint *stream_peer(const struct stream *s);
 int stream_local(const struct stream *s, struct endpoint *out); /* our end of it */
 size_t stream_queued(const struct stream *s);

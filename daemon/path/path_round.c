@@ -90,7 +90,7 @@ void path_tcp_connect(struct path_set *set, uint64_t at_ms)
 	if (!is_tcp_needed(set))
 		return;
 	for (unsigned i = 0; i < PATH_CANDIDATES_MAX; i++)
-		if (is_tcp_candidate(&set->entries[i]))
+		if (is_tcp_candidate(&set->entries[i]) && path_may_use(set, &set->entries[i]))
 			schedule_at(set, &set->entries[i], at_ms);
 }
 

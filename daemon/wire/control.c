@@ -176,6 +176,7 @@ int wire_registered_encode(uint8_t *out, size_t capacity, const struct wire_regi
 		writer_u8(&w, 0);
 	else
 		wire_ip_write(&w, &m->alternate_address);
+	wire_endpoint_write(&w, &m->source);
 	return writer_finish(&w);
 }
 
@@ -208,6 +209,7 @@ int wire_registered_decode(struct wire_registered *out, const uint8_t *data, siz
 		reader_skip(&r, 1);
 	else
 		wire_ip_read(&r, &m.alternate_address);
+	wire_endpoint_read(&r, &m.source);
 	if (!reader_at_end(&r))
 		return -EBADMSG;
 	*out = m;

@@ -10,7 +10,8 @@
  *   CONTROL_REGISTERED      coord 4 member id, 4 index (of the coordinator), 1 flags (REGISTERED_*), 2 UDP port,
  *                                 2 alternate UDP port or 0, 8 relay rate bit/s, text name, text network,
  *                                 1 count, then each overlay address: 1 length, address, 1 prefix bits;
- *                                 its alternate address: 1 length (4, 16, or 0: none), address
+ *                                 its alternate address: 1 length (4, 16, or 0: none), address;
+ *                                 20 where this connection comes from (endpoint.h)
  *   CONTROL_REFUSED         coord 1 reason (enum refused_reason), text for the log
  *   CONTROL_CANDIDATES      peer  candidates.h: kept, and told to whom this peer is introduced
  *   CONTROL_LOOKUP          peer  4 token, 1 by (enum lookup_by), value: address (1 length, bytes), name text, 32 key or 4 id
@@ -99,6 +100,7 @@ struct wire_registered {
 	unsigned n_addrs;
 	struct prefix addrs[WIRE_ADDRS_MAX]; /* own overlay address with its network's prefix length */
 	struct ip alternate_address;         /* of the coordinator's UDP ports; none: it has but one */
+	struct endpoint source;              /* of the connection, as the coordinator sees it; ip.len 0: not said */
 };
 struct wire_refused {
 	uint8_t reason;

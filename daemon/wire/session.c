@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#define SESSION_CLOSE_BYTES 4
+#define SESSION_BARE_BYTES 4 /* a type and nothing else */
 
 static_assert(WIRE_PUNCH_BYTES == 8 + WIRE_ENDPOINT_BYTES, "a punch is its table");
 static_assert(WIRE_PROBE_BYTES == 4 + WIRE_PROBE_ID_BYTES + WIRE_ENDPOINT_BYTES + 4, "a probe is its table");
@@ -18,8 +18,9 @@ int wire_session_type_of(const uint8_t *data, size_t len)
 	case SESSION_CANDIDATES:
 	case SESSION_PUNCH:
 		return type;
+	case SESSION_TCP:
 	case SESSION_CLOSE:
-		return len == SESSION_CLOSE_BYTES ? type : -EBADMSG;
+		return len == SESSION_BARE_BYTES ? type : -EBADMSG;
 	default:
 		return -EBADMSG;
 	}
@@ -129,11 +130,21 @@ int wire_punch_decode(struct wire_punch *out, const uint8_t *data, size_t len)
 	return 0;
 }
 
-int wire_session_close_encode(uint8_t *out, size_t capacity)
+static int bare_encode(uint8_t *out, size_t capacity, enum wire_session_type type)
 {
 	struct writer w = writer_of(out, capacity);
 
-	writer_u8(&w, SESSION_CLOSE);
-	writer_zero(&w, SESSION_CLOSE_BYTES - 1);
+	writer_u8(&w, (uint8_t)type);
+	writer_zero(&w, SESSION_BARE_BYTES - 1);
 	return writer_finish(&w);
+}
+
+int wire_session_tcp_encode(uint8_t *out, size_t capacity)
+{
+	return bare_encode(out, capacity, SESSION_TCP);
+}
+
+int wire_session_close_encode(uint8_t *out, size_t capacity)
+{
+	return bare_encode(out, capacity, SESSION_CLOSE);
 }

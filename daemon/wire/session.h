@@ -24,6 +24,9 @@
  *        3    1 stride    signed: from one mapping's outside port to the next one's; 0: none known
  *        4    4 round     of the side that asked; repeated by answers
  *        8   20 base      where a fresh socket of the sender was seen just now; length 0: not asked for
+ * TCP: the sender connects to the receiver's TCP candidates now, and asks it to do the same; 4 bytes.
+ *        0    1 type      SESSION_TCP
+ *        1    3 reserved
  * Close: the sender ends the session (it is shutting down); 4 bytes.
  *        0    1 type      SESSION_CLOSE
  *        1    3 reserved */
@@ -37,6 +40,7 @@ enum wire_session_type {
 	SESSION_CANDIDATES = 2,
 	SESSION_CLOSE = 3,
 	SESSION_PUNCH = 4,
+	SESSION_TCP = 5,
 };
 enum punch_step {         /* numbers are on the wire */
 	PUNCH_ASK = 1,    /* shall we? */
@@ -80,7 +84,7 @@ struct wire_punch {
 	struct endpoint base; /* ip.len 0: none */
 };
 
-/* The type of a body, or -EBADMSG if it has none of these. A close needs no further decoding. */
+/* The type of a body, or -EBADMSG if it has none of these. A close and TCP need no further decoding. */
 int wire_session_type_of(const uint8_t *data, size_t len);
 /* Encoders return the length or -ENOSPC. `size` above WIRE_PROBE_BYTES pads a probe. */
 int wire_probe_encode(uint8_t *out, size_t capacity, const struct wire_probe *p);
@@ -90,6 +94,7 @@ int wire_session_candidates_decode(struct wire_session_candidates *out, const ui
 int wire_punch_encode(uint8_t *out, size_t capacity, const struct wire_punch *p);
 /* -EBADMSG also for an unknown step or method, and a base that must not be sent to. */
 int wire_punch_decode(struct wire_punch *out, const uint8_t *data, size_t len);
+int wire_session_tcp_encode(uint8_t *out, size_t capacity);
 int wire_session_close_encode(uint8_t *out, size_t capacity);
 
 #endif

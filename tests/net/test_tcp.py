@@ -9,7 +9,7 @@
 """
 import time
 
-from harness import Mesh, Site, check, main, wait_until
+from harness import Mesh, Site, check, main, netns, sh, wait_until
 
 
 def connected(mesh, *hosts):
@@ -68,6 +68,25 @@ def udp_is_used_again_when_it_gets_through():
             check(gap < 5, f"no answer for {gap:.1f} s")
 
 
+def of_several_connections_one_is_kept():
+    """Over both families both ends connect at once; which of the connections lasts is one end's to say."""
+    with Mesh([Site("a", "open", v6="open"), Site("b", "open", v6="open")]) as mesh:
+        for host in "a1", "b1":
+            with netns(mesh.lab.ns(host)):
+                sh("nft", "table inet noudp { chain out { type filter hook output priority 0; meta l4proto udp drop; }; }")
+        connected(mesh, "a1", "b1")
+
+        def live(host, other):
+            paths = mesh.nodes[host].ask("paths", peer=other)["peers"][0]["paths"]
+            return [p["remote"] for p in paths if p["kind"] == "tcp" and p["state"] in ("in use", "standby")]
+        wait_until(lambda: len(live("a1", "b1")) > 1 and len(live("b1", "a1")) > 1, 3, "two connections are made")
+        with mesh.pinger("a1", "b1") as pinger:
+            wait_until(lambda: len(live("a1", "b1")) == 1 and len(live("b1", "a1")) == 1, 10, "one connection is kept")
+            time.sleep(1)
+            check(mesh.path("a1", "b1")["local"] == mesh.path("b1", "a1")["remote"], "the two ends use two connections")
+            check(len(pinger.answered) >= len(pinger.sent) - 3, f"{len(pinger.answered)} of {len(pinger.sent)} answered")
+
+
 def where_udp_passes_no_connection_is_made():
     with Mesh([Site("a", "port"), Site("b", "open")]) as mesh:
         mesh.start("coord", "a1", "b1")
@@ -81,4 +100,4 @@ def where_udp_passes_no_connection_is_made():
 
 
 main(a_public_peer_is_connected_to, a_connection_that_ends_is_made_again, udp_is_used_again_when_it_gets_through,
-     where_udp_passes_no_connection_is_made)
+     of_several_connections_one_is_kept, where_udp_passes_no_connection_is_made)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # ctest: timeout=90
-"""Where UDP is dropped, on one side or on both, traffic passes within 5 s through TCP to the coordinator.
+"""Where UDP is dropped and no TCP connection between the two can be, traffic passes within 5 s through TCP to the coordinator.
 
     coord  tcp 27700, 443
       |
-    inet ---- [only TCP and ICMP get out] ---- a1
-        `---- [masquerade, or the same] ------ b1
+    inet ---- [only TCP and ICMP get out, or only to port 443] ---- a1
+        `---- [masquerade fully-random, or port by port] ---------- b1
 """
 from harness import Mesh, Site, check, main
 
@@ -26,16 +26,16 @@ def through_tcp(kind_a, kind_b):
             transfer.finish()
 
 
-def blocked_on_one_side():
-    through_tcp("udpblocked", "port")
-
-
-def blocked_on_both_sides():
-    through_tcp("udpblocked", "udpblocked")
+def blocked_here_and_hard_there():
+    through_tcp("udpblocked", "symrand")
 
 
 def only_port_443_gets_out():
     through_tcp("tcp443", "port")
 
 
-main(blocked_on_one_side, blocked_on_both_sides, only_port_443_gets_out)
+def only_port_443_gets_out_of_both():
+    through_tcp("tcp443", "tcp443")
+
+
+main(blocked_here_and_hard_there, only_port_443_gets_out, only_port_443_gets_out_of_both)

@@ -270,6 +270,8 @@ static void a_member_is_registered_with_its_addresses(void **state)
 	assert_int_equal(r->udp_port, 27700);
 	assert_int_equal(r->alternate_port, 27701);
 	assert_int_equal(r->flags & REGISTERED_RELAY, REGISTERED_RELAY);
+	assert_int_equal(r->source.port, 4000); /* of the connection */
+	assert_int_equal(r->source.ip.b[0], 192);
 	assert_int_equal(directory_online(f->directory), 1);
 	assert_int_equal(count(f, COUNTER_registrations), 1);
 }

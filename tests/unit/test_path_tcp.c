@@ -288,6 +288,24 @@ static void a_call_of_the_peers_is_followed_and_not_returned(void **state)
 	one_fini(&f);
 }
 
+static void where_only_the_relay_may_be_used_nobody_connects(void **state)
+{
+	const struct path_addr tcp = one_tcp(TCP);
+	struct one f;
+
+	(void)state;
+	begin(&f);
+	path_set_set_policy(f.set, PATH_POLICY_RELAY, f.now_ms);
+	path_set_start(f.set, f.now_ms);
+	run_with(&f, 5000, true, true);
+	path_set_tcp_called(f.set, f.now_ms);
+	run_with(&f, 5000, true, true);
+	assert_int_equal(one_count_to(&f, &tcp), 0);
+	assert_int_equal(f.n_calls, 0);
+	assert_int_equal(one_path(&f, &tcp)->state, PATH_NOT_TRIED);
+	one_fini(&f);
+}
+
 static void the_round_trip_does_not_count_the_connecting(void **state)
 {
 	const struct path_addr tcp = one_tcp(TCP);
@@ -410,6 +428,7 @@ int main(void)
 		cmocka_unit_test(an_answer_to_what_was_sent_over_an_ended_connection_proves_nothing),
 		cmocka_unit_test(a_connection_of_the_peers_is_a_path_and_forgotten_with_it),
 		cmocka_unit_test(a_call_of_the_peers_is_followed_and_not_returned),
+		cmocka_unit_test(where_only_the_relay_may_be_used_nobody_connects),
 		cmocka_unit_test(the_round_trip_does_not_count_the_connecting),
 		cmocka_unit_test(datagrams_over_tcp_are_as_long_as_a_frame),
 		cmocka_unit_test(after_a_change_of_our_network_the_connection_is_checked_and_kept),

@@ -125,8 +125,9 @@ static void registered_comes_back(void **state)
 	(void)state;
 	m.addrs[0] = (struct prefix){ ip_of("10.77.0.2"), 16 };
 	m.addrs[1] = (struct prefix){ ip_of("fd00::2"), 128 };
+	m.source = (struct endpoint){ .ip = ip_of("203.0.113.9"), .port = 40001 };
 	len = wire_registered_encode(data, sizeof(data), &m);
-	assert_int_equal(len, 176);
+	assert_int_equal(len, 196);
 	assert_int_equal(wire_registered_decode(&back, data, (size_t)len), 0);
 	assert_int_equal(back.member, m.member);
 	assert_int_equal(back.index, m.index);
@@ -142,6 +143,7 @@ static void registered_comes_back(void **state)
 		assert_int_equal(back.addrs[i].bits, m.addrs[i].bits);
 	}
 	assert_true(ip_is_none(&back.alternate_address));
+	assert_true(endpoint_equal(&back.source, &m.source));
 	CHECK_STRICT(wire_registered_decode, struct wire_registered, data, len);
 	CHECK_NO_ROOM(wire_registered_encode, &m, len);
 	data[174] = 129; /* prefix bits of the IPv6 address */

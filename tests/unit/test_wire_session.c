@@ -113,7 +113,7 @@ static void candidates_come_back(void **state)
 	CHECK_NO_ROOM(wire_session_candidates_encode, &c, len);
 }
 
-static void a_close_has_exactly_four_bytes(void **state)
+static void a_close_and_a_call_have_exactly_four_bytes(void **state)
 {
 	uint8_t data[5] = { 0 };
 
@@ -121,6 +121,11 @@ static void a_close_has_exactly_four_bytes(void **state)
 	assert_int_equal(wire_session_close_encode(data, 3), -ENOSPC);
 	assert_int_equal(wire_session_close_encode(data, 4), 4);
 	assert_int_equal(wire_session_type_of(data, 4), SESSION_CLOSE);
+	assert_int_equal(wire_session_type_of(data, 3), -EBADMSG);
+	assert_int_equal(wire_session_type_of(data, 5), -EBADMSG);
+	assert_int_equal(wire_session_tcp_encode(data, 3), -ENOSPC);
+	assert_int_equal(wire_session_tcp_encode(data, 4), 4);
+	assert_int_equal(wire_session_type_of(data, 4), SESSION_TCP);
 	assert_int_equal(wire_session_type_of(data, 3), -EBADMSG);
 	assert_int_equal(wire_session_type_of(data, 5), -EBADMSG);
 }
@@ -166,7 +171,7 @@ static void no_other_type_is_known(void **state)
 	assert_int_equal(wire_session_type_of(NULL, 0), -EBADMSG);
 	for (unsigned type = 0; type < 256; type++) {
 		uint8_t data[4] = { (uint8_t)type };
-		int expected = type >= SESSION_PROBE && type <= SESSION_PUNCH ? (int)type : -EBADMSG;
+		int expected = type >= SESSION_PROBE && type <= SESSION_TCP ? (int)type : -EBADMSG;
 
 		assert_int_equal(wire_session_type_of(data, sizeof(data)), expected);
 	}
@@ -181,7 +186,7 @@ int main(void)
 		cmocka_unit_test(a_probe_that_speaks_like_a_reply_is_refused),
 		cmocka_unit_test(unknown_probe_flags_are_ignored),
 		cmocka_unit_test(candidates_come_back),
-		cmocka_unit_test(a_close_has_exactly_four_bytes),
+		cmocka_unit_test(a_close_and_a_call_have_exactly_four_bytes),
 		cmocka_unit_test(a_punch_comes_back_and_speaks_no_nonsense),
 		cmocka_unit_test(no_other_type_is_known),
 	};
