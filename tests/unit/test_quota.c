@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "daemon/relay/quota.h"
 
@@ -132,6 +133,104 @@ static void clock_jumps_neither_grant_nor_starve(void **state)
 	assert_true(q.bits_left <= 5 * MBIT);
 }
 
+#define N_HEAVY 5
+
+static void what_all_share_is_not_used_up_by_a_few(void **state)
+{
+	/* 20 Mbit/s for all; five that send all of their 10, and one that sends 1, last in every turn. */
+	struct quota heavy[N_HEAVY], light, all;
+	uint64_t bits = 0, n_light = 0;
+
+	(void)state;
+	quota_init(&all, 20 * MBIT, 0, 0);
+	quota_init(&light, 10 * MBIT, 5000, 0);
+	for (unsigned i = 0; i < N_HEAVY; i++)
+		quota_init(&heavy[i], 10 * MBIT, 5000, 0);
+	for (uint64_t now = 0; now < 2000; now++) {
+		for (unsigned i = 0; i < N_HEAVY; i++)
+			for (unsigned j = 0; j < 10; j++)
+				bits += quota_take_shared(&heavy[i], &all, 1250, now) ? 10000 : 0;
+		if (now % 10 == 0)
+			n_light += quota_take_shared(&light, &all, 1250, now);
+	}
+	assert_int_equal(n_light, 200);
+	assert_in_range(bits + n_light * 10000, 39 * MBIT, 45 * MBIT); /* the rest is used */
+}
+
+static void who_is_alone_gets_all(void **state)
+{
+	struct quota own, all;
+	uint64_t bits = 0;
+
+	(void)state;
+	quota_init(&own, 100 * MBIT, 0, 0);
+	quota_init(&all, 100 * MBIT, 0, 0);
+	for (uint64_t now = 0; now < 2000; now++)
+		for (unsigned i = 0; i < 100; i++)
+			bits += quota_take_shared(&own, &all, 1250, now) ? 10000 : 0;
+	assert_in_range(bits, 198 * MBIT, 226 * MBIT); /* two seconds, and up to a burst */
+}
+
+static void who_is_over_its_limit_uses_nothing_of_the_others(void **state)
+{
+	struct quota own, all;
+	uint64_t bits;
+
+	(void)state;
+	quota_init(&own, 0, 0, 0);
+	quota_init(&all, MBIT, 0, 0);
+	bits = all.bits_left;
+	assert_false(quota_take_shared(&own, &all, 1250, 0));
+	assert_int_equal(all.bits_left, bits);
+}
+
+#define THREADS 4
+#define THREAD_MS 2000
+
+struct taker {
+	pthread_t id;
+	struct quota *own, *all;
+	uint64_t bits, n;
+};
+
+static void *take_much(void *arg)
+{
+	struct taker *t = arg;
+
+	for (uint64_t now = 0; now < THREAD_MS; now++)
+		for (unsigned i = 0; i < 20; i++)
+			if (quota_take_shared(t->own, t->all, 1250, now)) {
+				t->bits += 10000;
+				t->n++;
+			}
+	return NULL;
+}
+
+/* The threads' times differ as far as the scheduler lets them; what the latest grants is all that is granted. */
+static void limits_hold_over_all_threads(void **state)
+{
+	struct taker takers[THREADS];
+	struct quota own, all;
+	uint64_t bits = 0, n = 0;
+
+	(void)state;
+	quota_init(&own, 20 * MBIT, 1000, 0);
+	quota_init(&all, 100 * MBIT, 0, 0);
+	for (unsigned i = 0; i < THREADS; i++) {
+		takers[i] = (struct taker){ .own = &own, .all = &all };
+		assert_int_equal(pthread_create(&takers[i].id, NULL, take_much, &takers[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		pthread_join(takers[i].id, NULL);
+		bits += takers[i].bits;
+		n += takers[i].n;
+	}
+	/* 1000 a second for two seconds, and a burst of 250. Each had reason to take it all alone. */
+	assert_in_range(n, 2000, 2250);
+	assert_int_equal(bits, n * 10000);
+	assert_true(all.bits_left <= 25 * MBIT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -144,6 +243,10 @@ int main(void)
 		cmocka_unit_test(refused_datagram_is_not_charged),
 		cmocka_unit_test(changed_limit_keeps_what_is_left),
 		cmocka_unit_test(clock_jumps_neither_grant_nor_starve),
+		cmocka_unit_test(what_all_share_is_not_used_up_by_a_few),
+		cmocka_unit_test(who_is_alone_gets_all),
+		cmocka_unit_test(who_is_over_its_limit_uses_nothing_of_the_others),
+		cmocka_unit_test(limits_hold_over_all_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
