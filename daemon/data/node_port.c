@@ -11,42 +11,26 @@
 #define PORT_DRAW_LAST 32767
 #define PORT_DRAWS 16
 
-/* Without reuse_port first: so that a port another program has is noticed, not shared. */
 /* *used: how the sockets were opened. */
 static int open_udp(struct node *n, uint16_t port, struct udp_options *used)
 {
-	struct udp_options o = { .address = n->config->listen.address,
-				 .port = port,
-				 .bind_interface = n->bind_interface,
-				 .buffer_bytes = 4 * 1024 * 1024 };
-	struct udp probe;
-	int ret = udp_open(&probe, &o), bound;
+	int ret;
 
-	if (ret < 0)
-		return ret;
-	bound = udp_port(&probe);
-	udp_close(&probe);
-	if (bound < 0)
-		return bound;
-	o.port = (uint16_t)bound;
-	o.reuse_port = n->tun.n_queues > 1 && !(n->disabled & OFFLOAD_NO_REUSEPORT);
-	o.dont_fragment = true; /* paths find their MTU themselves */
-	o.want_gso = !(n->disabled & OFFLOAD_NO_GSO);
-	o.want_gro = !(n->disabled & OFFLOAD_NO_GRO);
-	ret = udp_open(&n->udp[0], &o);
-	if (ret == -ENOPROTOOPT && o.reuse_port) {
-		o.reuse_port = false;
-		ret = udp_open(&n->udp[0], &o);
-	}
+	*used = (struct udp_options){ .address = n->config->listen.address,
+				      .port = port,
+				      .bind_interface = n->bind_interface,
+				      .buffer_bytes = 4 * 1024 * 1024,
+				      .dont_fragment = true, /* paths find their MTU themselves */
+				      .want_gso = !(n->disabled & OFFLOAD_NO_GSO),
+				      .want_gro = !(n->disabled & OFFLOAD_NO_GRO) };
+	ret = udp_open_shared(n->udp, n->disabled & OFFLOAD_NO_REUSEPORT ? 1 : n->tun.n_queues, used);
 	if (ret < 0)
 		return ret;
 	/* A socket and a queue each; what would be beside them is nobody's. */
-	n->n_workers = 1;
-	while (o.reuse_port && n->n_workers < n->tun.n_queues && udp_open(&n->udp[n->n_workers], &o) == 0)
-		n->n_workers++;
-	n->port = (uint16_t)bound;
-	*used = o;
-	return 0;
+	n->n_workers = (unsigned)ret;
+	ret = udp_port(&n->udp[0]);
+	n->port = ret > 0 ? (uint16_t)ret : 0;
+	return ret < 0 ? ret : 0;
 }
 
 static void close_udp(struct node *n)

@@ -1,6 +1,7 @@
 #include "daemon/net/udp.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -112,6 +113,30 @@ int udp_open(struct udp *udp, const struct udp_options *options)
 	return ret;
 }
 
+int udp_open_shared(struct udp *v, unsigned n, const struct udp_options *options)
+{
+	struct udp_options o = *options;
+	int ret = udp_open(&v[0], &o);
+	unsigned n_open = 0;
+
+	if (ret < 0 || n == 1)
+		return ret < 0 ? ret : 1;
+	/* Alone first: a port that another program lets others share would be taken from it unnoticed. */
+	ret = udp_port(&v[0]);
+	udp_close(&v[0]);
+	if (ret < 0)
+		return ret;
+	o.port = (uint16_t)ret;
+	o.reuse_port = true;
+	while (n_open < n && udp_open(&v[n_open], &o) == 0)
+		n_open++;
+	if (n_open > 0)
+		return (int)n_open;
+	o.reuse_port = false;
+	ret = udp_open(&v[0], &o);
+	return ret < 0 ? ret : 1;
+}
+
 void udp_close(struct udp *udp)
 {
 	if (udp->fd >= 0)
@@ -154,6 +179,19 @@ int udp_local_address(const struct endpoint *to, struct ip *out)
 	if (ret == 0)
 		*out = ep.ip;
 	return ret;
+}
+
+struct udp_fill udp_fill(const struct udp *udp)
+{
+	uint32_t m[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(m);
+	struct udp_fill fill = { 0 };
+
+	if (getsockopt(udp->fd, SOL_SOCKET, SO_MEMINFO, m, &len) < 0 || !m[SK_MEMINFO_RCVBUF] || !m[SK_MEMINFO_SNDBUF])
+		return fill;
+	fill.in_percent = (unsigned)((uint64_t)m[SK_MEMINFO_RMEM_ALLOC] * 100 / m[SK_MEMINFO_RCVBUF]);
+	fill.out_percent = (unsigned)((uint64_t)m[SK_MEMINFO_WMEM_ALLOC] * 100 / m[SK_MEMINFO_SNDBUF]);
+	return fill;
 }
 
 /* ------------------------------------------------------------------ receive */

@@ -26,7 +26,7 @@ struct udp {
 struct udp_options {
 	struct ip address;          /* none or "::": any, both families; "0.0.0.0": IPv4 only */
 	uint16_t port;              /* 0: the kernel draws one */
-	bool reuse_port;            /* several sockets are to share the port */
+	bool reuse_port;            /* several sockets are to share the port; set by udp_open_shared */
 	bool want_gso, want_gro;    /* probed; the fields of struct udp say what is there */
 	bool want_local;            /* a host with several addresses answers from the one it was asked at */
 	const char *bind_interface; /* NULL or "": none */
@@ -67,6 +67,9 @@ unsigned udp_runs_add(struct udp_run *runs, unsigned n_runs, const struct endpoi
 		      uint8_t *data, size_t len);
 
 int udp_open(struct udp *udp, const struct udp_options *options);
+/* Opens n sockets on one port that nobody else has (SO_REUSEPORT). Returns how many there are, 1 where they cannot share it;
+ * or negative errno, with none open. */
+int udp_open_shared(struct udp *v, unsigned n, const struct udp_options *options);
 void udp_close(struct udp *udp);
 int udp_port(const struct udp *udp); /* the bound port, or negative errno */
 
@@ -84,6 +87,12 @@ bool udp_has_gso(const struct udp *udp, int *error);
 void udp_retry_gso(struct udp *udp);
 /* One datagram, from any thread. 0 or negative errno. */
 int udp_send_one(const struct udp *udp, const struct endpoint *to, const void *data, size_t len);
+/* How full the kernel's buffers are, in hundredths: with what is to be received, up to a quarter too high, and with what it
+ * was given to send. */
+struct udp_fill {
+	unsigned in_percent, out_percent;
+};
+struct udp_fill udp_fill(const struct udp *udp); /* zeros where the kernel does not tell */
 /* The port's local address towards `to`, by a connected probe socket (no packet is sent). */
 int udp_local_address(const struct endpoint *to, struct ip *out);
 

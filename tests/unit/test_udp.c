@@ -231,6 +231,27 @@ static void port_is_shared_only_when_asked_for(void **state)
 	udp_close(&b);
 }
 
+static void a_port_of_ones_own_is_opened_several_times(void **state)
+{
+	struct udp_options options = { .port = 0 };
+	struct udp v[3], other[2];
+
+	(void)state;
+	assert_int_equal(udp_open_shared(v, 3, &options), 3);
+	options.port = (uint16_t)udp_port(&v[0]);
+	assert_int_equal(udp_port(&v[2]), options.port);
+	/* Others may not join, whoever they are. */
+	assert_int_equal(udp_open_shared(other, 2, &options), -EADDRINUSE);
+	assert_int_equal(other[0].fd, -1);
+	for (unsigned i = 0; i < 3; i++)
+		udp_close(&v[i]);
+	assert_int_equal(udp_open_shared(v, 1, &options), 1);
+	/* Alone it is not shared either. */
+	options.reuse_port = true;
+	assert_int_equal(udp_open(&other[0], &options), -EADDRINUSE);
+	udp_close(&v[0]);
+}
+
 static void socket_is_bound_to_its_interface(void **state)
 {
 	struct udp_options options = { .bind_interface = "lo" };
@@ -627,8 +648,34 @@ static void full_socket_stops_at_the_run_that_does_not_fit(void **state)
 	assert_int_equal(n_errors, 0);
 	assert_int_equal(udp_send(&udp, run, RUNS, NULL, NULL), 0);
 	assert_int_equal(udp_send_one(&udp, &run[0].peer, out, 1200), -EAGAIN);
+	assert_true(udp_fill(&udp).out_percent >= 75);
+	assert_int_equal(udp_fill(&udp).in_percent, 0);
 	udp_close(&udp);
 	close(link);
+}
+
+static void a_socket_that_nobody_reads_fills_up(void **state)
+{
+	struct udp_options options = { .buffer_bytes = 65536 };
+	struct udp a, b;
+	struct endpoint to;
+
+	(void)state;
+	assert_int_equal(udp_open(&a, &options), 0);
+	assert_int_equal(udp_open(&b, &options), 0);
+	to = at("127.0.0.1", &b);
+	assert_int_equal(udp_fill(&b).in_percent, 0);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(udp_send_one(&a, &to, out, 1000), 0);
+	assert_true(udp_fill(&b).in_percent >= 90);
+	assert_int_equal(udp_fill(&b).out_percent, 0);
+	for (unsigned i = 0; i < RUNS; i++)
+		runs[i] = (struct udp_run){ .data = in[i], .capacity = sizeof(in[i]) };
+	while (udp_recv(&b, runs, RUNS) > 0)
+		;
+	assert_int_equal(udp_fill(&b).in_percent, 0);
+	udp_close(&a);
+	udp_close(&b);
 }
 
 static void datagrams_cut_short_are_left_out(void **state)
@@ -781,6 +828,7 @@ int main(void)
 		cmocka_unit_test(one_family_alone_when_asked_for),
 		cmocka_unit_test(host_without_ipv6_gets_an_ipv4_socket),
 		cmocka_unit_test(port_is_shared_only_when_asked_for),
+		cmocka_unit_test(a_port_of_ones_own_is_opened_several_times),
 		cmocka_unit_test(socket_is_bound_to_its_interface),
 		cmocka_unit_test(address_that_is_not_ours_is_refused),
 		cmocka_unit_test(datagrams_behind_each_other_are_one_run),
@@ -798,6 +846,7 @@ int main(void)
 		cmocka_unit_test(refused_runs_do_not_stop_the_batch),
 		cmocka_unit_test(closed_port_is_only_a_hint),
 		cmocka_unit_test(full_socket_stops_at_the_run_that_does_not_fit),
+		cmocka_unit_test(a_socket_that_nobody_reads_fills_up),
 		cmocka_unit_test(datagrams_cut_short_are_left_out),
 		cmocka_unit_test(train_cut_short_keeps_its_whole_datagrams),
 		cmocka_unit_test(answers_leave_from_the_address_that_was_asked),
