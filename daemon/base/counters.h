@@ -30,7 +30,8 @@
 	X(network_looks) X(network_changes) /* after what the kernel told: looks, and those that found a difference */          \
 	X(tcp_connected) X(tcp_accepted)                                                                        \
 	X(tcp_refused)      /* connections from strangers: too many, silent for too long, or not warren's */    \
-	X(relay_not_allowed) X(relay_no_receiver) X(relay_over_rate) X(relay_bad_source)
+	X(relay_not_allowed) X(relay_no_receiver) X(relay_over_rate) X(relay_bad_source)                        \
+	X(relay_over_share) /* of the heaviest senders, while there was not room for all */
 /* clang-format on */
 
 enum counter {

@@ -15,21 +15,28 @@ struct directory {
 	struct member **sorted_by_name;                             /* n of them */
 };
 
-static struct member *member_new(const struct pubkey *key)
-{
-	struct member *m = calloc(1, sizeof(*m));
-
-	if (m)
-		m->key = *key;
-	return m;
-}
-
 static void member_free(struct member *m)
 {
 	if (!m)
 		return;
 	introduced_fini(&m->introduced);
+	relay_account_unref(m->account);
 	free(m);
+}
+
+static struct member *member_new(const struct pubkey *key)
+{
+	struct member *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->key = *key;
+	m->account = relay_account_new();
+	if (!m->account) {
+		free(m);
+		return NULL;
+	}
+	return m;
 }
 
 void directory_changes_fini(struct directory_changes *c)
@@ -283,7 +290,7 @@ static int load_prepare(struct load *l, const struct directory *d, const struct 
 static void load_abandon(struct load *l)
 {
 	for (unsigned i = 0; i < l->n_fresh; i++)
-		free(l->fresh[i]);
+		member_free(l->fresh[i]);
 	free(l->fresh);
 	free(l->by_id);
 	free(l->by_name);

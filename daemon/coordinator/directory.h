@@ -13,7 +13,7 @@
 #include "daemon/coordinator/bucket.h"
 #include "daemon/coordinator/introduced.h"
 #include "daemon/coordinator/store.h"
-#include "daemon/relay/quota.h"
+#include "daemon/relay/account.h"
 #include "daemon/wire/control.h"
 
 struct registration;
@@ -35,10 +35,9 @@ struct member {
 	uint32_t rtt_us;              /* 0: unknown */
 	struct candidates candidates; /* of the registration that is */
 	struct introduced introduced;
-	struct bucket requests, pages;     /* limits of control messages */
-	struct quota quota;                /* of what it sends through the relay */
-	bool has_limits;                   /* the three above are set up */
-	uint64_t relayed_from, relayed_to; /* bytes of datagrams it sent, and got, through the relay */
+	struct bucket requests, pages; /* limits of control messages */
+	struct relay_account *account; /* with the workers */
+	bool has_limits;               /* the two above and the account's quota are set up */
 
 	UT_hash_handle by_key, by_name, by_id, by_address, by_address6;
 };

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/net/offload.h"
 
 static json_t *time_of(uint64_t at_ms)
 {
@@ -57,12 +58,14 @@ static json_t *ciphers(uint16_t suites)
 	return array;
 }
 
-static json_t *counters(const struct counters *from)
+static json_t *counters(const struct coordinator *c)
 {
 	uint64_t sum[COUNTER_COUNT] = { 0 };
 	json_t *object = json_object();
 
-	counters_sum(sum, from);
+	counters_sum(sum, &c->counters);
+	for (unsigned i = 0; i < ports_workers(c->ports); i++)
+		counters_sum(sum, ports_counters(c->ports, i));
 	for (int i = 0; i < COUNTER_COUNT; i++)
 		json_object_set_new(object, counter_name((enum counter)i), json_integer((json_int_t)sum[i]));
 	return object;
@@ -85,38 +88,77 @@ static json_t *notices(const struct coordinator *c)
 {
 	json_t *array = json_array();
 	const struct member *m;
-	unsigned n_unleased = 0;
+	unsigned n_unleased = 0, n_workers = ports_workers(c->ports), n_wanted = ports_offload(c->ports).workers_wanted;
 
 	for (unsigned i = 0; (m = directory_at(c->directory, i)); i++)
 		n_unleased += m->id == 0;
 	if (n_unleased)
 		json_array_append_new(
 			array, json_sprintf("%u members have no address: the prefix or the disk is full", n_unleased));
+	if (n_workers < n_wanted)
+		json_array_append_new(array, json_sprintf("%u of %u workers: more sockets cannot share a UDP port",
+							  n_workers, n_wanted));
 	if (c->reload_error[0])
 		json_array_append_new(array, json_string("the last reload failed; the settings before it are in use"));
 	return array;
 }
 
+static void say_offload(json_t *on, json_t *off, const char *name, bool is_on, bool is_disabled, int error,
+			const char *else_why)
+{
+	json_object_set_new(on, name, json_boolean(is_on));
+	if (error)
+		json_object_set_new(off, name, json_sprintf("refused by the kernel: %s", strerror(error)));
+	else if (!is_on)
+		json_object_set_new(off, name, json_string(is_disabled ? "turned off" : else_why));
+}
+
+/* What of the kernel's help is in use, and why not the rest. */
+static void offload(const struct coordinator *c, json_t *on, json_t *off)
+{
+	struct ports_offload o = ports_offload(c->ports);
+
+	say_offload(on, off, "reuseport", ports_workers(c->ports) > 1, o.disabled & OFFLOAD_NO_REUSEPORT, 0,
+		    o.workers_wanted > 1 ? "not in this kernel" : "one worker");
+	say_offload(on, off, "gso", o.has_gso, o.disabled & OFFLOAD_NO_GSO, o.gso_error, "not in this kernel");
+	say_offload(on, off, "gro", o.has_gro, o.disabled & OFFLOAD_NO_GRO, 0, "not in this kernel");
+}
+
+static json_t *relay(const struct coordinator *c)
+{
+	const struct config *config = c->config;
+	json_t *workers = json_array();
+
+	for (unsigned i = 0; i < ports_workers(c->ports); i++) {
+		uint64_t n = counters_get(ports_counters(c->ports, i), COUNTER_relay_forwarded_datagrams);
+
+		json_array_append_new(workers, json_integer((json_int_t)n));
+	}
+	return json_pack("{s:b, s:I, s:I, s:o}", "enabled", config->relay.enabled, "rate_per_peer",
+			 (json_int_t)config->relay.rate_per_peer, "rate_total", (json_int_t)config->relay.rate_total,
+			 "forwarded_by_worker", workers);
+}
+
 json_t *document_status(const struct coordinator *c)
 {
 	const struct config *config = c->config;
-	const struct udp *udp = ports_udp(c->ports);
+	json_t *on = json_object(), *off = json_object();
 	uint64_t now_ms = clock_now_ms();
 	char key[KEY_TEXT_BYTES];
 
-	return json_pack(
-		"{s:s, s:o, s:s, s:s, s:s, s:i, s:I, s:o, s:s, s:[], s:n, s:i, s:{s:b, s:b}, s:o, s:o,"
-		" s:{s:s, s:o, s:o}, s:{s:i, s:i}, s:{s:b, s:I, s:I}, s:o, s:o}",
-		"schema", "warren.status/1", "time", time_of(now_ms), "role", "coordinator", "name", config->name,
-		"version", WARREN_VERSION, "pid", (int)getpid(), "uptime_s",
-		(json_int_t)((now_ms - c->started_ms) / 1000), "config", config_state(c), "key",
-		pubkey_to_text(&c->identity.public, key), "addresses", "tun", "workers", 1, "offload", "gso",
-		udp->has_gso, "gro", udp->has_gro, "ciphers", ciphers(c->identity.suites), "listen", listening(c),
-		"network", "name", config->network.name, "prefix", prefix_or_null(&config->network.prefix), "prefix6",
-		prefix_or_null(&config->network.prefix6), "members", "total", (int)directory_count(c->directory),
-		"online", (int)directory_online(c->directory), "relay", "enabled", config->relay.enabled,
-		"rate_per_peer", (json_int_t)config->relay.rate_per_peer, "rate_total",
-		(json_int_t)config->relay.rate_total, "counters", counters(&c->counters), "notices", notices(c));
+	offload(c, on, off);
+	return json_pack("{s:s, s:o, s:s, s:s, s:s, s:i, s:I, s:o, s:s, s:[], s:n, s:i, s:o, s:o,"
+			 " s:o, s:o, s:{s:s, s:o, s:o}, s:{s:i, s:i}, s:o, s:o, s:o}",
+			 "schema", "warren.status/1", "time", time_of(now_ms), "role", "coordinator", "name",
+			 config->name, "version", WARREN_VERSION, "pid", (int)getpid(), "uptime_s",
+			 (json_int_t)((now_ms - c->started_ms) / 1000), "config", config_state(c), "key",
+			 pubkey_to_text(&c->identity.public, key), "addresses", "tun", "workers",
+			 (int)ports_workers(c->ports), "offload", on, "offload_off", off, "ciphers",
+			 ciphers(c->identity.suites), "listen", listening(c), "network", "name", config->network.name,
+			 "prefix", prefix_or_null(&config->network.prefix), "prefix6",
+			 prefix_or_null(&config->network.prefix6), "members", "total",
+			 (int)directory_count(c->directory), "online", (int)directory_online(c->directory), "relay",
+			 relay(c), "counters", counters(c), "notices", notices(c));
 }
 
 static json_t *member_document(const struct member *m)
@@ -132,7 +174,7 @@ static json_t *member_document(const struct member *m)
 			 pubkey_to_text(&m->key, key), "ips", ips, "state", m->registration ? "up" : "down", "online",
 			 m->registration != NULL, "path", "rtt_ms",
 			 m->rtt_us && m->registration ? json_real(m->rtt_us / 1000.0) : json_null(), "rx_bytes",
-			 (json_int_t)m->relayed_from, "tx_bytes", (json_int_t)m->relayed_to, "last_seen",
+			 (json_int_t)m->account->sent_bytes, "tx_bytes", (json_int_t)m->account->got_bytes, "last_seen",
 			 m->seen_ms ? time_of(m->seen_ms) : json_null(), "why");
 }
 

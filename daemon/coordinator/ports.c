@@ -7,103 +7,77 @@
 #include <string.h>
 
 #include "daemon/base/clock.h"
-#include "daemon/coordinator/stun_limit.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mailbox.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/offload.h"
-#include "daemon/wire/stun.h"
+#include "daemon/net/thread.h"
 
-#define BATCH 32
-#define ROUNDS 4 /* batches of one port before timers and connections get their turn */
-/* A train as long as IP allows; the kernel gives the pages as they are touched. */
-#define TRAIN_BYTES 65536
-/* Two batches of relayed trains at once come before the loop comes back. */
+/* Two batches of relayed trains at once come before a worker comes back. */
 #define BUFFER_BYTES (4 * 1024 * 1024)
+/* Each worker's box: two of these; only touched pages count. */
+#define MAILBOX_BYTES (512 * 1024)
+#define REPLIES 32
+/* Old rosters wait for workers that are in the middle of a batch: microseconds. */
+#define RECLAIM_AFTER_MS 50
 
-struct port {
+/* A worker of the ports. */
+struct hand {
+	struct relayer relayer;
 	struct ports *ports;
-	unsigned nth;
-	struct udp udp; /* fd -1: not open */
-	struct loop_watch *watch;
-	struct udp_run out[BATCH]; /* to be sent by this port */
-	unsigned n_out;
+	struct mailbox *box;
+	struct thread *thread;
+	struct watch {
+		struct hand *hand;
+		unsigned nth;
+	} watches[PORTS_MAX];
 };
 
 struct ports {
 	struct ports_use use;
 	struct stun_limit *stun_limit;
-	bool has_stun;
-	struct port v[PORTS_MAX];
-	struct udp_run in[BATCH];
-	uint8_t stun_replies[BATCH][STUN_REPLY_MAX_BYTES]; /* longer than their requests: not answered in place */
-	unsigned n_stun_replies;
-	uint8_t buffers[BATCH][TRAIN_BYTES];
+	_Atomic bool has_stun;
+	unsigned disabled, n_wanted, n_hands;
+	struct hand *hands[CONFIG_WORKERS_MAX];
+	uv_async_t wake;
+	uv_prepare_t prepare;
+	unsigned n_open_handles;
+	struct loop_timer *reclaim;
+	unsigned n_replies[PORTS_MAX];
+	struct udp_run replies[PORTS_MAX][REPLIES];
+	uint8_t bytes[PORTS_MAX][REPLIES][RELAY_BIND_DATAGRAM_BYTES];
 };
 
-static void flush(struct port *port)
+/* ---------------------------------------------------------------- what workers tell */
+
+/* On the worker's thread. */
+static bool on_tell(void *arg, const struct relayer_mail *m, const uint8_t *data, size_t len, bool is_minor)
 {
-	struct counters *counters = port->ports->use.counters;
-	unsigned n_errors = 0;
-	int n;
+	struct hand *h = arg;
+	bool was_empty;
+	int ret = mailbox_push(h->box, m, data, len, is_minor, &was_empty);
 
-	if (!port->n_out)
-		return;
-	n = udp_send(&port->udp, port->out, port->n_out, &n_errors, NULL);
-	counters_add(counters, COUNTER_drop_send_error, n_errors);
-	for (unsigned i = 0; i < port->n_out; i++) {
-		size_t count = udp_run_count(&port->out[i]);
+	if (was_empty || ret < 0)
+		uv_async_send(&h->ports->wake);
+	return ret == 0;
+}
 
-		if ((int)i >= n) {
-			counters_add(counters, COUNTER_drop_queue_full, count);
+static void flush(struct ports *p)
+{
+	forward_publish(p->use.forward);
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
+		unsigned n_errors = 0, n = 0;
+
+		if (!p->n_replies[i])
 			continue;
-		}
-		counters_add(counters, COUNTER_tx_datagrams, count);
-		counters_add(counters, COUNTER_tx_bytes, port->out[i].len);
+		/* Any of the sockets that share the port; where its buffer is full the asker asks again. */
+		n = (unsigned)udp_send(&p->hands[0]->relayer.udp[i], p->replies[i], p->n_replies[i], &n_errors, NULL);
+		counters_add(p->use.counters, COUNTER_drop_send_error, n_errors);
+		counters_add(p->use.counters, COUNTER_drop_queue_full, p->n_replies[i] - n);
+		counters_add(p->use.counters, COUNTER_tx_datagrams, n);
+		counters_add(p->use.counters, COUNTER_tx_bytes, (uint64_t)n * RELAY_BIND_DATAGRAM_BYTES);
+		p->n_replies[i] = 0;
 	}
-	port->n_out = 0;
-}
-
-static void flush_all(struct ports *p)
-{
-	for (unsigned i = 0; i < PORTS_MAX; i++)
-		flush(&p->v[i]);
-	p->n_stun_replies = 0;
-}
-
-/* Queues one datagram, which stays where it is until the batch is sent. */
-static void queue(struct ports *p, const struct way *way, uint8_t *data, size_t len)
-{
-	struct port *port = &p->v[way->port];
-
-	if (port->n_out == BATCH)
-		flush_all(p);
-	/* A relayed train for one member leaves as it came: its datagrams were rewritten where they lay. */
-	port->n_out = udp_runs_add(port->out, port->n_out, &way->peer, &way->local, data, len);
-}
-
-static void on_stun(struct ports *p, const struct way *from, const uint8_t *data, size_t len, uint64_t now_ms)
-{
-	struct stun_message request;
-	uint8_t *reply;
-	int ret;
-
-	if (!p->has_stun || stun_decode(&request, data, len) < 0 || request.class != STUN_REQUEST) {
-		counters_inc(p->use.counters, COUNTER_drop_type);
-		return;
-	}
-	if (!stun_limit_take(p->stun_limit, &from->peer.ip, now_ms)) {
-		counters_inc(p->use.counters, COUNTER_stun_rate_limited);
-		return;
-	}
-	/* Before a place is taken: a flush gives all of them back, this one too, while it waits in the next batch. */
-	if (p->n_stun_replies == BATCH || p->v[from->port].n_out == BATCH)
-		flush_all(p);
-	reply = p->stun_replies[p->n_stun_replies];
-	ret = stun_reply_encode(reply, &request, &from->peer);
-	if (ret <= 0)
-		return;
-	p->n_stun_replies++;
-	counters_inc(p->use.counters, COUNTER_stun_answered);
-	queue(p, from, reply, (size_t)ret);
 }
 
 static struct registration *registration_of(struct ports *p, uint32_t index)
@@ -111,7 +85,7 @@ static struct registration *registration_of(struct ports *p, uint32_t index)
 	enum index_kind kind;
 	struct registration *r = indices_find(p->use.indices, index, &kind);
 
-	if (r && kind == INDEX_LINK && r->link)
+	if (r && kind == INDEX_LINK && r->link && r->member)
 		return r;
 	counters_inc(p->use.counters, COUNTER_drop_unknown_index);
 	return NULL;
@@ -132,12 +106,12 @@ static void on_bind(struct ports *p, const struct way *from, uint8_t *data, size
 	struct wire_bind request, reply;
 	struct registration *r;
 	struct wire_sealed h;
+	unsigned *n = &p->n_replies[from->port];
+	uint8_t *out;
 	int ret;
 
-	if (wire_sealed_decode(&h, data, len) < 0 || len != RELAY_BIND_DATAGRAM_BYTES) {
-		counters_inc(p->use.counters, COUNTER_drop_short);
-		return;
-	}
+	if (wire_sealed_decode(&h, data, len) < 0)
+		return; /* the worker has looked */
 	r = registration_of(p, h.index);
 	if (!r)
 		return;
@@ -146,158 +120,240 @@ static void on_bind(struct ports *p, const struct way *from, uint8_t *data, size
 		counters_inc(p->use.counters, ret == -EALREADY ? COUNTER_drop_replay : COUNTER_bind_bad);
 		return;
 	}
-	bound_request(&r->bound, &request, from, fresh_challenge(), now_ms, &reply);
-	ret = relay_link_bind_seal(r->link, data, &reply);
-	if (ret <= 0)
+	if (bound_request(&r->bound, &request, from, fresh_challenge(), now_ms, &reply))
+		forward_changed(p->use.forward);
+	atomic_store_explicit(&r->member->account->proven_ms, r->bound.proven_ms, memory_order_relaxed);
+	if (*n == REPLIES)
+		flush(p);
+	out = p->bytes[from->port][*n];
+	if (relay_link_bind_seal(r->link, out, &reply) < 0)
 		return;
 	counters_inc(p->use.counters, COUNTER_binds_answered);
-	queue(p, from, data, (size_t)ret);
+	p->replies[from->port][(*n)++] = (struct udp_run){ .peer = from->peer,
+							   .local = from->local,
+							   .data = out,
+							   .len = RELAY_BIND_DATAGRAM_BYTES,
+							   .segment_bytes = RELAY_BIND_DATAGRAM_BYTES };
 }
 
-static void on_relay(struct ports *p, const struct way *from, uint8_t *data, size_t len, uint64_t now_ms)
+static void on_letter(void *arg, void *head, uint8_t *data, size_t len)
 {
-	struct registration *r;
-	struct wire_relay relay;
-	const struct way *way;
+	const struct relayer_mail *m = head;
+	struct ports *p = arg;
+	uint64_t now_ms = clock_now_ms();
 
-	if (wire_relay_decode(&relay, data, len) < 0) {
-		counters_inc(p->use.counters, COUNTER_drop_short);
-		return;
-	}
-	r = registration_of(p, relay.index);
-	if (!r)
-		return;
-	way = forward_datagram(p->use.forward, r, from, &relay, data, now_ms);
-	if (way)
-		queue(p, way, data, len);
-}
-
-static void on_datagram(struct ports *p, const struct way *from, uint8_t *data, size_t len, uint64_t now_ms)
-{
-	counters_inc(p->use.counters, COUNTER_rx_datagrams);
-	counters_add(p->use.counters, COUNTER_rx_bytes, len);
-	if (len == 0)
-		counters_inc(p->use.counters, COUNTER_drop_short);
-	else if (stun_is(data, len))
-		on_stun(p, from, data, len, now_ms);
-	else if (data[0] == WIRE_BIND)
-		on_bind(p, from, data, len, now_ms);
-	else if (data[0] == WIRE_RELAY)
-		on_relay(p, from, data, len, now_ms);
+	if (m->kind == RELAYER_BIND)
+		on_bind(p, &m->from, data, len, now_ms);
 	else
-		counters_inc(p->use.counters, COUNTER_drop_type);
+		forward_mail(p->use.forward, m->sender, m->receiver, data, len, now_ms);
 }
 
-static void on_run(struct port *port, struct udp_run *run, uint64_t now_ms)
+static void on_wake(uv_async_t *wake)
 {
-	struct way from = { .peer = run->peer, .local = run->local, .port = port->nth };
-	size_t segment = run->segment_bytes ? run->segment_bytes : run->len, at = 0;
+	struct ports *p = wake->data;
 
-	do {
-		size_t len = run->len - at < segment ? run->len - at : segment;
-
-		on_datagram(port->ports, &from, run->data + at, len, now_ms);
-		at += len;
-	} while (at < run->len);
+	for (unsigned i = 0; i < p->n_hands; i++)
+		mailbox_drain(p->hands[i]->box, on_letter, p);
+	flush(p);
 }
 
-static void on_readable(void *arg, int fd)
+/* ---------------------------------------------------------------- what workers are told */
+
+static void reclaim(struct ports *p)
 {
-	struct port *port = arg;
-	struct ports *p = port->ports;
+	if (epochs_reclaim(&p->use.forward->rosters))
+		loop_timer_set(p->reclaim, clock_now_ms() + RECLAIM_AFTER_MS);
+}
 
-	(void)fd;
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		uint64_t now_ms;
-		int n;
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct ports *p = prepare->data;
 
-		for (unsigned i = 0; i < BATCH; i++)
-			p->in[i] = (struct udp_run){ .data = p->buffers[i], .capacity = TRAIN_BYTES };
-		n = udp_recv(&port->udp, p->in, BATCH);
-		if (n <= 0)
-			break;
-		now_ms = clock_now_ms();
-		for (int i = 0; i < n; i++)
-			on_run(port, &p->in[i], now_ms);
-		flush_all(p);
-		if (n < BATCH)
-			break;
+	forward_publish(p->use.forward);
+	reclaim(p);
+}
+
+static void on_reclaim(void *arg)
+{
+	reclaim(arg);
+}
+
+/* ---------------------------------------------------------------- open and close */
+
+static void on_watch(void *arg)
+{
+	struct watch *w = arg;
+
+	relayer_pump(&w->hand->relayer, w->nth);
+}
+
+static struct hand *hand_new(struct ports *p, unsigned number)
+{
+	struct hand *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->ports = p;
+	h->relayer = (struct relayer){ .number = number,
+				       .forward = p->use.forward,
+				       .stun_limit = p->stun_limit,
+				       .has_stun = &p->has_stun,
+				       .tell = on_tell,
+				       .arg = h };
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
+		h->relayer.udp[i].fd = -1;
+		h->watches[i] = (struct watch){ .hand = h, .nth = i };
 	}
+	h->box = mailbox_new(MAILBOX_BYTES, sizeof(struct relayer_mail));
+	if (relayer_init(&h->relayer, clock_now_ms()) < 0 || !h->box) {
+		relayer_fini(&h->relayer);
+		mailbox_free(h->box);
+		free(h);
+		return NULL;
+	}
+	return h;
 }
 
-static int open_port(struct ports *p, unsigned nth, uv_loop_t *loop, const struct config *config, uint16_t number)
+static int hand_start(struct hand *h)
 {
-	unsigned disabled = offload_disabled(config->offload);
-	struct udp_options options = { .address = config->listen.address,
-				       .port = number,
-				       .want_local = true,
-				       .want_gso = !(disabled & OFFLOAD_NO_GSO),
-				       .want_gro = !(disabled & OFFLOAD_NO_GRO),
-				       .dont_fragment = true, /* what is relayed finds its MTU end to end */
-				       .bind_interface = config->listen.bind_interface,
-				       .buffer_bytes = BUFFER_BYTES };
-	struct port *port = &p->v[nth];
-	int ret = udp_open(&port->udp, &options);
+	struct thread_watch watches[PORTS_MAX];
+	unsigned n = 0;
 
-	if (ret) {
-		port->udp.fd = -1;
-		return ret;
+	for (unsigned i = 0; i < PORTS_MAX; i++)
+		if (h->relayer.udp[i].fd >= 0)
+			watches[n++] = (struct thread_watch){
+				.fd = h->relayer.udp[i].fd, .is_socket = true, .fn = on_watch, .arg = &h->watches[i]
+			};
+	return thread_start(&h->thread, watches, n);
+}
+
+static void hand_stop(struct hand *h)
+{
+	thread_stop(h->thread);
+	relayer_fini(&h->relayer);
+	mailbox_free(h->box);
+	free(h);
+}
+
+/* Opens the nth port for `wanted` workers. Returns for how many there are sockets. */
+static int open_port(struct ports *p, unsigned nth, const struct config *config, uint16_t number, unsigned wanted)
+{
+	const struct udp_options options = { .address = config->listen.address,
+					     .port = number,
+					     .want_local = true,
+					     .want_gso = !(p->disabled & OFFLOAD_NO_GSO),
+					     .want_gro = !(p->disabled & OFFLOAD_NO_GRO),
+					     .dont_fragment = true, /* what is relayed finds its MTU end to end */
+					     .bind_interface = config->listen.bind_interface,
+					     .buffer_bytes = BUFFER_BYTES };
+	struct udp v[CONFIG_WORKERS_MAX];
+	int ret = udp_open_shared(v, wanted, &options);
+
+	for (int i = 0; i < ret; i++)
+		p->hands[i]->relayer.udp[nth] = v[i];
+	return ret;
+}
+
+static unsigned workers_wanted(const struct config *config)
+{
+	unsigned n = config->workers ? config->workers : uv_available_parallelism();
+
+	return n < CONFIG_WORKERS_MAX ? n : CONFIG_WORKERS_MAX;
+}
+
+/* Sockets for as many workers as can share the ports. */
+static int open_sockets(struct ports *p, const struct config *config, char *error, size_t capacity)
+{
+	const uint16_t numbers[PORTS_MAX] = { config->listen.port, config->listen.alternate_port };
+	unsigned wanted = workers_wanted(config);
+	bool is_off = p->disabled & OFFLOAD_NO_REUSEPORT;
+
+	for (unsigned i = 0; i < (is_off ? 1 : wanted); i++) {
+		p->hands[i] = hand_new(p, i);
+		if (!p->hands[i]) {
+			snprintf(error, capacity, "no memory");
+			return -ENOMEM;
+		}
+		p->n_hands = i + 1;
 	}
-	return loop_watch_open(&port->watch, loop, port->udp.fd, on_readable, port);
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
+		int ret = i == 0 || numbers[i] ? open_port(p, i, config, numbers[i], p->n_hands) : (int)p->n_hands;
+
+		if (ret < 0) {
+			snprintf(error, capacity, "UDP port %u: %s", numbers[i], strerror(-ret));
+			return ret;
+		}
+		while (p->n_hands > (unsigned)ret) /* also of a port that was opened for more */
+			hand_stop(p->hands[--p->n_hands]);
+	}
+	p->n_wanted = wanted;
+	if (p->n_hands < wanted)
+		log_warn("UDP ports: %u of %u workers: more sockets cannot share a port%s", p->n_hands, wanted,
+			 is_off ? " (WARREN_DISABLE)" : "");
+	return 0;
+}
+
+static int start(struct ports *p, char *error, size_t capacity)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < p->n_hands && ret == 0; i++)
+		ret = hand_start(p->hands[i]);
+	if (ret)
+		snprintf(error, capacity, "a worker cannot be started: %s", strerror(-ret));
+	return ret;
 }
 
 int ports_open(struct ports **out, uv_loop_t *loop, const struct config *config, const struct ports_use *use,
 	       char *error, size_t capacity)
 {
-	const uint16_t numbers[PORTS_MAX] = { config->listen.port, config->listen.alternate_port };
 	struct ports *p = calloc(1, sizeof(*p));
+	int ret = -ENOMEM;
 
-	if (!p) {
-		snprintf(error, capacity, "no memory");
-		return -ENOMEM;
-	}
+	snprintf(error, capacity, "no memory");
+	if (!p)
+		return ret;
 	p->use = *use;
 	p->has_stun = config->listen.stun;
-	for (unsigned i = 0; i < PORTS_MAX; i++) {
-		p->v[i].ports = p;
-		p->v[i].nth = i;
-		p->v[i].udp.fd = -1;
-	}
+	p->disabled = offload_disabled(config->offload);
+	uv_async_init(loop, &p->wake, on_wake);
+	uv_prepare_init(loop, &p->prepare);
+	uv_prepare_start(&p->prepare, on_prepare);
+	p->wake.data = p->prepare.data = p;
+	p->n_open_handles = 2;
 	p->stun_limit = stun_limit_new(clock_now_ms());
-	if (!p->stun_limit) {
-		snprintf(error, capacity, "no memory");
+	if (p->stun_limit && loop_timer_open(&p->reclaim, loop, on_reclaim, p) == 0)
+		ret = open_sockets(p, config, error, capacity);
+	if (ret == 0)
+		ret = start(p, error, capacity);
+	if (ret == 0)
+		*out = p;
+	else
 		ports_close(p);
-		return -ENOMEM;
-	}
-	for (unsigned i = 0; i < PORTS_MAX; i++) {
-		int ret;
+	return ret;
+}
 
-		if (i > 0 && !numbers[i])
-			continue;
-		ret = open_port(p, i, loop, config, numbers[i]);
-		if (ret) {
-			snprintf(error, capacity, "UDP port %u: %s", numbers[i], strerror(-ret));
-			ports_close(p);
-			return ret;
-		}
-	}
-	*out = p;
-	return 0;
+static void on_closed(uv_handle_t *handle)
+{
+	struct ports *p = handle->data;
+
+	if (--p->n_open_handles == 0)
+		free(p);
 }
 
 void ports_close(struct ports *p)
 {
 	if (!p)
 		return;
-	for (unsigned i = 0; i < PORTS_MAX; i++) {
-		if (p->v[i].watch)
-			loop_watch_close(p->v[i].watch);
-		if (p->v[i].udp.fd >= 0)
-			udp_close(&p->v[i].udp);
-	}
+	while (p->n_hands)
+		hand_stop(p->hands[--p->n_hands]);
 	stun_limit_free(p->stun_limit);
-	free(p);
+	loop_timer_close(p->reclaim);
+	uv_close((uv_handle_t *)&p->wake, on_closed);
+	uv_close((uv_handle_t *)&p->prepare, on_closed);
 }
+
+/* ---------------------------------------------------------------- settings and what there is */
 
 void ports_set_stun(struct ports *p, bool is_on)
 {
@@ -306,12 +362,30 @@ void ports_set_stun(struct ports *p, bool is_on)
 
 uint16_t ports_number(const struct ports *p, unsigned nth)
 {
-	int number = nth < PORTS_MAX && p->v[nth].udp.fd >= 0 ? udp_port(&p->v[nth].udp) : 0;
+	const struct relayer *first = &p->hands[0]->relayer;
+	int number = nth < PORTS_MAX && first->udp[nth].fd >= 0 ? udp_port(&first->udp[nth]) : 0;
 
 	return number > 0 ? (uint16_t)number : 0;
 }
 
-const struct udp *ports_udp(const struct ports *p)
+unsigned ports_workers(const struct ports *p)
 {
-	return &p->v[0].udp;
+	return p->n_hands;
+}
+
+struct ports_offload ports_offload(const struct ports *p)
+{
+	struct ports_offload o = { .disabled = p->disabled, .workers_wanted = p->n_wanted, .has_gso = true };
+
+	for (unsigned i = 0; i < p->n_hands && o.has_gso; i++)
+		for (unsigned j = 0; j < PORTS_MAX && o.has_gso; j++)
+			if (p->hands[i]->relayer.udp[j].fd >= 0)
+				o.has_gso = udp_has_gso(&p->hands[i]->relayer.udp[j], &o.gso_error);
+	o.has_gro = p->hands[0]->relayer.udp[0].has_gro;
+	return o;
+}
+
+const struct counters *ports_counters(const struct ports *p, unsigned nth)
+{
+	return &p->hands[nth]->relayer.counters;
 }

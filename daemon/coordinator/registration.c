@@ -57,11 +57,16 @@ int registration_send(struct registration *r, const uint8_t *message, size_t len
 	if (len > WIRE_CONTROL_MAX_BYTES)
 		return -EMSGSIZE;
 	/* Asked before sealing: a sealed frame that is not sent would leave a gap in the channel's count. */
-	if (is_droppable && r->env->is_congested(r->arg, r))
+	if (is_droppable && registration_queued_percent(r) > 100)
 		return -ENOBUFS;
 	len = channel_seal(&r->channel, sealed, message, len);
 	r->env->send(r->arg, r, sealed, len);
 	return 0;
+}
+
+unsigned registration_queued_percent(const struct registration *r)
+{
+	return r->env->queued_percent(r->arg, r);
 }
 
 void registration_refuse(struct registration *r, enum refused_reason reason, const char *text)

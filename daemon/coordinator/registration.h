@@ -32,8 +32,8 @@ struct registration;
 struct registration_env {
 	/* Sends one frame, which must go out in order or the connection end. */
 	void (*send)(void *arg, struct registration *r, const uint8_t *body, size_t len);
-	/* Is so much queued that what can be lost should be? */
-	bool (*is_congested)(void *arg, const struct registration *r);
+	/* How much is queued to be sent, in hundredths of what is worth waiting for. */
+	unsigned (*queued_percent)(void *arg, const struct registration *r);
 	/* Ends the connection after what was sent; `r` is freed by its owner, not before the call that led here
 	 * returns. */
 	void (*close)(void *arg, struct registration *r);
@@ -81,7 +81,8 @@ int registration_accept(struct registration *r, struct member *m, uint32_t local
 /* Says why, and closes; of a registered one too. */
 void registration_refuse(struct registration *r, enum refused_reason reason, const char *text);
 
-/* Seals and sends one message. `is_droppable`: -ENOBUFS, and not sent, when the connection is congested. */
+/* Seals and sends one message. `is_droppable`: -ENOBUFS, and not sent, when over 100 percent are queued. */
 int registration_send(struct registration *r, const uint8_t *message, size_t len, bool is_droppable);
+unsigned registration_queued_percent(const struct registration *r);
 
 #endif

@@ -1,6 +1,7 @@
 #include "daemon/coordinator/registry.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,10 +70,10 @@ static void on_send(void *arg, struct registration *r, const uint8_t *body, size
 		registration_close(r);
 }
 
-static bool is_congested(void *arg, const struct registration *r)
+static unsigned queued_percent(void *arg, const struct registration *r)
 {
 	(void)arg;
-	return !r->stream || stream_queued(r->stream) > STREAM_QUEUE_SOFT_BYTES;
+	return r->stream ? (unsigned)(stream_queued(r->stream) * 100 / STREAM_QUEUE_SOFT_BYTES) : UINT_MAX;
 }
 
 static struct member *on_find(void *arg, const struct registration *r, const struct pubkey *key)
@@ -92,7 +93,7 @@ static void on_message(void *arg, struct registration *r, int type, uint8_t *dat
 
 static const struct registration_env registration_env = {
 	.send = on_send,
-	.is_congested = is_congested,
+	.queued_percent = queued_percent,
 	.close = on_registration_close,
 	.find = on_find,
 	.registering = on_registering,

@@ -138,7 +138,11 @@ static int open_all(struct coordinator *c, uv_loop_t *loop, const struct seckey 
 		return -ENOMEM;
 	}
 	directory_changes_fini(&changes);
-	forward_init(&c->forward, c->directory, &c->counters, config, clock_now_ms());
+	ret = forward_init(&c->forward, c->directory, &c->counters, config, clock_now_ms());
+	if (ret) {
+		snprintf(error, capacity, "no memory");
+		return ret;
+	}
 	use = (struct ports_use){ .forward = &c->forward, .indices = c->indices, .counters = &c->counters };
 	ret = ports_open(&c->ports, loop, config, &use, error, capacity);
 	if (ret)
@@ -177,8 +181,9 @@ int coordinator_start(struct coordinator **out, uv_loop_t *loop, const struct co
 		coordinator_stop(c);
 		return ret;
 	}
-	log_info("coordinator %s: network %s, %u members, UDP port %u, key %s", config->name, config->network.name,
-		 directory_count(c->directory), c->service.udp_port, pubkey_to_text(&c->identity.public, key));
+	log_info("coordinator %s: network %s, %u members, UDP port %u, %u workers, key %s", config->name,
+		 config->network.name, directory_count(c->directory), c->service.udp_port, ports_workers(c->ports),
+		 pubkey_to_text(&c->identity.public, key));
 	*out = c;
 	return 0;
 }
@@ -190,6 +195,7 @@ void coordinator_stop(struct coordinator *c)
 	control_server_close(c->control);
 	registry_close(c->registry);
 	ports_close(c->ports);
+	forward_fini(&c->forward);
 	indices_free(c->indices);
 	directory_free(c->directory);
 	store_close(c->store);
@@ -226,6 +232,7 @@ int coordinator_reload(struct coordinator *c, const struct config *new_config, c
 	registry_begin(c->registry);
 	service_reloaded(&c->service, &changes);
 	registry_end(c->registry);
+	forward_publish(&c->forward); /* before anybody is told that the file applies */
 	log_info("coordinator: reloaded: %u members added, %u changed, %u removed", changes.n_added, changes.n_changed,
 		 changes.n_removed);
 	directory_changes_fini(&changes);

@@ -357,6 +357,7 @@ void service_registering(struct service *s, struct registration *r, const struct
 	log_registered(member, r, old);
 	is_restart = member->has_boot_id && member->boot_id != m->boot_id;
 	directory_set_registration(s->directory, member, r);
+	forward_changed(s->forward);
 	member->boot_id = m->boot_id;
 	member->has_boot_id = true;
 	member->seen_ms = now_ms;
@@ -385,6 +386,7 @@ void service_closed(struct service *s, struct registration *r, uint64_t now_ms)
 	if (m->registration != r)
 		return;
 	directory_set_registration(s->directory, m, NULL);
+	forward_changed(s->forward);
 	log_info("member %s: offline", m->name);
 	tell_introduced(s, m, m->id, PEER_OFFLINE);
 }

@@ -1,5 +1,6 @@
 #include "daemon/coordinator/stun_limit.h"
 
+#include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct entry {
 
 struct stun_limit {
 	uint8_t key[crypto_shorthash_KEYBYTES];
+	pthread_mutex_t lock; /* of what follows */
 	struct bucket total;
 	struct entry sets[SETS][WAYS];
 };
@@ -27,12 +29,16 @@ struct stun_limit *stun_limit_new(uint64_t now_ms)
 	if (!l)
 		return NULL;
 	crypto_shorthash_keygen(l->key);
+	pthread_mutex_init(&l->lock, NULL);
 	bucket_init(&l->total, STUN_LIMIT_TOTAL_PER_S, now_ms);
 	return l;
 }
 
 void stun_limit_free(struct stun_limit *l)
 {
+	if (!l)
+		return;
+	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
 
@@ -64,9 +70,15 @@ static struct entry *entry_of(struct stun_limit *l, uint64_t prefix, uint64_t no
 
 bool stun_limit_take(struct stun_limit *l, const struct ip *source, uint64_t now_ms)
 {
-	struct entry *e = entry_of(l, prefix_hash(l, source), now_ms);
+	uint64_t prefix = prefix_hash(l, source);
+	struct entry *e;
+	bool is_within;
 
+	pthread_mutex_lock(&l->lock);
+	e = entry_of(l, prefix, now_ms);
 	/* The source first: one that asks too much must not use up what all share. */
-	return bucket_take(&e->bucket, STUN_LIMIT_PER_S, STUN_LIMIT_BURST, now_ms) &&
-	       bucket_take(&l->total, STUN_LIMIT_TOTAL_PER_S, STUN_LIMIT_TOTAL_PER_S, now_ms);
+	is_within = bucket_take(&e->bucket, STUN_LIMIT_PER_S, STUN_LIMIT_BURST, now_ms) &&
+		    bucket_take(&l->total, STUN_LIMIT_TOTAL_PER_S, STUN_LIMIT_TOTAL_PER_S, now_ms);
+	pthread_mutex_unlock(&l->lock);
+	return is_within;
 }

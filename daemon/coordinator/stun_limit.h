@@ -2,7 +2,7 @@
  *
  * Per source prefix (/32, /64) and in all. The table has a fixed size and a key of its own, so that spoofed sources
  * neither grow it nor choose whom they push out; a source that was pushed out starts with a full bucket, and the
- * limit over all still holds.  Time is handed in. Thread: one. */
+ * limit over all still holds.  Time is handed in. Thread: any; one waits for another as long as a look-up takes. */
 #ifndef DAEMON_COORDINATOR_STUN_LIMIT_H
 #define DAEMON_COORDINATOR_STUN_LIMIT_H
 

@@ -89,10 +89,8 @@ void relay_link_wrap(struct relay_link *l, uint8_t header[static WIRE_RELAY_HEAD
 		.member = member,
 	};
 
-	/* Twice: the tag covers the bytes as they stand, which are wire_relay_encode's to know. */
 	wire_relay_encode(header, &r);
-	header_tag(r.tag, l->tag_send, header, payload_len);
-	wire_relay_encode(header, &r);
+	header_tag(header + WIRE_RELAY_TAGGED_BYTES, l->tag_send, header, payload_len);
 }
 
 int relay_link_check(struct relay_link *l, const struct wire_relay *r, const uint8_t *data)

@@ -167,9 +167,11 @@ class Daemon:
 class Mesh:
     """A laboratory, one network, and a node in each host; nothing runs until it is started."""
 
-    def __init__(self, sites, cgns=(), coord=None, underlay="4", members=None, env=(), relay="", psk=False):
+    def __init__(self, sites, cgns=(), coord=None, underlay="4", members=None, env=(), relay="", psk=False,
+                 settings=""):
         self.sites, self.cgns, self.uplink = sites, cgns, coord
         self.underlay, self.members, self.relay = underlay, members, relay
+        self.settings = settings  # further lines of the coordinator's file
         self.env, self.psk, self.nodes, self.keys = dict(env), psk, {}, {}
 
     # -- life
@@ -246,7 +248,7 @@ class Mesh:
                 f'control_socket = "{self.dir}/{host}.sock"\nstate_dir = "{self.dir}/{host}.state"\n')
 
     def configure_coordinator(self, members):
-        text = self._common("coord", "coordinator")
+        text = self._common("coord", "coordinator") + self.settings + "\n"
         text += ('listen { address = "::"  port = 27700  alternate_port = 27701  tcp_ports = {27700, 443}\n'
                  f'         alternate_address = "{self.lab.links["coord"].v4[1]}" }}\n'
                  f'network {{ name = "home"  prefix = "{PREFIX4}"  prefix6 = "{PREFIX6}" }}\n'
@@ -284,6 +286,12 @@ class Mesh:
             self.nodes[host].start(env)
         for host in hosts if wait else ():
             wait_until(self.nodes[host].ready, 3 * FACTOR, f"{host}: warrend answers on its control socket")
+
+    def relay_only(self):
+        """From now on the router passes nothing but what goes to the coordinator or comes from it."""
+        coord = "{" + ", ".join(self.lab.links["coord"].v4) + "}"
+        nft(self.lab.ns("inet"), "table inet relay_only { chain forward { type filter hook forward priority 0; policy accept;\n"
+            f"ip saddr != {coord} ip daddr != {coord} drop\nmeta nfproto ipv6 drop\n}}\n}}\n")
 
     def ctl(self, host, *argv):
         return subprocess.run([PROGRAMS["warrenctl"], "-s", self.nodes[host].control, *argv], capture_output=True, text=True,

@@ -195,6 +195,8 @@ int world_setup(void **state)
 	f->config.listen.n_tcp_ports = 1;
 	f->config.listen.tcp_ports[0] = UDP_PORT;
 	f->config.listen.stun = true;
+	f->config.offload = true;
+	f->config.workers = 2;
 	snprintf(f->config.network.name, sizeof(f->config.network.name), "home");
 	prefix_from_text(&f->config.network.prefix, "10.77.0.0/16");
 	f->config.relay.enabled = true;
@@ -304,6 +306,12 @@ void client_ask_bind(struct world *f, struct client *c, uint16_t port, uint64_t 
 	assert_true(world_run_until(f, has_bind_reply, c));
 }
 
+void client_move(struct client *c)
+{
+	close(c->udp);
+	c->udp = open_udp();
+}
+
 void client_bind(struct world *f, struct client *c)
 {
 	client_ask_bind(f, c, UDP_PORT, 0, 0);
@@ -312,7 +320,6 @@ void client_bind(struct world *f, struct client *c)
 	assert_int_equal(c->bound.flags & BIND_BOUND, BIND_BOUND);
 }
 
-/* Waits until all that this client sent to the UDP port before has been dealt with. */
 void client_settle(struct world *f, struct client *c)
 {
 	client_ask_bind(f, c, UDP_PORT, 0, BIND_NO_MOVE);
@@ -377,4 +384,15 @@ int64_t world_counter(struct world *f, const char *name)
 	n = json_integer_value(value);
 	json_decref(status);
 	return n;
+}
+
+void world_expect(struct world *f, const char *counter, int64_t value)
+{
+	uint64_t deadline_ms = clock_now_ms() + DEADLINE_MS;
+	int64_t now;
+
+	do {
+		now = world_counter(f, counter);
+	} while (now != value && clock_now_ms() < deadline_ms);
+	assert_int_equal(now, value);
 }

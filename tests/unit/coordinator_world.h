@@ -54,6 +54,8 @@ bool client_has_message(const struct client *c);
 /* Asks the control socket one request, a line. The caller drops the reference. */
 json_t *world_ask(struct world *f, const char *request);
 int64_t world_counter(struct world *f, const char *name);
+/* Waits until the counter, which is a worker's perhaps, is that and fails if it does not come to it. */
+void world_expect(struct world *f, const char *counter, int64_t value);
 
 /* Begins to connect, and says nothing. */
 void client_dial(struct world *f, struct client *c);
@@ -67,7 +69,9 @@ void client_send(int fd, uint16_t port, const void *data, size_t len);
 /* Asks and waits for the answer, which is left in c->bound. */
 void client_ask_bind(struct world *f, struct client *c, uint16_t port, uint64_t challenge, uint8_t flags);
 void client_bind(struct world *f, struct client *c);
-/* Waits until all that this client sent to the UDP port before has been dealt with. */
+void client_move(struct client *c); /* to a new UDP port, not bound yet */
+/* Waits until what this client sent to the UDP port before has been read by its worker; the last may still be under its
+ * hands. */
 void client_settle(struct world *f, struct client *c);
 /* A whole relay datagram; returns its length. */
 size_t client_wrap(struct client *c, uint32_t to, const char *payload, uint8_t out[static 256]);

@@ -21,7 +21,8 @@
 struct connection {
 	struct registration registration;
 	struct member_double *member; /* NULL: nobody reads any more */
-	bool is_closed, is_congested;
+	bool is_closed;
+	unsigned queued_percent;
 	unsigned n_sent;
 };
 
@@ -61,10 +62,10 @@ static void on_send(void *arg, struct registration *r, const uint8_t *body, size
 		assert_int_equal(member_double_take(c->member, copy, len), 0);
 }
 
-static bool is_congested(void *arg, const struct registration *r)
+static unsigned queued_percent(void *arg, const struct registration *r)
 {
 	(void)arg;
-	return ((struct connection *)r->stream)->is_congested;
+	return ((struct connection *)r->stream)->queued_percent;
 }
 
 static void on_close(void *arg, struct registration *r)
@@ -90,7 +91,7 @@ static void on_message(void *arg, struct registration *r, int type, uint8_t *dat
 	service_message(&((struct fixture *)arg)->service, r, type, data, len, now_ms);
 }
 
-static const struct registration_env env = { on_send, is_congested, on_close, on_find, on_registering, on_message };
+static const struct registration_env env = { on_send, queued_percent, on_close, on_find, on_registering, on_message };
 
 static int setup(void **state)
 {
@@ -130,7 +131,7 @@ static int setup(void **state)
 	struct directory_changes changes;
 	assert_int_equal(directory_load(f->directory, &f->config, &changes), 0);
 	directory_changes_fini(&changes);
-	forward_init(&f->forward, f->directory, &f->counters, &f->config, f->now_ms);
+	assert_int_equal(forward_init(&f->forward, f->directory, &f->counters, &f->config, f->now_ms), 0);
 	service_init(&f->service, f->directory, f->indices, &f->forward, &f->counters, &f->config);
 	*state = f;
 	return 0;
@@ -149,6 +150,7 @@ static int teardown(void **state)
 	for (unsigned i = 0; i < N_MEMBERS; i++)
 		member_double_fini(&f->doubles[i]);
 	member_double_fini(&f->stranger);
+	forward_fini(&f->forward);
 	indices_free(f->indices);
 	directory_free(f->directory);
 	store_close(f->store);
@@ -712,16 +714,37 @@ static void the_relay_drops_what_has_no_receiver_and_counts_it(void **state)
 	say_relay(f, a, id_of(f, 0), "x", 1);                               /* itself */
 	assert_int_equal(count(f, COUNTER_relay_no_receiver), 3);
 	b = join(f, 1);
-	b->is_congested = true;
+	b->queued_percent = 101;
 	say_relay(f, a, id_of(f, 1), "x", 1);
 	assert_int_equal(count(f, COUNTER_drop_queue_full), 1);
-	b->is_congested = false;
+	b->queued_percent = 0;
 	say_relay(f, a, id_of(f, 1), "x", 1); /* and the channel has no gap: on_send checks that it opens */
 	assert_int_equal(member_double_count(&f->doubles[1], CONTROL_RELAY), 1);
 	f->config.relay.enabled = false;
 	forward_reload(&f->forward, &f->config);
 	say_relay(f, a, id_of(f, 1), "x", 1);
 	assert_int_equal(count(f, COUNTER_relay_not_allowed), 1);
+}
+
+static void a_receivers_long_queue_is_for_those_who_sent_little(void **state)
+{
+	struct fixture *f = *state;
+	struct connection *heavy = join(f, 0), *b = join(f, 1), *light = join(f, 2);
+	uint8_t payload[1000] = { 0 };
+
+	for (unsigned i = 0; i < 10; i++)
+		say_relay(f, heavy, id_of(f, 1), payload, sizeof(payload));
+	say_relay(f, light, id_of(f, 1), payload, sizeof(payload));
+	assert_int_equal(count(f, COUNTER_relay_forwarded_datagrams), 11);
+	b->queued_percent = 51;
+	say_relay(f, heavy, id_of(f, 1), payload, sizeof(payload));
+	assert_int_equal(count(f, COUNTER_relay_over_share), 1);
+	say_relay(f, light, id_of(f, 1), payload, sizeof(payload));
+	assert_int_equal(count(f, COUNTER_relay_forwarded_datagrams), 12);
+	b->queued_percent = 50; /* half of it is everybody's */
+	say_relay(f, heavy, id_of(f, 1), payload, sizeof(payload));
+	assert_int_equal(count(f, COUNTER_relay_forwarded_datagrams), 13);
+	assert_int_equal(count(f, COUNTER_relay_over_share), 1);
 }
 
 int main(void)
@@ -750,6 +773,7 @@ int main(void)
 		TEST(a_relayed_message_arrives_whole_with_its_senders_id),
 		TEST(relaying_stops_at_the_senders_limit_and_spares_the_others),
 		TEST(the_relay_drops_what_has_no_receiver_and_counts_it),
+		TEST(a_receivers_long_queue_is_for_those_who_sent_little),
 	};
 
 	if (crypto_start() < 0)
