@@ -147,10 +147,11 @@ static int seal_body(struct lane *l, const struct table_route *route, uint8_t fl
 	return 0;
 }
 
-/* One the path does not carry whole. */
+/* One the path does not carry whole. The pieces are as long as may be: should that be too much by now, nothing gets through that
+ * would let a path look alive which loses all the rest. */
 static int seal_pieces(struct lane *l, const struct table_route *route, uint8_t flags, const uint8_t *body, size_t len)
 {
-	size_t n = (len + route->mtu_bytes - 1) / route->mtu_bytes, each = (len + n - 1) / n;
+	size_t each = route->mtu_bytes, n = (len + each - 1) / each;
 	uint64_t first;
 
 	if (n > WIRE_PIECES_MAX)

@@ -14,7 +14,7 @@
 /* Where links usually end: IPv6's least, tunnels in tunnels, WireGuard, 6in4 and GRE, PPPoE, Ethernet, jumbo frames. */
 static const uint16_t link_mtus[] = { 1280, 1400, 1420, 1480, 1492, 1500, 9000 };
 #define N_LINK_MTUS (sizeof(link_mtus) / sizeof(link_mtus[0]))
-static_assert(N_LINK_MTUS + 4 <= PATH_MTU_SIZES_MAX, "with the least, the base, the size in use and the largest");
+static_assert(N_LINK_MTUS + 5 <= PATH_MTU_SIZES_MAX, "with the least, the base, that in use, the dropped, the largest");
 
 static uint64_t later(uint64_t a, uint64_t b)
 {
@@ -79,8 +79,10 @@ static void sizes_fill(struct path_mtu *m, const struct path_entry *e)
 	for (unsigned i = 0; i < N_LINK_MTUS; i++)
 		size_add(m, link_mtus[i] - headers);
 	size_add(m, m->max_bytes);
-	if (m->low_bytes == 0)
+	if (m->low_bytes == 0) {
 		size_add(m, e->path.mtu_bytes);
+		size_add(m, m->dropped_bytes); /* perhaps it was not its size */
+	}
 	for (unsigned i = 1; m->low_bytes && gap > PATH_MTU_GRAIN_BYTES && i < 4 && m->n_sizes < i; i++)
 		size_add(m, m->low_bytes + gap * i / 4);
 }
@@ -99,9 +101,12 @@ static uint16_t size_below(const struct path_entry *e, uint32_t bytes)
 
 /* ---------------------------------------------------------------- probes */
 
-static uint64_t budget_free_ms(const struct path_mtu *m)
+/* When there is room for a probe; `most` is PATH_MTU_BUDGET_PROBES or less. */
+static uint64_t budget_free_ms(const struct path_mtu *m, unsigned most)
 {
-	return m->sent_ms[m->oldest] ? m->sent_ms[m->oldest] + PATH_MTU_BUDGET_MS : 0;
+	uint64_t sent_ms = m->sent_ms[(m->oldest + PATH_MTU_BUDGET_PROBES - most) % PATH_MTU_BUDGET_PROBES];
+
+	return sent_ms ? sent_ms + PATH_MTU_BUDGET_MS : 0;
 }
 
 static void probe(struct path_set *set, uint16_t bytes, uint64_t now_ms)
@@ -156,11 +161,18 @@ static void search_narrow(struct path_set *set, uint64_t now_ms)
 		search_settle(set, now_ms);
 }
 
-static void search_from(struct path_set *set, uint16_t low_bytes, uint64_t now_ms)
+static void search_from(struct path_set *set, uint16_t low_bytes, uint16_t most_bytes, uint64_t now_ms)
 {
 	set->mtu.low_bytes = low_bytes;
-	set->mtu.high_bytes = set->mtu.max_bytes + 1;
+	set->mtu.high_bytes = most_bytes + 1;
 	search_narrow(set, now_ms);
+}
+
+static void confirm(struct path_set *set, uint64_t now_ms)
+{
+	set->mtu.is_checking = false;
+	set->mtu.confirmed_ms = now_ms;
+	set->mtu.confirmed_bytes = set->activity.sent_bytes;
 }
 
 static void begin(struct path_set *set, uint64_t now_ms)
@@ -168,11 +180,10 @@ static void begin(struct path_set *set, uint64_t now_ms)
 	struct path_mtu *m = &set->mtu;
 
 	m->is_begun = true;
-	m->is_checking = false;
 	m->dropped_bytes = 0;
-	m->confirmed_ms = now_ms;
+	confirm(set, now_ms);
 	m->raise_after_ms = PATH_MTU_RAISE_MIN_MS;
-	search_from(set, 0, now_ms);
+	search_from(set, 0, m->max_bytes, now_ms);
 }
 
 /* A size had its tries. */
@@ -210,13 +221,16 @@ static void search_step(struct path_set *set, uint64_t now_ms)
 	uint16_t next = 0;
 
 	if (!m->n_sizes) {
-		search_from(set, m->low_bytes, now_ms);
+		search_from(set, m->low_bytes, m->max_bytes, now_ms);
 		return;
 	}
 	if (m->n_volley) {
 		volley_step(set, now_ms);
 		return;
 	}
+	/* What was assumed had its chance; the smaller one was probed after it and answered. */
+	if (m->low_bytes && m->low_bytes < size_in_use(set, set->current))
+		set->current->path.mtu_bytes = m->low_bytes;
 	for (unsigned i = m->n_sizes; i-- > 0 && m->sizes[i] > m->low_bytes;)
 		next = m->sizes[i];
 	if (!next) {
@@ -243,7 +257,11 @@ static uint64_t check_due_ms(const struct path_set *set)
 
 	if (size_in_use(set, set->current) <= PATH_MTU_MIN_BYTES)
 		return PATH_NEVER;
-	return m->is_checking ? m->check_ms : m->confirmed_ms + PATH_MTU_VERIFY_MS;
+	if (m->is_checking)
+		return m->check_ms;
+	if (set->activity.sent_bytes - m->confirmed_bytes >= PATH_MTU_BUSY_BYTES)
+		return m->confirmed_ms + PATH_MTU_BUSY_MS;
+	return m->confirmed_ms + PATH_MTU_VERIFY_MS;
 }
 
 /* Too large, though nobody said so. */
@@ -252,12 +270,11 @@ static void black_hole(struct path_set *set, uint64_t now_ms)
 	struct path_mtu *m = &set->mtu;
 	struct path *p = &set->current->path;
 
-	m->is_checking = false;
-	m->confirmed_ms = now_ms;
+	confirm(set, now_ms); /* not it, but what comes now */
 	m->dropped_bytes = size_in_use(set, set->current);
 	m->raise_after_ms = PATH_MTU_RAISE_MIN_MS;
 	p->mtu_bytes = m->dropped_bytes > PATH_MTU_BASE_BYTES ? PATH_MTU_BASE_BYTES : PATH_MTU_MIN_BYTES;
-	search_from(set, 0, now_ms);
+	search_from(set, 0, m->dropped_bytes, now_ms);
 }
 
 static void check_step(struct path_set *set, uint64_t now_ms)
@@ -298,15 +315,18 @@ static bool may_probe(const struct path_set *set)
 static uint64_t search_due_ms(const struct path_set *set)
 {
 	const struct path_mtu *m = &set->mtu;
+	bool is_in_doubt = m->low_bytes < size_in_use(set, set->current);
 
-	return search_sends(m) ? later(m->search_ms, budget_free_ms(m)) : m->search_ms;
+	if (!search_sends(m))
+		return m->search_ms;
+	return later(m->search_ms, budget_free_ms(m, is_in_doubt ? PATH_MTU_BUDGET_PROBES : PATH_MTU_CALM_PROBES));
 }
 
 static uint64_t next_check_ms(const struct path_set *set)
 {
 	const struct path_mtu *m = &set->mtu;
 
-	return check_sends(m) ? later(check_due_ms(set), budget_free_ms(m)) : check_due_ms(set);
+	return check_sends(m) ? later(check_due_ms(set), budget_free_ms(m, PATH_MTU_BUDGET_PROBES)) : check_due_ms(set);
 }
 
 /* Data is being lost for its size. Who sends it waits longer and longer between its tries: what will be found does not wait for them. */
@@ -354,10 +374,8 @@ void path_mtu_answered(struct path_set *set, const struct path_entry *e, uint32_
 		return;
 	p = &set->current->path;
 	in_use = size_in_use(set, e);
-	if (bytes >= in_use) {
-		m->is_checking = false;
-		m->confirmed_ms = now_ms;
-	}
+	if (bytes >= in_use)
+		confirm(set, now_ms);
 	/* One below the base that is answered first is no reason to leave the base. */
 	if (bytes > in_use || (bytes == in_use && !p->mtu_bytes))
 		p->mtu_bytes = bytes;
@@ -365,7 +383,7 @@ void path_mtu_answered(struct path_set *set, const struct path_entry *e, uint32_
 		return;
 	m->low_bytes = (uint16_t)bytes;
 	if (bytes >= m->high_bytes) { /* it was late, not lost */
-		search_from(set, m->low_bytes, now_ms);
+		search_from(set, m->low_bytes, m->max_bytes, now_ms);
 	} else if (m->n_sizes && bytes >= m->sizes[m->n_sizes - 1]) {
 		search_narrow(set, now_ms);
 	} else if (m->n_sizes && !m->n_volley && m->n_tries > 1) {
@@ -412,8 +430,7 @@ void path_set_on_too_big(struct path_set *set, const struct path_addr *addr, uin
 	m->high_bytes = (uint16_t)datagram_bytes;
 	if (m->low_bytes >= datagram_bytes) { /* the size below it is not proven yet */
 		m->low_bytes = 0;
-		m->is_checking = false;
-		m->confirmed_ms = now_ms;
+		confirm(set, now_ms);
 		m->raise_after_ms = PATH_MTU_RAISE_MIN_MS;
 	} else if (!m->n_sizes) {
 		return;

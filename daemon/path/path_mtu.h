@@ -4,11 +4,12 @@
  *
  * Assumed   PATH_MTU_BASE_BYTES, until something larger is answered or it is found too big itself.
  * Search    begins with the first data on a path newly in use. A volley: every size at which links usually end, the largest first,
- *           PATH_PACE_MS apart, until one that leaves nothing to ask is answered; the largest answered is used at once. Then the
- *           smallest size above it has PATH_MTU_TRIES probes in all before it is too big; then three sizes between the two, and
+ *           PATH_PACE_MS apart, until one that leaves nothing to ask is answered; the largest answered is used at once, after the
+ *           volley also when it is below what was assumed. Then the smallest size above it has PATH_MTU_TRIES probes in all before it is too big; then three sizes between the two, and
  *           so on until PATH_MTU_GRAIN_BYTES are left. Again after 30 s, and after back-off every 10 min: perhaps the path grew.
- * Check     The size in use is probed when it was not confirmed for PATH_MTU_VERIFY_MS. Unanswered, or when it is suspected,
- *           3 probes 150 ms apart; unanswered, the base is assumed at once and the search begins anew.
+ * Check     The size in use is probed when it was not confirmed for PATH_MTU_VERIFY_MS, under much data for PATH_MTU_BUSY_MS: what is
+ *           too big may be lost between smaller datagrams that are answered. Unanswered, or when it is suspected, 3 probes 150 ms
+ *           apart; unanswered, the base is assumed at once and the search begins anew, up to the size that failed.
  * All of it only while data is being sent and the path answers small probes, a check and the search after a failed one for
  * a while longer; a search that falls asleep goes on with the next data.
  * A lost probe of a size says nothing about the path. */
@@ -21,11 +22,15 @@
 #define PATH_MTU_SIZES_MAX 12
 #define PATH_MTU_TRIES 3
 #define PATH_MTU_GRAIN_BYTES 16
-/* A check and the volley after it fit at once. */
-#define PATH_MTU_BUDGET_PROBES 16
+/* While the size in use is in doubt data may be lost for it, and a check and the volley after it must not wait for what was sent
+ * before: they have the whole budget, what only looks for more has half of it. */
+#define PATH_MTU_BUDGET_PROBES 32
+#define PATH_MTU_CALM_PROBES (PATH_MTU_BUDGET_PROBES / 2)
 #define PATH_MTU_BUDGET_MS 5000
 #define PATH_MTU_VERIFY_MS 5000
-#define PATH_MTU_SUSPECT_MS 2000 /* confirmed so recently: a silence has other causes */
+#define PATH_MTU_BUSY_MS 1000
+#define PATH_MTU_BUSY_BYTES 65536 /* sent since it was confirmed: a probe more is little beside them */
+#define PATH_MTU_SUSPECT_MS 2000  /* confirmed so recently: a silence has other causes */
 #define PATH_MTU_CHECK_PROBES 3
 #define PATH_MTU_CHECK_GAP_MS 150
 #define PATH_MTU_URGENT_MS 10000 /* after the last data: so long a check and the search after it go on */
@@ -54,6 +59,7 @@ struct path_mtu {
 	bool is_checking;
 	unsigned n_checks_left;
 	uint64_t check_ms, confirmed_ms;
+	uint64_t confirmed_bytes; /* activity.sent_bytes then, as far as it was known */
 	/* budget: the instants of the last probes */
 	uint64_t sent_ms[PATH_MTU_BUDGET_PROBES]; /* 0: never */
 	unsigned oldest;
