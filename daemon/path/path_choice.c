@@ -199,9 +199,23 @@ static bool is_silent(const struct path_set *set, uint64_t now_ms)
 	return path_is_sending(set, now_ms) && set->activity.last_sent_ms > heard && now_ms >= heard + PATH_SILENCE_MS;
 }
 
-static uint64_t keepalive_ms(const struct path_entry *e)
+void path_set_set_keepalive(struct path_set *set, uint64_t keepalive_ms)
 {
-	return path_is_tcp(e) ? PATH_TCP_KEEPALIVE_MS : PATH_KEEPALIVE_MS;
+	set->keepalive_ms = keepalive_ms;
+}
+
+/* 0: none. */
+static uint64_t keepalive_ms(const struct path_set *set, const struct path_entry *e)
+{
+	return path_is_tcp(e) ? PATH_TCP_KEEPALIVE_MS : set->keepalive_ms;
+}
+
+/* Silent for longer, a path may be closed; where nothing closes, the other end may be gone. */
+static uint64_t long_silence_ms(const struct path_set *set, const struct path_entry *e)
+{
+	uint64_t ms = keepalive_ms(set, e);
+
+	return (ms ? ms : PATH_KEEPALIVE_MS) + PATH_LATE_MS;
 }
 
 static uint64_t keepalive_due_ms(const struct path_set *set)
@@ -209,13 +223,13 @@ static uint64_t keepalive_due_ms(const struct path_set *set)
 	const struct path_entry *e = set->current;
 	uint64_t last_ms = set->activity.last_sent_ms;
 
-	if (!set->activity.in_contact || path_is_relay(e))
+	if (!set->activity.in_contact || path_is_relay(e) || !keepalive_ms(set, e))
 		return PATH_NEVER;
 	if (e->path.last_sent_ms > last_ms)
 		last_ms = e->path.last_sent_ms;
 	if (e->replied_ms > last_ms)
 		last_ms = e->replied_ms;
-	return (last_ms + keepalive_ms(e)) / PATH_KEEPALIVE_GRID_MS * PATH_KEEPALIVE_GRID_MS;
+	return (last_ms + keepalive_ms(set, e)) / PATH_KEEPALIVE_GRID_MS * PATH_KEEPALIVE_GRID_MS;
 }
 
 uint64_t path_wait_ms(const struct path *p)
@@ -243,7 +257,7 @@ void path_watch_start(struct path_set *set, uint64_t now_ms)
 	if (!e || e->is_given_up || set->watch.n_sent)
 		return;
 	set->watch.since_ms = now_ms;
-	set->watch.was_long = !path_is_proven(e) || now_ms >= heard_ms(set) + keepalive_ms(e) + PATH_LATE_MS;
+	set->watch.was_long = !path_is_proven(e) || now_ms >= heard_ms(set) + long_silence_ms(set, e);
 	watch_probe(set, now_ms);
 }
 

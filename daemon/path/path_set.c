@@ -11,6 +11,7 @@ struct path_set *path_set_new(const struct path_set_env *env, void *arg)
 		return NULL;
 	set->env = env;
 	set->arg = arg;
+	set->keepalive_ms = PATH_KEEPALIVE_MS;
 	set->next_round_ms = PATH_NEVER;
 	set->look_ms = PATH_NEVER;
 	set->tcp_start_ms = PATH_NEVER;

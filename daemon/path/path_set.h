@@ -23,8 +23,8 @@
  * path is used, a new round starts, and env.silent is called so that the owner refreshes its own reflexive endpoint.
  * A path that was silent for longer than a keepalive takes is unsure from the first of these probes on. With no other path
  * the one given up stays in use, and all are probed once a second while data is being sent.
- * Idle direct paths are kept open by a probe every PATH_KEEPALIVE_MS, TCP every PATH_TCP_KEEPALIVE_MS, while the peer is in
- * contact. A TCP path is believed as long as its connection lasts.
+ * Idle direct paths are kept open by a probe every PATH_KEEPALIVE_MS, or as path_set_set_keepalive says, TCP every
+ * PATH_TCP_KEEPALIVE_MS, while the peer is in contact. A TCP path is believed as long as its connection lasts.
  * MTU. Once set with path_set_set_max_datagram, the size of datagrams the path in use carries is searched, checked and
  * searched again while data is being sent (path_mtu.h); the result is in struct path. Over TCP it is what a frame holds.
  * Measuring. While data is being sent, probes count what the peer received of it: the loss of the path in use (path_loss.c). A
@@ -133,6 +133,8 @@ void path_set_on_data(struct path_set *set, const struct path_addr *from, uint64
 /* A handshake was answered over `addr`. */
 void path_set_on_handshake(struct path_set *set, const struct path_addr *addr, uint32_t rtt_us, uint64_t now_ms);
 
+/* How long both ends' NATs keep an idle mapping, less a margin; 0: neither has one to keep. */
+void path_set_set_keepalive(struct path_set *set, uint64_t keepalive_ms);
 /* The largest datagram, before the relay header, that will ever be sent; up to it MTUs are searched. 0, as at first: they are not. */
 void path_set_set_max_datagram(struct path_set *set, uint32_t bytes, uint64_t now_ms);
 /* The socket refused a datagram of so many bytes, before the relay header, for its size. Cheap when said again. */

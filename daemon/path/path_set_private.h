@@ -100,11 +100,12 @@ struct path_set {
 	bool is_probing; /* the first PATH_PROBING_MS of a round */
 	uint64_t now_ms; /* the latest time heard of */
 	uint64_t round_ms, next_round_ms;
-	uint64_t backoff_ms;  /* from the beginning of this round to the next */
-	uint64_t pace_ms;     /* no probe of a round earlier than this */
-	uint64_t stranger_ms; /* no check for data from elsewhere earlier than this */
-	uint64_t swapped_ms;  /* last change for the sake of RTT; 0: never */
-	uint64_t look_ms;     /* look at the traffic again; PATH_NEVER: when the caller comes */
+	uint64_t backoff_ms;   /* from the beginning of this round to the next */
+	uint64_t pace_ms;      /* no probe of a round earlier than this */
+	uint64_t stranger_ms;  /* no check for data from elsewhere earlier than this */
+	uint64_t swapped_ms;   /* last change for the sake of RTT; 0: never */
+	uint64_t keepalive_ms; /* of UDP paths; 0: none is needed */
+	uint64_t look_ms;      /* look at the traffic again; PATH_NEVER: when the caller comes */
 	struct path_activity activity;
 	struct path_watch watch;
 	struct path_mtu mtu;

@@ -320,6 +320,54 @@ static void an_idle_direct_path_is_kept_open_by_one_exchange_every_15_to_18_s(vo
 	sim_fini(&s);
 }
 
+static void a_learned_lifetime_sets_the_pace_of_keepalives(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	start_direct(&s, 0);
+	s.nat_timeout_ms = 120000;
+	for (unsigned i = 0; i < 2; i++)
+		path_set_set_keepalive(s.node[i].set, 96000);
+	sim_run(&s, s.now_ms + 100000, NULL);
+	s.node[0].n_ticks = s.node[0].n_probes = s.node[1].n_probes = 0;
+	sim_run(&s, s.now_ms + HOUR_MS, NULL);
+	assert_in_range(s.node[0].n_probes + s.node[1].n_probes, HOUR_MS / 96000 - 1, 2 * HOUR_MS / 93000);
+	assert_int_equal(s.node[0].n_silent + s.node[1].n_silent, 0);
+	assert_true(sim_both_direct(&s));
+	for (unsigned i = 0; i < 2; i++)
+		path_set_set_keepalive(s.node[i].set, 12000);
+	sim_run(&s, s.now_ms + 100000, NULL);
+	s.nat_timeout_ms = 13000;
+	s.node[0].n_probes = s.node[1].n_probes = 0;
+	sim_run(&s, s.now_ms + HOUR_MS, NULL);
+	assert_in_range(s.node[0].n_probes + s.node[1].n_probes, HOUR_MS / 12000 - 1, 2 * HOUR_MS / 9000);
+	assert_true(sim_both_direct(&s));
+	sim_fini(&s);
+}
+
+static void where_nothing_has_to_be_kept_open_nothing_is_sent(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	start_direct(&s, 0);
+	for (unsigned i = 0; i < 2; i++)
+		path_set_set_keepalive(s.node[i].set, 0);
+	sim_run(&s, s.now_ms + 20000, NULL);
+	s.node[0].n_ticks = s.node[0].n_probes = s.node[1].n_probes = 0;
+	sim_run(&s, s.now_ms + HOUR_MS, NULL);
+	assert_int_equal(s.node[0].n_probes + s.node[1].n_probes + s.node[0].n_ticks, 0);
+	assert_true(sim_both_direct(&s));
+	s.is_direct_down = true;
+	sim_data(&s, 0, 20);
+	sim_data(&s, 1, 20);
+	sim_run(&s, s.now_ms + 1, NULL);
+	assert_true(one_is_unsure(&s)); /* a relay helps out from the first datagram on */
+	assert_true(sim_run(&s, s.now_ms + 2000, none_is_direct));
+	sim_fini(&s);
+}
+
 static void an_idle_path_that_died_is_noticed_by_its_keepalive(void **state)
 {
 	struct sim s;
@@ -411,6 +459,8 @@ int main(void)
 		cmocka_unit_test(relayed_and_out_of_contact_nothing_is_due),
 		cmocka_unit_test(relayed_and_in_contact_rounds_back_off),
 		cmocka_unit_test(an_idle_direct_path_is_kept_open_by_one_exchange_every_15_to_18_s),
+		cmocka_unit_test(a_learned_lifetime_sets_the_pace_of_keepalives),
+		cmocka_unit_test(where_nothing_has_to_be_kept_open_nothing_is_sent),
 		cmocka_unit_test(an_idle_path_that_died_is_noticed_by_its_keepalive),
 		cmocka_unit_test(after_a_change_of_network_the_path_is_checked_and_kept),
 		cmocka_unit_test(after_a_move_data_flows_again_at_once_and_directly_soon),
