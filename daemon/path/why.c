@@ -111,8 +111,6 @@ static enum why_cause judge_attempts(const struct why_facts *f)
 {
 	struct attempts a = count_attempts(f->paths);
 
-	if (is_udp_blocked(&f->here) || (f->has_there && is_udp_blocked(&f->there)))
-		return WHY_UDP_BLOCKED;
 	if (has_no_common_family(f))
 		return WHY_NO_COMMON_FAMILY;
 	if (a.n_tried == 0 && f->n_inside)
@@ -145,6 +143,9 @@ enum why_cause why_judge(const struct why_facts *f)
 	}
 	if (f->is_relay_only)
 		return WHY_POLICY_RELAY_ONLY;
+	/* No round over UDP can find anything, so its end is not waited for. */
+	if (is_udp_blocked(&f->here) || (f->has_there && is_udp_blocked(&f->there)))
+		return WHY_UDP_BLOCKED;
 	if (!f->paths || path_set_is_probing(f->paths) || path_set_last_round_ms(f->paths) == 0)
 		return WHY_PROBING;
 	return judge_attempts(f);

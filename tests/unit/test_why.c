@@ -59,6 +59,10 @@ static void a_round_that_goes_on_is_probing(void **state)
 
 	(void)state;
 	relayed(&s, 2900);
+	f = facts(s.node[0].set, &hard, &blocked);
+	assert_int_equal(why_judge(&f), WHY_UDP_BLOCKED); /* its end is no news */
+	f.is_relay_only = true;
+	assert_int_equal(why_judge(&f), WHY_POLICY_RELAY_ONLY);
 	f = facts(s.node[0].set, &hard, &hard);
 	assert_int_equal(why_judge(&f), WHY_PROBING);
 	sim_run(&s, s.now_ms + 500, NULL);
