@@ -3,9 +3,9 @@
 #include "ctl/ctl.h"
 
 static const struct ctl_column columns[] = {
-	{ "PEER", false },     { "", false },         { "KIND", false }, { "LOCAL", false },
-	{ "REMOTE", false },   { "STATE", false },    { "RTT", false },  { "NOTE", false },
-	{ "CANDIDATE", true }, { "TRANSPORT", true }, { "SENT", true },  { "ANSWERED", true },
+	{ "PEER", false },     { "", false },    { "KIND", false },    { "LOCAL", false }, { "REMOTE", false },
+	{ "STATE", false },    { "RTT", false }, { "MTU", false },     { "NOTE", false },  { "CANDIDATE", true },
+	{ "TRANSPORT", true }, { "SENT", true }, { "ANSWERED", true },
 };
 
 struct ctl_table *ctl_paths_table(bool has_peer)
@@ -75,6 +75,7 @@ void ctl_paths_rows(struct ctl_table *t, const char *peer, const json_t *paths, 
 		add_end(t, path, "remote");
 		add_state(t, path, now);
 		ctl_table_cell(t, 0, "%s", ctl_rtt(json_object_get(path, "rtt_ms"), a));
+		ctl_table_cell(t, 0, "%s", ctl_text(json_object_get(path, "mtu"), a));
 		add_note(t, path);
 		ctl_table_cell(t, 0, "%s", ctl_text(json_object_get(path, "candidate"), a));
 		ctl_table_cell(t, 0, "%s", ctl_text(json_object_get(path, "transport"), a));

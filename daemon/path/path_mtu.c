@@ -14,7 +14,8 @@
 /* Where links usually end: IPv6's least, tunnels in tunnels, WireGuard, 6in4 and GRE, PPPoE, Ethernet, jumbo frames. */
 static const uint16_t link_mtus[] = { 1280, 1400, 1420, 1480, 1492, 1500, 9000 };
 #define N_LINK_MTUS (sizeof(link_mtus) / sizeof(link_mtus[0]))
-static_assert(N_LINK_MTUS + 5 <= PATH_MTU_SIZES_MAX, "with the least, the base, that in use, the dropped, the largest");
+static_assert(N_LINK_MTUS + 5 <= PATH_MTU_SIZES_MAX,
+	      "with the least, the base, that in use, that in doubt, the largest");
 
 static uint64_t later(uint64_t a, uint64_t b)
 {
@@ -81,7 +82,7 @@ static void sizes_fill(struct path_mtu *m, const struct path_entry *e)
 	size_add(m, m->max_bytes);
 	if (m->low_bytes == 0) {
 		size_add(m, e->path.mtu_bytes);
-		size_add(m, m->dropped_bytes); /* perhaps it was not its size */
+		size_add(m, m->doubted_bytes);
 	}
 	for (unsigned i = 1; m->low_bytes && gap > PATH_MTU_GRAIN_BYTES && i < 4 && m->n_sizes < i; i++)
 		size_add(m, m->low_bytes + gap * i / 4);
@@ -133,17 +134,25 @@ static void search_settle(struct path_set *set, uint64_t now_ms)
 {
 	struct path_mtu *m = &set->mtu;
 	struct path *p = &set->current->path;
+	bool was_in_doubt = m->doubted_bytes;
 
-	p->mtu_state = PATH_MTU_FOUND;
-	if (m->dropped_bytes && m->low_bytes < m->dropped_bytes)
+	if (m->low_bytes < m->doubted_bytes) {
 		p->n_mtu_drops++;
-	m->dropped_bytes = 0;
+		was_in_doubt = false;
+		m->raise_after_ms = PATH_MTU_RAISE_MIN_MS;
+	}
+	m->doubted_bytes = 0;
 	if (m->low_bytes >= m->max_bytes) {
 		m->search_ms = PATH_NEVER;
-		return;
+	} else if (was_in_doubt) { /* for nothing: goes on as before */
+		m->search_ms = m->raise_ms;
+		if (m->raise_ms <= now_ms)
+			return;
+	} else {
+		m->search_ms = m->raise_ms = now_ms + m->raise_after_ms;
+		m->raise_after_ms = sooner(m->raise_after_ms * 2, PATH_MTU_RAISE_MAX_MS);
 	}
-	m->search_ms = now_ms + m->raise_after_ms;
-	m->raise_after_ms = sooner(m->raise_after_ms * 2, PATH_MTU_RAISE_MAX_MS);
+	p->mtu_state = PATH_MTU_FOUND;
 }
 
 /* Goes on between low and high, if there is something left between them. */
@@ -155,22 +164,22 @@ static void search_narrow(struct path_set *set, uint64_t now_ms)
 	m->n_volley = m->n_sizes;
 	m->n_tries = 0;
 	m->search_ms = now_ms;
-	if (m->n_sizes)
-		set->current->path.mtu_state = PATH_MTU_SEARCHING;
-	else
+	if (!m->n_sizes)
 		search_settle(set, now_ms);
 }
 
-static void search_from(struct path_set *set, uint16_t low_bytes, uint16_t most_bytes, uint64_t now_ms)
+/* Looks for all above low. */
+static void search_from(struct path_set *set, uint16_t low_bytes, uint64_t now_ms)
 {
+	set->mtu.raise_ms = now_ms;
 	set->mtu.low_bytes = low_bytes;
-	set->mtu.high_bytes = most_bytes + 1;
+	set->mtu.high_bytes = set->mtu.max_bytes + 1;
 	search_narrow(set, now_ms);
 }
 
 static void confirm(struct path_set *set, uint64_t now_ms)
 {
-	set->mtu.is_checking = false;
+	set->mtu.n_checks = 0;
 	set->mtu.confirmed_ms = now_ms;
 	set->mtu.confirmed_bytes = set->activity.sent_bytes;
 }
@@ -180,10 +189,11 @@ static void begin(struct path_set *set, uint64_t now_ms)
 	struct path_mtu *m = &set->mtu;
 
 	m->is_begun = true;
-	m->dropped_bytes = 0;
+	m->doubted_bytes = 0;
 	confirm(set, now_ms);
 	m->raise_after_ms = PATH_MTU_RAISE_MIN_MS;
-	search_from(set, 0, m->max_bytes, now_ms);
+	set->current->path.mtu_state = PATH_MTU_SEARCHING;
+	search_from(set, 0, now_ms);
 }
 
 /* A size had its tries. */
@@ -221,7 +231,7 @@ static void search_step(struct path_set *set, uint64_t now_ms)
 	uint16_t next = 0;
 
 	if (!m->n_sizes) {
-		search_from(set, m->low_bytes, m->max_bytes, now_ms);
+		search_from(set, m->low_bytes, now_ms);
 		return;
 	}
 	if (m->n_volley) {
@@ -255,49 +265,39 @@ static uint64_t check_due_ms(const struct path_set *set)
 {
 	const struct path_mtu *m = &set->mtu;
 
-	if (size_in_use(set, set->current) <= PATH_MTU_MIN_BYTES)
+	uint16_t in_use = size_in_use(set, set->current);
+
+	if (in_use <= PATH_MTU_MIN_BYTES || m->low_bytes < in_use) /* the search itself asks for it */
 		return PATH_NEVER;
-	if (m->is_checking)
-		return m->check_ms;
 	if (set->activity.sent_bytes - m->confirmed_bytes >= PATH_MTU_BUSY_BYTES)
 		return m->confirmed_ms + PATH_MTU_BUSY_MS;
 	return m->confirmed_ms + PATH_MTU_VERIFY_MS;
 }
 
-/* Too large, though nobody said so. */
-static void black_hole(struct path_set *set, uint64_t now_ms)
+/* Too large, though nobody said so? */
+static void doubt(struct path_set *set, uint64_t now_ms)
 {
 	struct path_mtu *m = &set->mtu;
-	struct path *p = &set->current->path;
 
 	confirm(set, now_ms); /* not it, but what comes now */
-	m->dropped_bytes = size_in_use(set, set->current);
-	m->raise_after_ms = PATH_MTU_RAISE_MIN_MS;
-	p->mtu_bytes = m->dropped_bytes > PATH_MTU_BASE_BYTES ? PATH_MTU_BASE_BYTES : PATH_MTU_MIN_BYTES;
-	search_from(set, 0, m->dropped_bytes, now_ms);
+	m->doubted_bytes = size_in_use(set, set->current);
+	m->low_bytes = 0;
+	m->high_bytes = m->doubted_bytes + 1;
+	set->current->path.mtu_state = PATH_MTU_SEARCHING;
+	search_narrow(set, now_ms);
 }
 
 static void check_step(struct path_set *set, uint64_t now_ms)
 {
 	struct path_mtu *m = &set->mtu;
 
-	if (!m->is_checking) {
-		m->is_checking = true;
-		m->n_checks_left = PATH_MTU_CHECK_PROBES;
-		m->check_ms = now_ms + wait_ms(set);
-	} else if (m->n_checks_left) {
-		m->n_checks_left--;
-		m->check_ms = now_ms + (m->n_checks_left ? PATH_MTU_CHECK_GAP_MS : wait_ms(set));
-	} else {
-		black_hole(set, now_ms);
+	if (m->n_checks == PATH_MTU_CHECK_PROBES) {
+		doubt(set, now_ms);
 		return;
 	}
+	m->n_checks++;
+	m->check_ms = now_ms + wait_ms(set) / PATH_MTU_CHECK_PROBES;
 	probe(set, size_in_use(set, set->current), now_ms);
-}
-
-static bool check_sends(const struct path_mtu *m)
-{
-	return !m->is_checking || m->n_checks_left;
 }
 
 /* ---------------------------------------------------------------- when */
@@ -326,7 +326,9 @@ static uint64_t next_check_ms(const struct path_set *set)
 {
 	const struct path_mtu *m = &set->mtu;
 
-	return check_sends(m) ? later(check_due_ms(set), budget_free_ms(m, PATH_MTU_BUDGET_PROBES)) : check_due_ms(set);
+	if (m->n_checks)
+		return m->check_ms;
+	return later(check_due_ms(set), budget_free_ms(m, PATH_MTU_BUDGET_PROBES));
 }
 
 /* Data is being lost for its size. Who sends it waits longer and longer between its tries: what will be found does not wait for them. */
@@ -334,7 +336,7 @@ static bool is_urgent(const struct path_set *set, uint64_t now_ms)
 {
 	const struct path_mtu *m = &set->mtu;
 
-	return m->is_begun && (m->dropped_bytes || m->is_checking) && set->activity.in_contact &&
+	return m->is_begun && (m->doubted_bytes || m->n_checks) && set->activity.in_contact &&
 	       now_ms < set->activity.last_sent_ms + PATH_MTU_URGENT_MS;
 }
 
@@ -376,14 +378,16 @@ void path_mtu_answered(struct path_set *set, const struct path_entry *e, uint32_
 	in_use = size_in_use(set, e);
 	if (bytes >= in_use)
 		confirm(set, now_ms);
-	/* One below the base that is answered first is no reason to leave the base. */
 	if (bytes > in_use || (bytes == in_use && !p->mtu_bytes))
 		p->mtu_bytes = bytes;
 	if (bytes <= m->low_bytes)
 		return;
+	/* The larger ones were probed before it. At first that is no reason yet to leave the base. */
+	if (m->doubted_bytes && bytes < in_use)
+		p->mtu_bytes = bytes;
 	m->low_bytes = (uint16_t)bytes;
 	if (bytes >= m->high_bytes) { /* it was late, not lost */
-		search_from(set, m->low_bytes, m->max_bytes, now_ms);
+		search_from(set, m->low_bytes, now_ms);
 	} else if (m->n_sizes && bytes >= m->sizes[m->n_sizes - 1]) {
 		search_narrow(set, now_ms);
 	} else if (m->n_sizes && !m->n_volley && m->n_tries > 1) {
@@ -396,10 +400,12 @@ void path_mtu_on_silence(struct path_set *set, uint64_t now_ms)
 {
 	const struct path_activity *a = &set->activity;
 
-	if (!set->mtu.is_begun || now_ms < set->mtu.confirmed_ms + PATH_MTU_SUSPECT_MS)
+	if (!set->mtu.is_begun || now_ms < set->mtu.suspected_ms + PATH_MTU_SUSPECT_MS)
 		return;
-	if (path_is_sending(set, now_ms) && a->last_sent_ms > a->path_received_ms)
-		path_set_suspect_mtu(set, now_ms);
+	if (!path_is_sending(set, now_ms) || a->last_sent_ms <= a->path_received_ms)
+		return;
+	set->mtu.suspected_ms = now_ms;
+	path_set_suspect_mtu(set, now_ms);
 }
 
 void path_set_suspect_mtu(struct path_set *set, uint64_t now_ms)
@@ -407,11 +413,8 @@ void path_set_suspect_mtu(struct path_set *set, uint64_t now_ms)
 	struct path_mtu *m = &set->mtu;
 
 	set->now_ms = now_ms;
-	if (!m->is_begun || (m->is_checking && m->n_checks_left < PATH_MTU_CHECK_PROBES))
-		return;
-	m->is_checking = true;
-	m->n_checks_left = PATH_MTU_CHECK_PROBES;
-	m->check_ms = now_ms;
+	if (m->is_begun && !(m->doubted_bytes && !m->low_bytes))
+		doubt(set, now_ms);
 }
 
 void path_set_on_too_big(struct path_set *set, const struct path_addr *addr, uint32_t datagram_bytes, uint64_t now_ms)
@@ -430,6 +433,7 @@ void path_set_on_too_big(struct path_set *set, const struct path_addr *addr, uin
 	m->high_bytes = (uint16_t)datagram_bytes;
 	if (m->low_bytes >= datagram_bytes) { /* the size below it is not proven yet */
 		m->low_bytes = 0;
+		set->current->path.mtu_state = PATH_MTU_SEARCHING;
 		confirm(set, now_ms);
 		m->raise_after_ms = PATH_MTU_RAISE_MIN_MS;
 	} else if (!m->n_sizes) {
@@ -475,6 +479,7 @@ void path_mtu_use(struct path_set *set, struct path_entry *e, uint64_t now_ms)
 {
 	set->mtu.is_begun = false;
 	set->mtu.refused_ms = 0;
+	set->mtu.suspected_ms = 0;
 	if (e && now_ms - e->path.since_ms > PATH_MTU_KEEP_MS)
 		path_mtu_forget(set, e);
 }

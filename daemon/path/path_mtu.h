@@ -5,12 +5,14 @@
  * Assumed   PATH_MTU_BASE_BYTES, until something larger is answered or it is found too big itself.
  * Search    begins with the first data on a path newly in use. A volley: every size at which links usually end, the largest first,
  *           PATH_PACE_MS apart, until one that leaves nothing to ask is answered; the largest answered is used at once, after the
- *           volley also when it is below what was assumed. Then the smallest size above it has PATH_MTU_TRIES probes in all before it is too big; then three sizes between the two, and
- *           so on until PATH_MTU_GRAIN_BYTES are left. Again after 30 s, and after back-off every 10 min: perhaps the path grew.
+ *           volley also when it is below what was assumed. Then the smallest size above it has PATH_MTU_TRIES probes in all
+ *           before it is too big; then three sizes between the two, and so on until PATH_MTU_GRAIN_BYTES are left. Again after
+ *           4 s, and after back-off every 10 min: perhaps the path grew, or it was loss.
  * Check     The size in use is probed when it was not confirmed for PATH_MTU_VERIFY_MS, under much data for PATH_MTU_BUSY_MS: what is
- *           too big may be lost between smaller datagrams that are answered. Unanswered, or when it is suspected, 3 probes 150 ms
- *           apart; unanswered, the base is assumed at once and the search begins anew, up to the size that failed.
- * All of it only while data is being sent and the path answers small probes, a check and the search after a failed one for
+ *           too big may be lost between smaller datagrams that are answered. Twice, should the first be lost.
+ * Doubt     When that went unanswered, or a silence that only a small probe ended makes it suspect, the search begins anew, up to the
+ *           size in doubt and with it; what is answered first is used at once.
+ * All of it only while data is being sent and the path answers small probes, a check and the search in doubt for
  * a while longer; a search that falls asleep goes on with the next data.
  * A lost probe of a size says nothing about the path. */
 #ifndef DAEMON_PATH_PATH_MTU_H
@@ -22,20 +24,19 @@
 #define PATH_MTU_SIZES_MAX 12
 #define PATH_MTU_TRIES 3
 #define PATH_MTU_GRAIN_BYTES 16
-/* While the size in use is in doubt data may be lost for it, and a check and the volley after it must not wait for what was sent
- * before: they have the whole budget, what only looks for more has half of it. */
-#define PATH_MTU_BUDGET_PROBES 32
-#define PATH_MTU_CALM_PROBES (PATH_MTU_BUDGET_PROBES / 2)
+/* In doubt data is being lost, and a check and its volley must not wait for what was sent before: what only looks for more
+ * leaves them this much of the budget. */
+#define PATH_MTU_BUDGET_PROBES 48
+#define PATH_MTU_CALM_PROBES 32
 #define PATH_MTU_BUDGET_MS 5000
 #define PATH_MTU_VERIFY_MS 5000
 #define PATH_MTU_BUSY_MS 1000
-#define PATH_MTU_BUSY_BYTES 65536 /* sent since it was confirmed: a probe more is little beside them */
-#define PATH_MTU_SUSPECT_MS 2000  /* confirmed so recently: a silence has other causes */
-#define PATH_MTU_CHECK_PROBES 3
-#define PATH_MTU_CHECK_GAP_MS 150
+#define PATH_MTU_BUSY_BYTES 16384 /* sent since it was confirmed: a probe more is less than a tenth of them */
+#define PATH_MTU_SUSPECT_MS 2000 /* between two silences that make it suspect: who is never answered has other causes */
+#define PATH_MTU_CHECK_PROBES 2
 #define PATH_MTU_URGENT_MS 10000 /* after the last data: so long a check and the search after it go on */
 #define PATH_MTU_AGAIN_MS 1000   /* not even the smallest was answered */
-#define PATH_MTU_RAISE_MIN_MS 30000
+#define PATH_MTU_RAISE_MIN_MS 4000
 #define PATH_MTU_RAISE_MAX_MS 600000 /* PMTU_RAISE_TIMER, RFC 8899 section 5.1.1 */
 #define PATH_MTU_KEEP_MS 60000       /* a path left for longer may have changed */
 
@@ -52,14 +53,15 @@ struct path_mtu {
 	unsigned n_sizes;                   /* 0: no search is on */
 	unsigned n_volley;                  /* of sizes, still to be probed in the volley */
 	unsigned n_tries;                   /* of the smallest size above low_bytes, the volley's included */
-	uint64_t search_ms, raise_after_ms; /* next step, or next search; how long the pause after this search is */
+	uint64_t search_ms;                 /* next step, or next search */
+	uint64_t raise_ms, raise_after_ms;  /* more is looked for at; how long the pause after this search is */
 	uint64_t refused_ms;                /* answers to earlier probes came before the socket refused their size */
-	uint16_t dropped_bytes;             /* the size whose check failed before this search; 0: none did */
+	uint16_t doubted_bytes; /* the size in use before this search, which began in doubt; 0: it did not */
 	/* check */
-	bool is_checking;
-	unsigned n_checks_left;
-	uint64_t check_ms, confirmed_ms;
-	uint64_t confirmed_bytes; /* activity.sent_bytes then, as far as it was known */
+	unsigned n_checks;               /* probes of it; 0: it is not on */
+	uint64_t check_ms, confirmed_ms; /* check_ms: no answer by then */
+	uint64_t suspected_ms;           /* the last silence that made it suspect */
+	uint64_t confirmed_bytes;        /* activity.sent_bytes then, as far as it was known */
 	/* budget: the instants of the last probes */
 	uint64_t sent_ms[PATH_MTU_BUDGET_PROBES]; /* 0: never */
 	unsigned oldest;

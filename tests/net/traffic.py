@@ -101,11 +101,11 @@ def first_answer(lab, host, address, seconds, **kw):
 class Transfer:
     """One TCP connection from host to host through the overlay, whose bytes are checked on arrival.
 
-    It runs until it is stopped, at the rate given; 0: as fast as it goes. It sends one block again and again, turned by a byte
-    each time: random ones, unless some are given."""
+    It runs until it is stopped, or has sent `total` bytes, at the rate given; 0: as fast as it goes. It sends one block again and
+    again, turned by a byte each time: random ones, unless some are given."""
     CHUNK = 16384
 
-    def __init__(self, lab, source, target, address, mbit=20, port=5201, block=None):
+    def __init__(self, lab, source, target, address, mbit=20, port=5201, block=None, total=0):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with netns(lab.ns(target)):
             self.listener = socket.socket(family, socket.SOCK_STREAM)
@@ -114,12 +114,14 @@ class Transfer:
         self.listener.listen(1)
         with netns(lab.ns(source)):
             self.client = socket.socket(family, socket.SOCK_STREAM)
+        # Where BBR is the default, a silence of a second may make it send some hundred bytes a second, for minutes.
+        self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
         self.client.settimeout(10)
         self.client.connect((address, port))
         self.server, _ = self.listener.accept()
         self.client.settimeout(30)
         self.server.settimeout(30)
-        self.mbit, self.error, self.block = mbit, None, block or os.urandom(self.CHUNK)
+        self.mbit, self.total, self.error, self.block = mbit, total, None, block or os.urandom(self.CHUNK)
         self.sent_hash, self.got_hash = hashlib.sha256(), hashlib.sha256()
         self.sent = self.got = 0
         self.arrivals = [time.monotonic()]
@@ -147,7 +149,7 @@ class Transfer:
     def _write(self):
         block = self.block
         begin = time.monotonic()
-        while not self._ended.is_set():
+        while not self._ended.is_set() and not 0 < self.total <= self.sent:
             self.client.sendall(block)
             self.sent_hash.update(block)
             self.sent += len(block)
@@ -169,6 +171,15 @@ class Transfer:
     def longest_stall(self, since=0.0):
         marks = [t for t in list(self.arrivals) if t >= since] + [time.monotonic()]
         return max(b - a for a, b in zip([since or marks[0], *marks], marks))
+
+    def complete(self, seconds):
+        """Waits until all of `total` has been sent and has arrived, and says whether it is the same."""
+        end = time.monotonic() + seconds
+        for t in self._threads:
+            t.join(max(0, end - time.monotonic()))
+        if any(t.is_alive() for t in self._threads):
+            raise AssertionError(f"{self.got} of {self.total} bytes after {seconds} s")
+        return self.finish()
 
     def finish(self):
         """Ends the sending, waits for the last byte, and says whether every byte arrived unchanged."""

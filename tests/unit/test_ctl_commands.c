@@ -327,7 +327,7 @@ static void peers_are_a_table(void **state)
 	"\"remote\":\"192.168.7.9:1\",\"via\":null,\"state\":\"failed\",\"rtt_ms\":null,\"sent\":12,\"answered\":0,"  \
 	"\"since\":null,\"note\":null},"                                                                              \
 	"{\"kind\":\"relay\",\"transport\":\"udp\",\"candidate\":\"relay\",\"local\":null,\"remote\":null,"           \
-	"\"via\":\"c1\",\"state\":\"in use\",\"rtt_ms\":74.1,\"sent\":3,\"answered\":3,"                              \
+	"\"via\":\"c1\",\"state\":\"in use\",\"rtt_ms\":74.1,\"mtu\":1392,\"sent\":3,\"answered\":3,"                 \
 	"\"since\":\"2026-01-02T12:03:01Z\",\"note\":null}]}]}"
 
 static void paths_show_every_try(void **state)
@@ -336,9 +336,10 @@ static void paths_show_every_try(void **state)
 
 	DAEMON(f, PATHS);
 	assert_int_equal(RUN(f, "paths", "carol"), 0);
-	assert_string_equal(f->out, "   KIND   LOCAL          REMOTE         STATE       RTT    NOTE\n"
-				    "   lan    192.168.1.5:1  192.168.7.9:1  failed      -      12 probes, 0 answers\n"
-				    "*  relay  c1/udp         c1/udp         in use 41m  74 ms  -\n");
+	assert_string_equal(f->out,
+			    "   KIND   LOCAL          REMOTE         STATE       RTT    MTU   NOTE\n"
+			    "   lan    192.168.1.5:1  192.168.7.9:1  failed      -      -     12 probes, 0 answers\n"
+			    "*  relay  c1/udp         c1/udp         in use 41m  74 ms  1392  -\n");
 	assert_int_equal(RUN(f, "paths"), 0);
 	says(f->out, "carol  *  relay");
 	assert_int_equal(RUN(f, "paths", "--json"), 0);

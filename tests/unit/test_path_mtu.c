@@ -15,7 +15,7 @@
 #define QUEUE_MAX 1024
 #define PROBES_MAX 65536
 #define DATA_EVERY_MS 5
-#define LITTLE_EVERY_MS 200 /* less than PATH_MTU_BUSY_BYTES in PATH_MTU_VERIFY_MS */
+#define LITTLE_EVERY_MS 500 /* less than PATH_MTU_BUSY_BYTES in PATH_MTU_VERIFY_MS */
 #define WINDOW 20           /* datagrams of a patient sender */
 #define RTO_MS 200u         /* Linux's least */
 #define MAX_BYTES 1472      /* an inner MTU of 1440 */
@@ -348,9 +348,12 @@ static void small_links_are_found_too(void **state)
 			run(w, 3000);
 			assert_true(w->node[0].arrived_ms + 100 > w->now_ms);
 			assert_true(mtu(w) >= PATH_MTU_MIN_BYTES);
-			run(w, 12000); /* within the budget, to the grain */
+			run(w, 7000); /* within the budget, to the grain */
 			assert_mtu(w, all_links[i]);
-			assert_int_equal(best(w, 0)->mtu_state, PATH_MTU_FOUND);
+			for (unsigned k = 0; k < 100; k++) { /* also while more is looked for */
+				assert_int_equal(best(w, 0)->mtu_state, PATH_MTU_FOUND);
+				run(w, 100);
+			}
 			assert_int_equal(best(w, 0)->n_mtu_drops, 0);
 			tear_down(w);
 		}
@@ -440,25 +443,28 @@ static void the_ways_there_and_back_may_differ(void **state)
 	tear_down(w);
 }
 
+/* The pauses grow, but not faster than the time that it stays small. */
 static void an_increase_is_used_in_the_end(void **state)
 {
-	struct world *w = set_up(DIRECT_V4, 1280);
-	uint64_t found_ms;
+	static const unsigned small_for_ms[] = { 3000, 20000, 100000, 1000000 };
+	struct world *w = set_up(DIRECT_V4, 1500);
 
 	(void)state;
 	w->node[0].sends = true;
-	run(w, 20000);
-	links(w, 1500);
-	run(w, PATH_MTU_RAISE_MIN_MS);
-	assert_int_equal(mtu(w), MAX_BYTES);
+	run(w, 5000);
+	for (unsigned i = 0; i < sizeof(small_for_ms) / sizeof(small_for_ms[0]); i++) {
+		uint64_t limit_ms = small_for_ms[i] < PATH_MTU_RAISE_MAX_MS ? small_for_ms[i] : PATH_MTU_RAISE_MAX_MS;
+		uint64_t begin_ms;
 
-	links(w, 1100);
-	run(w, 1000000); /* the pauses have grown to ten minutes */
-	links(w, 1500);
-	found_ms = w->now_ms;
-	while (mtu(w) != MAX_BYTES)
-		step(w);
-	assert_true(w->now_ms - found_ms <= PATH_MTU_RAISE_MAX_MS + 5000);
+		links(w, i % 2 ? 1100 : 1280);
+		run(w, small_for_ms[i]);
+		links(w, 1500);
+		begin_ms = w->now_ms;
+		while (mtu(w) != MAX_BYTES)
+			step(w);
+		assert_true(w->now_ms - begin_ms <= limit_ms + 5000);
+		run(w, 5000);
+	}
 	tear_down(w);
 }
 
@@ -478,13 +484,13 @@ static void changes_in_mid_transfer_follow_one_another(void **state)
 	tear_down(w);
 }
 
-/* It tries after 0.2, 0.6, 1.4, 3.0, 6.2 and 12.6 s: what fits must be in use before the last but one. */
+/* It tries after 0.2, 0.6, 1.4, 3.0, 6.2 and 12.6 s. What fits is in use before the third or fourth. */
 static void a_patient_sender_does_not_wait_long(void **state)
 {
 	uint64_t longest_ms = 0;
 
 	(void)state;
-	for (unsigned i = 0; i < 60; i++) {
+	for (unsigned i = 0; i < 16; i++) {
 		struct world *w = set_up(i % 2 ? RELAYED : DIRECT_V4, 1500);
 		struct node *n = &w->node[0];
 
@@ -503,8 +509,7 @@ static void a_patient_sender_does_not_wait_long(void **state)
 		assert_true(most_probes_in_5_s(n) <= PATH_MTU_BUDGET_PROBES);
 		tear_down(w);
 	}
-	print_message("longest stall: %u ms\n", (unsigned)longest_ms);
-	assert_true(longest_ms < 7000);
+	assert_true(longest_ms < 3500);
 }
 
 static void ten_percent_of_loss_make_it_no_smaller_for_long(void **state)
@@ -516,13 +521,13 @@ static void ten_percent_of_loss_make_it_no_smaller_for_long(void **state)
 	w->loss_permille = 100;
 	w->node[0].sends = true;
 	run(w, 3000);
-	for (unsigned i = 0; i < 36000; i++) { /* an hour */
+	for (unsigned i = 0; i < 18000; i++) { /* half an hour */
 		run(w, 100);
 		n_low += path_datagram_max(best(w, 0)) < MAX_BYTES;
 		n_very_low += path_datagram_max(best(w, 0)) < 1452; /* one size in the table less */
 	}
-	assert_true(n_low < 36000 / 50);
-	assert_true(n_very_low < 36000 / 100);
+	assert_true(n_low < 18000 / 50);
+	assert_true(n_very_low < 18000 / 100);
 	assert_true(most_probes_in_5_s(&w->node[0]) <= PATH_MTU_BUDGET_PROBES);
 	tear_down(w);
 }

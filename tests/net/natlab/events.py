@@ -1,8 +1,9 @@
 """What happens to a lab while it runs"""
 import random
+import re
 import time
 
-from .rules import nat_rules
+from .rules import mute_rules, nat_rules
 from .sites import PUBLIC, Uplink
 from .tools import netns, nft, sh
 
@@ -56,6 +57,16 @@ class Events:
             setattr(link.opts, k, v)
         self._shape(link, again=True)
         self.save()
+
+    def mute(self, inside):
+        """From now on every ICMP error and every fragment is dropped wherever it arrives, but for the interfaces named `inside`."""
+        for ns in self.namespaces():
+            nft(ns, mute_rules(inside))
+
+    def fragments(self):
+        """Fragments that arrived anywhere since mute()."""
+        listed = (sh("ip", "netns", "exec", ns, "nft", "list", "counters", "table", "inet", "nl_mute") for ns in self.namespaces())
+        return sum(int(n) for text in listed for n in re.findall(r"packets (\d+)", text))
 
     def cut(self, name):
         self.set(name, cut=True)

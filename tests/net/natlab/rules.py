@@ -158,3 +158,22 @@ def blackhole_rules(mtu, link=None):
     to6 = {socket.inet_pton(socket.AF_INET6, a.split("/")[0])[:8].hex() for a in link.v6 + link.v6net}
     return [f"{four} @th,192,32 0x{a} drop" for a in to4] + \
         [f"{six} @th,256,64 0x{a} drop" for a in to6]
+
+
+def mute_rules(inside):
+    """Counts and drops fragments, and drops ICMP but for neighbour discovery, of whatever arrives outside the tunnel."""
+    return f"""
+table inet nl_mute
+delete table inet nl_mute
+table inet nl_mute {{
+  counter fragments {{ }}
+  chain before {{ type filter hook prerouting priority -510; policy accept;
+    iifname {{ "lo", "{inside}" }} accept
+    ip frag-off & 0x3fff != 0 counter name fragments drop
+    exthdr frag exists counter name fragments drop
+    meta l4proto icmp drop
+    icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
+    meta l4proto ipv6-icmp drop
+  }}
+}}
+"""
