@@ -13,6 +13,12 @@
 #define STREAM_KEEPALIVE_COUNT 3
 #define STREAM_USER_TIMEOUT_MS 15000
 
+/* What one segment holds, both ways: a path that drops both longer packets and the errors about them is one that a connection
+ * hangs on, since Linux does not look for what passes (tcp_mtu_probing is 0). IPv4: what every host takes (RFC 9293 section
+ * 3.7.1), at 600 bytes too; IPv6: what every link carries, less 40 for IPv6 and 20 for TCP (RFC 8200 section 5). */
+#define STREAM_SEGMENT4_BYTES 536
+#define STREAM_SEGMENT6_BYTES (1280 - 40 - 20)
+
 /* In the kernel, not yet sent: more would only wait there. */
 #define STREAM_UNSENT_BYTES (128 * 1024)
 
@@ -391,6 +397,9 @@ int stream_connect(struct stream **out, uv_loop_t *loop, const struct endpoint *
 	s->peer = *to;
 	fd = fd_of(&s->tcp);
 	ret = set_options(s);
+	if (ret == 0)
+		ret = set_option(fd, IPPROTO_TCP, TCP_MAXSEG,
+				 to->ip.len == 4 ? STREAM_SEGMENT4_BYTES : STREAM_SEGMENT6_BYTES);
 	if (ret == 0)
 		ret = bind_to_interface(fd, options->bind_interface);
 	if (ret == 0)

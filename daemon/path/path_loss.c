@@ -32,6 +32,8 @@ void path_loss_reset(struct path_set *set)
 	l->n = 0;
 	l->rival = NULL;
 	l->asked_n = set->activity.n_sent;
+	for (unsigned i = 0; i < PATH_OUTSTANDING_MAX; i++)
+		set->outstanding[i].n_data = 0; /* what they would tell begins before */
 }
 
 void path_loss_forget(struct path_set *set, const struct path_entry *e)
@@ -75,6 +77,7 @@ static void compare_with(struct path_set *set, struct path_entry *rival, uint64_
 	rival->n_outcomes = 0;
 	rival->outcomes = 0;
 	set->loss.rival = rival;
+	set->loss.compared_ms = now_ms;
 	set->loss.rival_ms = now_ms;
 }
 
@@ -139,7 +142,10 @@ void path_loss_sample(struct path_set *set, uint64_t n_sent, uint32_t n_received
 	if (!data_lost(set, now_ms, &sent, &lost) || lost > sent)
 		return;
 	set->current->path.loss_permille = (int32_t)(lost * 1000 / sent);
-	if (lost >= LOSSY_PACKETS && lost * 1000 >= sent * LOSSY_PERMILLE)
+	if (lost < LOSSY_PACKETS || lost * 1000 < sent * LOSSY_PERMILLE)
+		return;
+	/* What is too long for a path is lost too, while its short probes are not. */
+	if (!path_mtu_on_loss(set, l->v[(l->n - 2) % PATH_LOSS_SAMPLES].ms, now_ms))
 		seek_rival(set, now_ms);
 }
 
@@ -183,6 +189,8 @@ static void judge_rival(struct path_set *set, uint64_t now_ms)
 
 	if (!is_clean && n < RIVAL_OUTCOMES)
 		return;
+	if (is_clean && path_mtu_on_loss(set, l->compared_ms, now_ms))
+		return; /* soon it is known whether it is the length */
 	l->rival = NULL;
 	rival->path.loss_permille = (int32_t)lost / 2;
 	if (is_clean && cur && path_is_proven(rival) && has_room(set, rival)) {

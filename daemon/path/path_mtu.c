@@ -53,6 +53,14 @@ static uint16_t size_in_use(const struct path_set *set, const struct path_entry 
 	return (uint16_t)(set->mtu.max_bytes && bytes > set->mtu.max_bytes ? set->mtu.max_bytes : bytes);
 }
 
+/* To less than what is in use: what was lost before says nothing about the path any more. */
+static void size_lower(struct path_set *set, struct path_entry *e, uint16_t bytes)
+{
+	e->path.mtu_bytes = bytes;
+	if (e == set->current)
+		path_loss_reset(set);
+}
+
 static void size_add(struct path_mtu *m, uint32_t bytes)
 {
 	unsigned at = 0;
@@ -208,7 +216,7 @@ static void too_big(struct path_set *set, uint16_t bytes, uint64_t now_ms)
 	}
 	m->high_bytes = bytes;
 	if (size_in_use(set, set->current) >= bytes)
-		set->current->path.mtu_bytes = m->low_bytes;
+		size_lower(set, set->current, m->low_bytes);
 	search_narrow(set, now_ms);
 }
 
@@ -240,7 +248,7 @@ static void search_step(struct path_set *set, uint64_t now_ms)
 	}
 	/* What was assumed had its chance; the smaller one was probed after it and answered. */
 	if (m->low_bytes && m->low_bytes < size_in_use(set, set->current))
-		set->current->path.mtu_bytes = m->low_bytes;
+		size_lower(set, set->current, m->low_bytes);
 	for (unsigned i = m->n_sizes; i-- > 0 && m->sizes[i] > m->low_bytes;)
 		next = m->sizes[i];
 	if (!next) {
@@ -384,7 +392,7 @@ void path_mtu_answered(struct path_set *set, const struct path_entry *e, uint32_
 		return;
 	/* The larger ones were probed before it. At first that is no reason yet to leave the base. */
 	if (m->doubted_bytes && bytes < in_use)
-		p->mtu_bytes = bytes;
+		size_lower(set, set->current, (uint16_t)bytes);
 	m->low_bytes = (uint16_t)bytes;
 	if (bytes >= m->high_bytes) { /* it was late, not lost */
 		search_from(set, m->low_bytes, now_ms);
@@ -394,6 +402,23 @@ void path_mtu_answered(struct path_set *set, const struct path_entry *e, uint32_
 		m->n_tries = 1; /* the next size had the volley's */
 		m->search_ms = now_ms;
 	}
+}
+
+bool path_mtu_on_loss(struct path_set *set, uint64_t since_ms, uint64_t now_ms)
+{
+	struct path_mtu *m = &set->mtu;
+	uint16_t in_use;
+
+	if (!may_probe(set) || !m->is_begun)
+		return false;
+	in_use = size_in_use(set, set->current);
+	if (m->n_checks || (m->n_sizes && m->low_bytes < in_use))
+		return true;
+	if (in_use <= PATH_MTU_MIN_BYTES || m->low_bytes < in_use || m->confirmed_ms >= since_ms ||
+	    budget_free_ms(m, PATH_MTU_BUDGET_PROBES) > now_ms)
+		return false;
+	check_step(set, now_ms);
+	return true;
 }
 
 void path_mtu_on_silence(struct path_set *set, uint64_t now_ms)
@@ -426,7 +451,7 @@ void path_set_on_too_big(struct path_set *set, const struct path_addr *addr, uin
 	if (!e || datagram_bytes <= PATH_MTU_MIN_BYTES)
 		return;
 	if (path_datagram_max(&e->path) >= datagram_bytes)
-		e->path.mtu_bytes = size_below(e, datagram_bytes);
+		size_lower(set, e, size_below(e, datagram_bytes));
 	if (e != set->current || !m->is_begun || datagram_bytes >= m->high_bytes)
 		return;
 	m->refused_ms = now_ms;

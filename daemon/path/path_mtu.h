@@ -10,6 +10,7 @@
  *           4 s, and after back-off every 10 min: perhaps the path grew, or it was loss.
  * Check     The size in use is probed when it was not confirmed for PATH_MTU_VERIFY_MS, under much data for PATH_MTU_BUSY_MS: what is
  *           too big may be lost between smaller datagrams that are answered. Twice, should the first be lost.
+ *           Also when data is lost, before another path is looked for.
  * Doubt     When that went unanswered, or a silence that only a small probe ended makes it suspect, the search begins anew, up to the
  *           size in doubt and with it; what is answered first is used at once.
  * All of it only while data is being sent and the path answers small probes, a check and the search in doubt for
@@ -76,6 +77,8 @@ void path_mtu_answered(struct path_set *set, const struct path_entry *e, uint32_
 		       uint64_t now_ms);
 /* The path in use was silent under data, and a small probe was answered: perhaps it loses only what is large. */
 void path_mtu_on_silence(struct path_set *set, uint64_t now_ms);
+/* Data was lost since an instant. True: perhaps for its size, which is being looked into. */
+bool path_mtu_on_loss(struct path_set *set, uint64_t since_ms, uint64_t now_ms);
 void path_mtu_tick(struct path_set *set, uint64_t now_ms);
 uint64_t path_mtu_next_ms(const struct path_set *set);
 

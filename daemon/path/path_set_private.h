@@ -81,6 +81,7 @@ struct path_loss {
 	uint64_t rate_ms, rate_from; /* since when the rate is measured, and sent_bytes then */
 	uint64_t bit_s;
 	struct path_entry *rival; /* compared with the path in use; NULL: none */
+	uint64_t compared_ms;     /* since when */
 	uint64_t rival_ms, heal_ms;
 	uint64_t compare_ms, compare_wait_ms; /* no comparison before; what was waited last */
 };

@@ -3,8 +3,8 @@
 """No path hangs for its MTU: data flows again within 10 s of a change, and what is too big is told so; links.py has the drawing."""
 import contextlib
 
-from harness import main
-from links import PAIRS, flow_again, network, pings, set_links
+from harness import Mesh, Site, check, main
+from links import PAIRS, answered, flow_again, network, pings, set_links
 
 EVERY = "reuseport,multiqueue,gso,gro,vnet,ipsec-mb"
 
@@ -40,4 +40,22 @@ def a_small_path_says_what_fits():
             pings(mesh)
 
 
-main(links_that_change_under_way, the_same_without_offloads, a_small_path_says_what_fits)
+def a_small_link_where_udp_is_blocked():
+    """What a datagram is inside a TCP connection is cut by that, and the connection must not hang either."""
+    with Mesh([Site("a", "port"), Site("b", "udpblocked")]) as mesh:
+        mesh.lab.mute("warren0")
+        mesh.start("coord", "a1", "b1")
+        mesh.wait_registered("a1", "b1")
+        check(mesh.ping("a1", "b1", 5) is not None, "a1 does not reach b1")
+        with mesh.transfer("a1", "b1", mbit=5) as there, mesh.transfer("b1", "a1", six=True, mbit=5, port=5301) as back:
+            check(mesh.path("b1", "a1")["transport"] == "tcp", f"not by TCP: {mesh.path('b1', 'a1')}")
+            for mtu in 1500, 600, 1280:
+                set_links(mesh, mtu, ["b"])
+                flow_again([there, back], f"{mtu} bytes, by TCP", 400_000)
+            for size in 1400, 4000:
+                answered(mesh, "b1", size, "dont")
+            there.finish()
+            back.finish()
+
+
+main(a_small_link_where_udp_is_blocked, links_that_change_under_way, the_same_without_offloads, a_small_path_says_what_fits)
