@@ -19,7 +19,7 @@
 /* Old tables wait for readers that are in the middle of a batch: microseconds. */
 #define RECLAIM_AFTER_MS 50
 
-static void save_state(struct node *n)
+void node_save_state(struct node *n)
 {
 	int ret = state_write(&n->state, n->state_dir);
 
@@ -33,7 +33,7 @@ uint64_t node_wall_ms(struct node *n)
 	uint64_t wall_ms = state_wall_ms(&n->state, n->wall_floor_ms, clock_wall_ms(), &must_save);
 
 	if (must_save)
-		save_state(n);
+		node_save_state(n);
 	return wall_ms;
 }
 
@@ -131,7 +131,7 @@ void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n
 	memcpy(n->state.addrs, addrs, n_addrs * sizeof(*addrs));
 	for (unsigned i = 0; i < n_addrs; i++)
 		put_address(n, &addrs[i]);
-	save_state(n);
+	node_save_state(n);
 	n->is_table_stale = true;
 	n->are_candidates_stale = true;
 }
@@ -195,12 +195,14 @@ static void on_timer(void *arg)
 		due = earlier(due, p->due_ms);
 	}
 	node_discovery_tick(n, now);
+	node_lifetime_tick(n, now);
 	node_punch_tick(n, now);
 	tcp_paths_tick(n->tcp, now);
 	node_lookup_tick(n, now);
 	node_ping_tick(n, now);
 	node_waiters_tick(n, now, false);
 	due = earlier(due, node_discovery_next_ms(n));
+	due = earlier(due, node_lifetime_next_ms(n));
 	due = earlier(due, node_punch_next_ms(n));
 	due = earlier(due, node_lookup_next_ms(n));
 	due = earlier(due, node_ping_next_ms(n));
@@ -373,6 +375,8 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 		return ret;
 	node_set_hook(n, config->on_mapping_change);
 	ret = node_discovery_start(n);
+	if (ret == 0)
+		ret = node_lifetime_start(n, n->lifetime_unit_ms);
 	if (ret < 0)
 		return ret;
 	node_publish(n, now); /* before the first worker looks */
@@ -413,7 +417,9 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 	n->ways.watch.fd = -1;
 	n->rekey_after_ms = SESSION_REKEY_AFTER_MS;
 	n->reject_after_ms = SESSION_REJECT_AFTER_MS;
+	n->lifetime_unit_ms = 1000;
 #ifdef WARREN_TESTING
+	n->lifetime_unit_ms = (unsigned)test_ms("WARREN_TEST_LIFETIME_UNIT_MS", n->lifetime_unit_ms);
 	n->rekey_after_ms = test_ms("WARREN_TEST_REKEY_MS", SESSION_REKEY_AFTER_MS);
 	n->reject_after_ms = n->rekey_after_ms * SESSION_REJECT_AFTER_MS / SESSION_REKEY_AFTER_MS;
 #endif
@@ -439,7 +445,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 		node_stop(n);
 		return ret;
 	}
-	save_state(n); /* the port, if it was drawn */
+	node_save_state(n); /* the port, if it was drawn */
 	uv_prepare_start(&n->prepare, node_settle);
 	log_info("peer %s: interface %s mtu %u, UDP port %u, %u workers", config->name, n->tun.name, n->mtu, n->port,
 		 n->n_workers);
@@ -470,6 +476,7 @@ void node_stop(struct node *n)
 	responder_free(n->responder);
 	lane_fini(&n->lane);
 	tables_fini(&n->tables);
+	node_lifetime_stop(n);
 	node_discovery_stop(n);
 	spares_free(n->spares);
 	indices_free(n->indices);

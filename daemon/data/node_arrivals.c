@@ -280,6 +280,7 @@ static void on_bind(struct node *n, const struct path_addr *from, uint8_t *data,
 		/* Each of them knows its own by its token. */
 		node_punch_on_bind(n, from->socket, &reply);
 		node_discovery_on_bind(n, l, from, &reply);
+		node_lifetime_on_bind(n, l, from, &reply);
 	}
 }
 

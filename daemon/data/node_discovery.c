@@ -27,6 +27,7 @@ struct node_discovery {
 	uint16_t spares[DISCOVERY_SPARES + 1]; /* their numbers by socket; 0: not open. [DISCOVERY_DATA] stays 0 */
 	uint8_t salt[SALT_BYTES];
 	bool was_bound[CONFIG_COORDINATORS_MAX];
+	uint64_t surveyed_ms; /* the last survey that the node knows of */
 	unsigned n_stun;
 	struct stun_server stun[CONFIG_ENDPOINTS_MAX];
 };
@@ -145,8 +146,15 @@ static const struct discovery_env discovery_env = {
 
 /* ---------------------------------------------------------------- servers */
 
+/* After anything that may have made it go on. */
 static void due(struct node *n)
 {
+	struct node_discovery *nd = n->discovery;
+
+	if (discovery_surveyed_ms(nd->discovery) != nd->surveyed_ms) {
+		nd->surveyed_ms = discovery_surveyed_ms(nd->discovery);
+		n->are_candidates_stale = true; /* what it left as it was counts now too */
+	}
 	node_due(n, node_discovery_next_ms(n));
 }
 
@@ -261,8 +269,9 @@ void node_discovery_binding_changed(struct node *n, struct link *l, uint64_t now
 	bool *was_bound = &n->discovery->was_bound[link_number(l)];
 	const struct binding *b = link_binding(l);
 
-	if (!ip_is_none(&binding_reflexive(b)->ip))
-		discovery_observed(n->discovery->discovery, binding_relay(b), binding_reflexive(b), now_ms);
+	if (!ip_is_none(&binding_reflexive(b)->ip) &&
+	    discovery_observed(n->discovery->discovery, binding_relay(b), binding_reflexive(b), now_ms))
+		node_lifetime_doubted(n, now_ms);
 	if (*was_bound && !binding_is_bound(b)) /* is it this server, or the network? */
 		discovery_refresh(n->discovery->discovery, now_ms);
 	*was_bound = binding_is_bound(b);
@@ -300,11 +309,19 @@ const struct discovery_facts *node_discovery_facts(const struct node *n)
 	return discovery_facts(n->discovery->discovery);
 }
 
+const struct discovery_server *node_discovery_coordinator(const struct node *n)
+{
+	return discovery_coordinator(n->discovery->discovery);
+}
+
 void node_discovery_tick(struct node *n, uint64_t now_ms)
 {
 	struct node_discovery *nd = n->discovery;
 
-	discovery_tick(nd->discovery, now_ms);
+	if (now_ms >= discovery_next_ms(nd->discovery)) {
+		discovery_tick(nd->discovery, now_ms);
+		due(n);
+	}
 	for (unsigned i = 0; i < nd->n_stun; i++)
 		if (now_ms >= nd->stun[i].again_ms)
 			resolve(&nd->stun[i], now_ms);

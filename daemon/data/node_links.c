@@ -55,6 +55,7 @@ static void judge_nat(struct node *n, struct candidates *c)
 		any_registered |= link_is_registered(n->links[i]);
 	c->nat = node_discovery_facts(n)->nat;
 	c->nat.flags |= mapped;
+	c->nat.lifetime_s = node_lifetime_s(n);
 	is_tested = c->nat.flags & NAT_TESTED;
 	any_ok = c->nat.flags & (NAT_UDP4_OK | NAT_UDP6_OK);
 	if (any_registered && is_tested && !any_ok)
@@ -86,6 +87,7 @@ void node_candidates_changed(struct node *n, uint64_t now_ms)
 	bool is_moved;
 
 	n->are_candidates_stale = false;
+	node_lifetime_facts_changed(n, now_ms);
 	node_add_outside(n, &c);
 	for (unsigned i = 0; i < n->ifaces.n; i++) {
 		struct endpoint endpoint = { .ip = n->ifaces.v[i].ip, .port = n->port };
@@ -101,6 +103,7 @@ void node_candidates_changed(struct node *n, uint64_t now_ms)
 		return;
 	is_moved = node_was_moved(&n->here, &c);
 	n->here = c;
+	node_set_keepalives(n, now_ms);
 	if (is_moved)
 		outside_hint(n->outside);
 	node_tell_hook(n);
@@ -138,6 +141,7 @@ static void on_registered(void *arg, struct link *l, const struct wire_registere
 		log_warn("coordinator %s: calls us %s, our file %s", link_config(l)->name, r->name, n->name);
 	node_apply_addresses(n, r->addrs, r->n_addrs);
 	refresh_relays(n);
+	node_set_keepalives(n, now);
 	node_discovery_servers_changed(n, now);
 	tell_coordinator(n, l);
 	/* Whom we are talking to, or want to: the coordinator, perhaps restarted, shall know, so that it tells each of the other. */
@@ -164,6 +168,7 @@ static void on_lost(void *arg, struct link *l)
 	n->copies[link_number(l)].is_fetching = false;
 	refresh_relays(n);
 	node_discovery_servers_changed(n, clock_now_ms());
+	node_lifetime_disturbed(n, clock_now_ms());
 }
 
 static void on_changed(void *arg, struct link *l)

@@ -162,6 +162,7 @@ static void check_links(struct node *n, uint64_t now_ms)
 		link_network_changed(n->links[i], now_ms);
 	tcp_paths_network_changed(n->tcp);
 	node_discovery_network_changed(n, now_ms);
+	node_lifetime_disturbed(n, now_ms);
 }
 
 /* The ways out and to the coordinators. */

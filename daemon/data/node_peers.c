@@ -346,6 +346,7 @@ int node_set_up_peer(struct node *n, struct peer *p)
 	path_set_set_max_datagram(p->paths, n->mtu + WIRE_SEALED_OVERHEAD_BYTES, clock_now_ms());
 	node_relays_changed(n, p, clock_now_ms());
 	node_apply_policy(n, p);
+	node_set_keepalive(n, p);
 	return 0;
 }
 
@@ -594,6 +595,7 @@ void node_take_candidates(struct node *n, struct peer *p, const struct candidate
 	p->has_there = true;
 	p->there = *c;
 	node_apply_policy(n, p);
+	node_set_keepalive(n, p);
 	node_place_candidates(n, p, now);
 	node_udp_blocked(n, p, now);
 }

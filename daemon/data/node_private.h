@@ -29,6 +29,7 @@
 #include "daemon/net/offload.h"
 #include "daemon/net/udp.h"
 #include "daemon/net/ways.h"
+#include "daemon/peer/lifetime.h"
 #include "daemon/peer/peers.h"
 #include "daemon/peer/responder.h"
 
@@ -112,6 +113,7 @@ struct node {
 	uint64_t boot_id;
 	unsigned disabled; /* enum offload_disable */
 	uint64_t started_ms, rekey_after_ms, reject_after_ms;
+	unsigned lifetime_unit_ms; /* as lifetime_new() */
 	node_reload_fn *reload_fn;
 	void *reload_arg;
 	enum config_compression compression; /* a reload changes it, with identity.features */
@@ -165,6 +167,7 @@ struct node {
 	unsigned n_pings;
 	struct waiter *waiters;
 	struct node_discovery *discovery; /* node_discovery.c */
+	struct node_lifetime *lifetime;   /* node_lifetime.c */
 	struct punch punch;               /* one search at a time */
 	uint64_t punch_peer;              /* its peer's number */
 	uint64_t punch_token;             /* of the question where punch_socket is seen */
@@ -195,6 +198,7 @@ static inline void node_due(struct node *n, uint64_t at_ms)
 
 /* node.c */
 uint64_t node_wall_ms(struct node *n);
+void node_save_state(struct node *n);
 /* The way the loop itself sends: `datagram` has WIRE_RELAY_HEADER_BYTES of headroom. */
 int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8_t *datagram, size_t len);
 bool node_lane_enter(struct node *n);
@@ -310,8 +314,25 @@ void node_discovery_on_stun(struct node *n, const struct path_addr *from, const 
 void node_discovery_on_loop(struct node *n, const struct path_addr *from, const uint8_t *data, size_t len);
 bool node_discovery_uses_socket(const struct node *n, uint16_t number);
 const struct discovery_facts *node_discovery_facts(const struct node *n);
+const struct discovery_server *node_discovery_coordinator(const struct node *n); /* NULL: none answers over IPv4 */
 void node_discovery_tick(struct node *n, uint64_t now_ms);
 uint64_t node_discovery_next_ms(const struct node *n);
+
+/* node_lifetime.c: how long our NAT keeps an idle mapping, and keepalives */
+int node_lifetime_start(struct node *n, unsigned unit_ms);
+void node_lifetime_stop(struct node *n);
+void node_lifetime_facts_changed(struct node *n, uint64_t now_ms); /* are we in another network? */
+void node_lifetime_disturbed(struct node *n, uint64_t now_ms);     /* a test under way tells nothing */
+void node_lifetime_doubted(struct node *n, uint64_t now_ms);       /* a mapping was forgotten all the same */
+void node_lifetime_on_bind(struct node *n, const struct link *l, const struct path_addr *from,
+			   const struct wire_bind *reply);
+bool node_lifetime_uses_socket(const struct node *n, uint16_t number);
+uint16_t node_lifetime_s(const struct node *n); /* as lifetime_s() */
+bool node_lifetime_is_measuring(const struct node *n);
+void node_lifetime_tick(struct node *n, uint64_t now_ms);
+uint64_t node_lifetime_next_ms(const struct node *n);
+void node_set_keepalive(struct node *n, struct peer *p); /* by both ends' lifetimes */
+void node_set_keepalives(struct node *n, uint64_t now_ms);
 
 /* node_lookup.c: inner packets without a route */
 void node_packet(struct node *n, const uint8_t *packet, size_t len);

@@ -262,7 +262,7 @@ static bool is_used(void *arg, uint16_t number)
 	for (const struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 		if (p->paths && path_set_uses_socket(p->paths, number))
 			return true;
-	return node_discovery_uses_socket(n, number);
+	return node_discovery_uses_socket(n, number) || node_lifetime_uses_socket(n, number);
 }
 
 static void sweep(struct node *n, uint64_t now_ms)

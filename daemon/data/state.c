@@ -19,6 +19,74 @@ static int path_of(char out[static STATE_PATH_BYTES], const char *dir, const cha
 	return n < 0 || n >= STATE_PATH_BYTES ? -ENAMETOOLONG : 0;
 }
 
+const struct state_network *state_network(const struct state *s, const struct ip *gateway, const struct ip *outside)
+{
+	for (unsigned i = 0; i < s->n_networks; i++)
+		if (ip_equal(&s->networks[i].gateway, gateway) && ip_equal(&s->networks[i].outside, outside))
+			return &s->networks[i];
+	return NULL;
+}
+
+void state_put_network(struct state *s, const struct state_network *network)
+{
+	const struct state_network copy = *network, *old = state_network(s, &copy.gateway, &copy.outside);
+	size_t at = old ? (size_t)(old - s->networks) : s->n_networks;
+
+	if (at == STATE_NETWORKS_MAX)
+		at--;
+	else if (at == s->n_networks)
+		s->n_networks++;
+	memmove(&s->networks[1], &s->networks[0], at * sizeof(copy));
+	s->networks[0] = copy;
+}
+
+static int ip_from_json(struct ip *out, const json_t *text)
+{
+	*out = (struct ip){ 0 };
+	if (json_is_null(text))
+		return 0;
+	return json_is_string(text) ? ip_from_text(out, json_string_value(text)) : -EINVAL;
+}
+
+/* A network that was not written by us is left out: it only has to be learned again. */
+static void networks_from_json(struct state *out, const json_t *networks)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(networks, i, item) {
+		const json_t *lifetime = json_object_get(item, "lifetime_s"), *at = json_object_get(item, "learned_ms");
+		struct state_network v = { .lifetime_s = (uint16_t)json_integer_value(lifetime),
+					   .learned_wall_ms = (uint64_t)json_integer_value(at) };
+
+		if (out->n_networks == STATE_NETWORKS_MAX)
+			return;
+		if (ip_from_json(&v.gateway, json_object_get(item, "gateway")) < 0 ||
+		    ip_from_json(&v.outside, json_object_get(item, "outside")) < 0 || ip_is_none(&v.outside) ||
+		    json_integer_value(lifetime) <= 0 || json_integer_value(lifetime) > UINT16_MAX ||
+		    json_integer_value(at) < 0)
+			continue;
+		out->networks[out->n_networks++] = v;
+	}
+}
+
+static json_t *networks_to_json(const struct state *s)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < s->n_networks; i++) {
+		const struct state_network *v = &s->networks[i];
+		char gateway[ADDR_TEXT_BYTES], outside[ADDR_TEXT_BYTES];
+
+		ip_to_text(&v->outside, outside);
+		json_array_append_new(list, json_pack("{s:s?, s:s, s:i, s:I}", "gateway",
+						      ip_is_none(&v->gateway) ? NULL : ip_to_text(&v->gateway, gateway),
+						      "outside", outside, "lifetime_s", (int)v->lifetime_s,
+						      "learned_ms", (json_int_t)v->learned_wall_ms));
+	}
+	return list;
+}
+
 static int from_json(struct state *out, const json_t *root)
 {
 	const json_t *addrs = json_object_get(root, "addresses"), *item;
@@ -38,6 +106,7 @@ static int from_json(struct state *out, const json_t *root)
 			return -EUCLEAN;
 		out->n_addrs++;
 	}
+	networks_from_json(out, json_object_get(root, "networks"));
 	return 0;
 }
 
@@ -132,8 +201,8 @@ int state_write(const struct state *s, const char *state_dir)
 
 		json_array_append_new(addrs, json_string(prefix_to_text(&s->addrs[i], buf)));
 	}
-	root = json_pack("{s:i, s:I, s:o}", "port", (int)s->port, "wall_floor_ms", (json_int_t)s->wall_floor_ms,
-			 "addresses", addrs);
+	root = json_pack("{s:i, s:I, s:o, s:o}", "port", (int)s->port, "wall_floor_ms", (json_int_t)s->wall_floor_ms,
+			 "addresses", addrs, "networks", networks_to_json(s));
 	if (root)
 		text = json_dumps(root, JSON_INDENT(1));
 	json_decref(root);

@@ -271,7 +271,7 @@ void discovery_on_answer(struct discovery *d, const struct discovery_answer *a, 
 	facts_conclude(d, &before, now_ms);
 }
 
-void discovery_observed(struct discovery *d, const struct endpoint *server, const struct endpoint *observed,
+bool discovery_observed(struct discovery *d, const struct endpoint *server, const struct endpoint *observed,
 			uint64_t now_ms)
 {
 	struct discovery_facts before = d->facts;
@@ -287,11 +287,12 @@ void discovery_observed(struct discovery *d, const struct endpoint *server, cons
 		has_moved = true;
 	}
 	if (!has_moved)
-		return;
+		return false;
 	facts_put_reflexive(&d->facts, observed);
 	/* The NAT forgot us, or we moved: what the others saw is old. */
 	discovery_refresh(d, now_ms);
 	facts_conclude(d, &before, now_ms);
+	return true;
 }
 
 /* ---------------------------------------------------------------- time */

@@ -91,8 +91,8 @@ uint64_t discovery_surveyed_ms(const struct discovery *d); /* when the last one 
 
 void discovery_on_answer(struct discovery *d, const struct discovery_answer *a, uint64_t now_ms);
 void discovery_on_loop(struct discovery *d, unsigned socket, uint64_t token, uint64_t now_ms);
-/* Another exchange with that server (a keepalive) told where it sees the data port. */
-void discovery_observed(struct discovery *d, const struct endpoint *server, const struct endpoint *observed,
+/* Another exchange with that server (a keepalive) told where it sees the data port. True: elsewhere than before. */
+bool discovery_observed(struct discovery *d, const struct endpoint *server, const struct endpoint *observed,
 			uint64_t now_ms);
 
 void discovery_tick(struct discovery *d, uint64_t now_ms);

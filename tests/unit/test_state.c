@@ -289,12 +289,73 @@ static void timestamps_rise_over_lives_whatever_the_clock_does(void **state)
 	assert_in_range(n_saves, 8, 3 * 8); /* seldom: each is a write to the disk */
 }
 
+static struct state_network network_of(unsigned i)
+{
+	struct state_network v = { .outside = { 4, { 203, 0, 113, (uint8_t)i } },
+				   .lifetime_s = (uint16_t)(i + 10),
+				   .learned_wall_ms = 1700000000000 + i };
+
+	if (i % 2)
+		v.gateway = (struct ip){ 4, { 192, 168, 1, (uint8_t)i } };
+	return v;
+}
+
+static void networks_are_kept_newest_first_and_read_back(void **state)
+{
+	struct state written = { .port = 1 }, back;
+	struct state_network v;
+
+	(void)state;
+	for (unsigned i = 0; i < STATE_NETWORKS_MAX + 4; i++) {
+		v = network_of(i);
+		state_put_network(&written, &v);
+	}
+	v = network_of(10); /* anew */
+	v.lifetime_s = 99;
+	state_put_network(&written, &v);
+	assert_int_equal(written.n_networks, STATE_NETWORKS_MAX);
+	assert_int_equal(state_write(&written, work), 0);
+	assert_int_equal(state_read(&back, work), 0);
+	assert_int_equal(back.n_networks, STATE_NETWORKS_MAX);
+	assert_int_equal(back.networks[0].lifetime_s, 99);
+	assert_int_equal(back.networks[1].lifetime_s, STATE_NETWORKS_MAX + 3 + 10);
+	for (unsigned i = 0; i < STATE_NETWORKS_MAX + 4; i++) {
+		const struct state_network *found;
+
+		v = network_of(i);
+		found = state_network(&back, &v.gateway, &v.outside);
+		assert_int_equal(found != NULL, i >= 4); /* the oldest gave way */
+		assert_true(!found || found->learned_wall_ms == v.learned_wall_ms);
+	}
+}
+
+static void network_that_makes_no_sense_is_left_out(void **state)
+{
+	static const char text[] =
+		"{\"port\": 1, \"wall_floor_ms\": 0, \"addresses\": [], \"networks\": ["
+		"{\"gateway\": null, \"outside\": \"203.0.113.1\", \"lifetime_s\": 30, \"learned_ms\": 5},"
+		"{\"gateway\": 7, \"outside\": \"203.0.113.2\", \"lifetime_s\": 30, \"learned_ms\": 5},"
+		"{\"gateway\": null, \"outside\": null, \"lifetime_s\": 30, \"learned_ms\": 5},"
+		"{\"gateway\": null, \"outside\": \"203.0.113.4\", \"lifetime_s\": 0, \"learned_ms\": 5},"
+		"{\"gateway\": null, \"outside\": \"203.0.113.5\", \"lifetime_s\": 70000, \"learned_ms\": 5}, 3]}";
+	struct state back;
+
+	(void)state;
+	put_file(text, strlen(text));
+	assert_int_equal(state_read(&back, work), 0);
+	assert_int_equal(back.port, 1);
+	assert_int_equal(back.n_networks, 1);
+	assert_int_equal(back.networks[0].lifetime_s, 30);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timestamps_rise_over_lives_whatever_the_clock_does),
 		TEST(what_is_written_is_read_back),
+		TEST(networks_are_kept_newest_first_and_read_back),
+		TEST(network_that_makes_no_sense_is_left_out),
 		TEST(missing_file_is_an_empty_state),
 		TEST(file_cut_anywhere_is_not_believed),
 		TEST(alien_file_is_not_believed),
