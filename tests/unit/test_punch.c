@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #define FLOWS_MAX 4096
-#define EVENTS_MAX 4096
+#define EVENTS_MAX 64
 #define PATH_MS 10
 #define RELAY_MS 25
 
@@ -219,7 +219,7 @@ static void run(struct world *w, uint64_t ms)
 {
 	uint64_t until = w->now_ms + ms;
 
-	for (; w->now_ms < until; w->now_ms++) {
+	for (; w->now_ms < until && !(w->is_met && w->now_ms > w->met_ms); w->now_ms++) {
 		for (unsigned i = 0; i < 2; i++)
 			for (w->side[i].noise += w->side[i].noise_per_ms; w->side[i].noise >= 1; w->side[i].noise--)
 				w->side[i].next_port = (uint16_t)(w->side[i].next_port + w->side[i].stride);
