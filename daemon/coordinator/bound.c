@@ -8,6 +8,13 @@ static bool challenge_matches(const struct bound *b, const struct wire_bind *req
 	       sodium_memcmp(&b->challenge, &request->challenge, sizeof(b->challenge)) == 0;
 }
 
+static uint64_t proven_until_ms(const struct wire_bind *request, uint64_t now_ms)
+{
+	if (request->time_ds == BIND_TIME_NEVER)
+		return UINT64_MAX;
+	return now_ms + (request->time_ds ? request->time_ds * UINT64_C(250) : BOUND_PROVEN_MS);
+}
+
 bool bound_request(struct bound *b, const struct wire_bind *request, const struct way *from, uint64_t fresh,
 		   uint64_t now_ms, struct wire_bind *reply)
 {
@@ -28,14 +35,14 @@ bool bound_request(struct bound *b, const struct wire_bind *request, const struc
 		return false;
 	}
 	b->way = *from;
-	b->proven_ms = now_ms;
+	b->proven_until_ms = proven_until_ms(request, now_ms);
 	reply->flags = BIND_BOUND;
 	return has_moved;
 }
 
 const struct way *bound_way(const struct bound *b, uint64_t now_ms)
 {
-	return b->is_bound && now_ms - b->proven_ms < BOUND_PROVEN_MS ? &b->way : NULL;
+	return b->is_bound && now_ms < b->proven_until_ms ? &b->way : NULL;
 }
 
 bool bound_is_source(const struct bound *b, const struct endpoint *from)

@@ -75,7 +75,7 @@ static json_t *listening(const struct coordinator *c)
 {
 	json_t *udp = json_array(), *tcp = json_array();
 
-	for (unsigned i = 0; i < PORTS_MAX; i++) {
+	for (unsigned i = 0; i < 2; i++) {
 		if (ports_number(c->ports, i))
 			json_array_append_new(udp, json_integer(ports_number(c->ports, i)));
 	}

@@ -129,12 +129,10 @@ static void count(struct relay_account *sender, struct relay_account *receiver, 
 
 /* ---------------------------------------------------------------- workers */
 
-/* Was its endpoint proven lately? The worker's time may be a little before the loop's. */
+/* Was its endpoint proven lately? */
 static bool is_proven(const struct roster_end *end, uint64_t now_ms)
 {
-	uint64_t proven_ms = atomic_load_explicit(&end->account->proven_ms, memory_order_relaxed);
-
-	return end->is_bound && (now_ms < proven_ms || now_ms - proven_ms < BOUND_PROVEN_MS);
+	return end->is_bound && now_ms < atomic_load_explicit(&end->account->proven_until_ms, memory_order_relaxed);
 }
 
 /* From its bound endpoint, fresh, and tagged with its key. */

@@ -9,6 +9,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mailbox.h"
+#include "daemon/coordinator/binds.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/offload.h"
 #include "daemon/net/thread.h"
@@ -17,7 +18,6 @@
 #define BUFFER_BYTES (4 * 1024 * 1024)
 /* Each worker's box: two of these; only touched pages count. */
 #define MAILBOX_BYTES (512 * 1024)
-#define REPLIES 32
 /* Old rosters wait for workers that are in the middle of a batch: microseconds. */
 #define RECLAIM_AFTER_MS 50
 
@@ -43,9 +43,7 @@ struct ports {
 	uv_prepare_t prepare;
 	unsigned n_open_handles;
 	struct loop_timer *reclaim;
-	unsigned n_replies[PORTS_MAX];
-	struct udp_run replies[PORTS_MAX][REPLIES];
-	uint8_t bytes[PORTS_MAX][REPLIES][RELAY_BIND_DATAGRAM_BYTES];
+	struct binds *binds;
 };
 
 /* ---------------------------------------------------------------- what workers tell */
@@ -62,80 +60,6 @@ static bool on_tell(void *arg, const struct relayer_mail *m, const uint8_t *data
 	return ret == 0;
 }
 
-static void flush(struct ports *p)
-{
-	forward_publish(p->use.forward);
-	for (unsigned i = 0; i < PORTS_MAX; i++) {
-		unsigned n_errors = 0, n = 0;
-
-		if (!p->n_replies[i])
-			continue;
-		/* Any of the sockets that share the port; where its buffer is full the asker asks again. */
-		n = (unsigned)udp_send(&p->hands[0]->relayer.udp[i], p->replies[i], p->n_replies[i], &n_errors, NULL);
-		counters_add(p->use.counters, COUNTER_drop_send_error, n_errors);
-		counters_add(p->use.counters, COUNTER_drop_queue_full, p->n_replies[i] - n);
-		counters_add(p->use.counters, COUNTER_tx_datagrams, n);
-		counters_add(p->use.counters, COUNTER_tx_bytes, (uint64_t)n * RELAY_BIND_DATAGRAM_BYTES);
-		p->n_replies[i] = 0;
-	}
-}
-
-static struct registration *registration_of(struct ports *p, uint32_t index)
-{
-	enum index_kind kind;
-	struct registration *r = indices_find(p->use.indices, index, &kind);
-
-	if (r && kind == INDEX_LINK && r->link && r->member)
-		return r;
-	counters_inc(p->use.counters, COUNTER_drop_unknown_index);
-	return NULL;
-}
-
-static uint64_t fresh_challenge(void)
-{
-	uint64_t challenge;
-
-	do {
-		randombytes_buf(&challenge, sizeof(challenge));
-	} while (challenge == 0); /* zeros mean none */
-	return challenge;
-}
-
-static void on_bind(struct ports *p, const struct way *from, uint8_t *data, size_t len, uint64_t now_ms)
-{
-	struct wire_bind request, reply;
-	struct registration *r;
-	struct wire_sealed h;
-	unsigned *n = &p->n_replies[from->port];
-	uint8_t *out;
-	int ret;
-
-	if (wire_sealed_decode(&h, data, len) < 0)
-		return; /* the worker has looked */
-	r = registration_of(p, h.index);
-	if (!r)
-		return;
-	ret = relay_link_bind_open(r->link, &h, data, len, &request);
-	if (ret || request.type != BIND_REQUEST) {
-		counters_inc(p->use.counters, ret == -EALREADY ? COUNTER_drop_replay : COUNTER_bind_bad);
-		return;
-	}
-	if (bound_request(&r->bound, &request, from, fresh_challenge(), now_ms, &reply))
-		forward_changed(p->use.forward);
-	atomic_store_explicit(&r->member->account->proven_ms, r->bound.proven_ms, memory_order_relaxed);
-	if (*n == REPLIES)
-		flush(p);
-	out = p->bytes[from->port][*n];
-	if (relay_link_bind_seal(r->link, out, &reply) < 0)
-		return;
-	counters_inc(p->use.counters, COUNTER_binds_answered);
-	p->replies[from->port][(*n)++] = (struct udp_run){ .peer = from->peer,
-							   .local = from->local,
-							   .data = out,
-							   .len = RELAY_BIND_DATAGRAM_BYTES,
-							   .segment_bytes = RELAY_BIND_DATAGRAM_BYTES };
-}
-
 static void on_letter(void *arg, void *head, uint8_t *data, size_t len)
 {
 	const struct relayer_mail *m = head;
@@ -143,7 +67,7 @@ static void on_letter(void *arg, void *head, uint8_t *data, size_t len)
 	uint64_t now_ms = clock_now_ms();
 
 	if (m->kind == RELAYER_BIND)
-		on_bind(p, &m->from, data, len, now_ms);
+		binds_request(p->binds, &m->from, data, len, now_ms);
 	else
 		forward_mail(p->use.forward, m->sender, m->receiver, data, len, now_ms);
 }
@@ -154,7 +78,7 @@ static void on_wake(uv_async_t *wake)
 
 	for (unsigned i = 0; i < p->n_hands; i++)
 		mailbox_drain(p->hands[i]->box, on_letter, p);
-	flush(p);
+	binds_flush(p->binds);
 }
 
 /* ---------------------------------------------------------------- what workers are told */
@@ -236,9 +160,10 @@ static void hand_stop(struct hand *h)
 }
 
 /* Opens the nth port for `wanted` workers. Returns for how many there are sockets. */
-static int open_port(struct ports *p, unsigned nth, const struct config *config, uint16_t number, unsigned wanted)
+static int open_port(struct ports *p, unsigned nth, const struct config *config, const struct ip *address,
+		     uint16_t number, unsigned wanted)
 {
-	const struct udp_options options = { .address = config->listen.address,
+	const struct udp_options options = { .address = *address,
 					     .port = number,
 					     .want_local = true,
 					     .want_gso = !(p->disabled & OFFLOAD_NO_GSO),
@@ -264,7 +189,12 @@ static unsigned workers_wanted(const struct config *config)
 /* Sockets for as many workers as can share the ports. */
 static int open_sockets(struct ports *p, const struct config *config, char *error, size_t capacity)
 {
-	const uint16_t numbers[PORTS_MAX] = { config->listen.port, config->listen.alternate_port };
+	const struct ip *address = &config->listen.address, *alternate = &config->listen.alternate_address;
+	const uint16_t numbers[PORTS_MAX] = { config->listen.port, config->listen.alternate_port, config->listen.port,
+					      config->listen.alternate_port };
+	/* Sockets of any address hear the alternate one too. */
+	bool is_any = ip_is_none(address) || ip_is_unspecified(address),
+	     has_alternate = !is_any && !ip_is_none(alternate);
 	unsigned wanted = workers_wanted(config);
 	bool is_off = p->disabled & OFFLOAD_NO_REUSEPORT;
 
@@ -277,7 +207,9 @@ static int open_sockets(struct ports *p, const struct config *config, char *erro
 		p->n_hands = i + 1;
 	}
 	for (unsigned i = 0; i < PORTS_MAX; i++) {
-		int ret = i == 0 || numbers[i] ? open_port(p, i, config, numbers[i], p->n_hands) : (int)p->n_hands;
+		bool is_wanted = (i % 2 == 0 || numbers[i]) && (i < 2 || has_alternate);
+		int ret = is_wanted ? open_port(p, i, config, i < 2 ? address : alternate, numbers[i], p->n_hands) :
+				      (int)p->n_hands;
 
 		if (ret < 0) {
 			snprintf(error, capacity, "UDP port %u: %s", numbers[i], strerror(-ret));
@@ -291,6 +223,14 @@ static int open_sockets(struct ports *p, const struct config *config, char *erro
 		log_warn("UDP ports: %u of %u workers: more sockets cannot share a port%s", p->n_hands, wanted,
 			 is_off ? " (WARREN_DISABLE)" : "");
 	return 0;
+}
+
+/* Any of those that share the port. */
+static struct udp *a_socket(void *arg, unsigned nth)
+{
+	struct ports *p = arg;
+
+	return &p->hands[0]->relayer.udp[nth];
 }
 
 static int start(struct ports *p, char *error, size_t capacity)
@@ -308,6 +248,9 @@ int ports_open(struct ports **out, uv_loop_t *loop, const struct config *config,
 	       char *error, size_t capacity)
 {
 	struct ports *p = calloc(1, sizeof(*p));
+	const struct binds_use binds_use = {
+		.forward = use->forward, .indices = use->indices, .counters = use->counters, .port = a_socket, .arg = p
+	};
 	int ret = -ENOMEM;
 
 	snprintf(error, capacity, "no memory");
@@ -324,6 +267,8 @@ int ports_open(struct ports **out, uv_loop_t *loop, const struct config *config,
 	p->stun_limit = stun_limit_new(clock_now_ms());
 	if (p->stun_limit && loop_timer_open(&p->reclaim, loop, on_reclaim, p) == 0)
 		ret = open_sockets(p, config, error, capacity);
+	if (ret == 0)
+		ret = binds_open(&p->binds, loop, config, &binds_use, error, capacity);
 	if (ret == 0)
 		ret = start(p, error, capacity);
 	if (ret == 0)
@@ -347,6 +292,7 @@ void ports_close(struct ports *p)
 		return;
 	while (p->n_hands)
 		hand_stop(p->hands[--p->n_hands]);
+	binds_close(p->binds);
 	stun_limit_free(p->stun_limit);
 	loop_timer_close(p->reclaim);
 	uv_close((uv_handle_t *)&p->wake, on_closed);

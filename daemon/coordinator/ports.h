@@ -2,7 +2,7 @@
  *
  * Each worker has a thread and a socket for each port, which share it (SO_REUSEPORT), and does the rest by itself
  * (relayer.h); where sockets cannot share a port there is one worker. The loop takes from their mailboxes the bind requests,
- * which it answers, and the datagrams that go on over TCP. Before it answers, and before it sleeps, it publishes what has
+ * which it answers (binds.h), and the datagrams that go on over TCP. Before it answers, and before it sleeps, it publishes what has
  * changed for the workers (forward.h): a member that was told it is bound is bound for all of them.
  * No answer is longer than its request.
  * Thread: loop. */
@@ -23,13 +23,13 @@ struct ports_use {
 	struct counters *counters; /* the loop's */
 };
 
-/* Opens listen.port and listen.alternate_port and starts the workers. On failure `error` says which port and why. Logs that
+/* Opens listen.port and listen.alternate_port, of both addresses if there are two, and starts the workers. On failure `error` says which port and why. Logs that
  * there is one worker only where there should be more. */
 int ports_open(struct ports **out, uv_loop_t *loop, const struct config *config, const struct ports_use *use,
 	       char *error, size_t capacity);
 void ports_close(struct ports *p); /* returns when the workers have ended; NULL is fine */
 void ports_set_stun(struct ports *p, bool is_on);
-/* The bound number of the nth port; 0 if there is none. */
+/* The bound number of the nth port (0: the relay's, 1: the alternate one); 0 if there is none. */
 uint16_t ports_number(const struct ports *p, unsigned nth);
 unsigned ports_workers(const struct ports *p);
 /* What the nth worker has counted. */

@@ -20,6 +20,8 @@ void registration_init(struct registration *r, const struct registration_env *en
 
 void registration_fini(struct registration *r)
 {
+	for (unsigned i = 0; i < REGISTRATION_LATER_MAX; i++)
+		later_cancel(&r->later[i]);
 	relay_link_unref(r->link);
 	r->link = NULL;
 	channel_wipe(&r->channel);

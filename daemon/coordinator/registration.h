@@ -14,6 +14,7 @@
 #include "daemon/base/counters.h"
 #include "daemon/coordinator/bound.h"
 #include "daemon/coordinator/directory.h"
+#include "daemon/coordinator/later.h"
 #include "daemon/peer/handshake.h"
 #include "daemon/relay/link.h"
 
@@ -28,6 +29,8 @@ enum registration_state {
 };
 
 struct registration;
+
+#define REGISTRATION_LATER_MAX 2
 
 struct registration_env {
 	/* Sends one frame, which must go out in order or the connection end. */
@@ -60,7 +63,8 @@ struct registration {
 	struct member *member;   /* from registration_accept on; cleared when it is closed */
 	struct relay_link *link; /* likewise */
 	struct bound bound;
-	uint64_t ping_token, ping_us; /* our last ping; token 0: none is out */
+	struct later_entry later[REGISTRATION_LATER_MAX]; /* bind requests that are to be answered once more */
+	uint64_t ping_token, ping_us;                     /* our last ping; token 0: none is out */
 
 	struct registration *prev, *next; /* the owner's list */
 };

@@ -20,7 +20,7 @@
 #include "daemon/net/udp.h"
 #include "daemon/wire/stun.h"
 
-#define PORTS_MAX 2
+#define PORTS_MAX 4 /* two, of an address or of any; and the same of an alternate address */
 #define RELAYER_BATCH 32
 /* A train as long as IP allows; the kernel gives the pages as they are touched. */
 #define RELAYER_TRAIN_BYTES 65536

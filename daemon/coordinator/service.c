@@ -27,9 +27,7 @@ void service_init(struct service *s, struct directory *directory, struct indices
 	memcpy(s->network, config->network.name, sizeof(s->network));
 	s->udp_port = config->listen.port;
 	s->alternate_port = config->listen.alternate_port;
-	/* Sockets of any address hear it; those of one do not. */
-	if (ip_is_none(&config->listen.address) || ip_is_unspecified(&config->listen.address))
-		s->alternate_address = config->listen.alternate_address;
+	s->alternate_address = config->listen.alternate_address;
 	bucket_init(&s->strangers, STRANGERS_BURST, 0);
 }
 
@@ -285,7 +283,7 @@ static void send_registered(struct service *s, struct registration *r)
 {
 	struct wire_registered m = { .member = r->member->id,
 				     .index = r->link->local_index,
-				     .flags = s->forward->is_enabled ? REGISTERED_RELAY : 0,
+				     .flags = REGISTERED_OTHER_PORT | (s->forward->is_enabled ? REGISTERED_RELAY : 0),
 				     .udp_port = s->udp_port,
 				     .alternate_port = s->alternate_port,
 				     .alternate_address = s->alternate_address,

@@ -77,6 +77,10 @@ int thread_start(struct thread **out, const struct thread_watch *watches, unsign
 	*out = NULL;
 	if (!t)
 		return -ENOMEM;
+	if (n > THREAD_WATCHES_MAX) {
+		free(t);
+		return -EINVAL;
+	}
 	ret = uv_loop_init(&t->loop);
 	if (ret < 0)
 		goto no_loop;

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#define THREAD_WATCHES_MAX 2
+#define THREAD_WATCHES_MAX 4
 
 struct thread_watch {
 	int fd;                /* not owned; open until thread_stop */

@@ -10,7 +10,7 @@
 struct relay_account {
 	struct quota quota;                     /* set up by the owner before the first use */
 	_Atomic uint64_t sent_bytes, got_bytes; /* of datagrams, without the relay's header */
-	_Atomic uint64_t proven_ms;             /* when its UDP endpoint was last proven to be its own */
+	_Atomic uint64_t proven_until_ms;       /* its UDP endpoint has been proven to be its own, and is believed */
 	_Atomic uint32_t refs;
 };
 

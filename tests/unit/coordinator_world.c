@@ -74,11 +74,13 @@ void client_send(int fd, uint16_t port, const void *data, size_t len)
 	assert_int_equal(sendto(fd, data, len, 0, (struct sockaddr *)&to, sizeof(to)), (ssize_t)len);
 }
 
-static void take_datagram(struct client *c, uint8_t *data, size_t len)
+static void take_datagram(struct client *c, const struct sockaddr *from, uint8_t *data, size_t len)
 {
 	struct wire_sealed h;
 
 	if (data[0] == WIRE_BIND) {
+		assert_int_equal(endpoint_from_sockaddr(&c->bound_from, from), 0);
+		c->n_bound++;
 		assert_int_equal(wire_sealed_decode(&h, data, len), 0);
 		assert_int_equal(relay_link_bind_open(c->member.link, &h, data, len, &c->bound), 0);
 		return;
@@ -91,10 +93,12 @@ static void take_datagram(struct client *c, uint8_t *data, size_t len)
 static void poll_udp(struct client *c)
 {
 	uint8_t data[2048];
+	struct sockaddr_in from;
+	socklen_t n_from = sizeof(from);
 	ssize_t len;
 
-	while (c->udp >= 0 && (len = recv(c->udp, data, sizeof(data), 0)) > 0)
-		take_datagram(c, data, (size_t)len);
+	while (c->udp >= 0 && (len = recvfrom(c->udp, data, sizeof(data), 0, (struct sockaddr *)&from, &n_from)) > 0)
+		take_datagram(c, (struct sockaddr *)&from, data, (size_t)len);
 }
 
 /* ---------------------------------------------------------------- loop */
@@ -295,6 +299,23 @@ void client_say(struct client *c, const uint8_t *message, int len)
 }
 
 /* Asks and waits for the answer, which is left in c->bound. */
+void client_send_bind_to(struct client *c, const struct endpoint *to, const struct wire_bind *request)
+{
+	uint8_t datagram[RELAY_BIND_DATAGRAM_BYTES];
+	struct sockaddr_storage sa;
+	socklen_t len = endpoint_to_sockaddr(to, false, &sa);
+
+	assert_int_equal(relay_link_bind_seal(c->member.link, datagram, request), sizeof(datagram));
+	assert_int_equal(sendto(c->udp, datagram, sizeof(datagram), 0, (struct sockaddr *)&sa, len), sizeof(datagram));
+}
+
+void client_send_bind(struct client *c, uint16_t port, const struct wire_bind *request)
+{
+	const struct endpoint to = { .ip = { 4, { 127, 0, 0, 1 } }, .port = port };
+
+	client_send_bind_to(c, &to, request);
+}
+
 void client_ask_bind(struct world *f, struct client *c, uint16_t port, uint64_t challenge, uint8_t flags)
 {
 	struct wire_bind request = { .type = BIND_REQUEST, .token = 42, .challenge = challenge, .flags = flags };

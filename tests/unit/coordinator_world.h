@@ -21,8 +21,10 @@ struct client {
 	struct stream *stream;
 	bool is_connected, is_closed;
 	int udp;
-	struct wire_bind bound; /* last reply */
-	uint8_t datagram[2048]; /* last one that came over UDP, but for bind replies */
+	struct wire_bind bound;     /* last reply, */
+	struct endpoint bound_from; /* where it came from, */
+	unsigned n_bound;           /* and how many there were */
+	uint8_t datagram[2048];     /* last one that came over UDP, but for bind replies */
 	size_t datagram_len;
 	unsigned n_datagrams;
 };
@@ -68,6 +70,8 @@ void client_say(struct client *c, const uint8_t *message, int len);
 void client_send(int fd, uint16_t port, const void *data, size_t len);
 /* Asks and waits for the answer, which is left in c->bound. */
 void client_ask_bind(struct world *f, struct client *c, uint16_t port, uint64_t challenge, uint8_t flags);
+void client_send_bind(struct client *c, uint16_t port, const struct wire_bind *request);
+void client_send_bind_to(struct client *c, const struct endpoint *to, const struct wire_bind *request);
 void client_bind(struct world *f, struct client *c);
 void client_move(struct client *c); /* to a new UDP port, not bound yet */
 /* Waits until what this client sent to the UDP port before has been read by its worker; the last may still be under its

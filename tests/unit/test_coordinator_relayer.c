@@ -123,7 +123,7 @@ static int set_up(void **state)
 						  .has_stun = &f.has_stun,
 						  .tell = on_tell,
 						  .arg = &f,
-						  .udp = { shared[i], { .fd = -1 } } };
+						  .udp = { shared[i], { .fd = -1 }, { .fd = -1 }, { .fd = -1 } } };
 		assert_int_equal(relayer_init(&f.relayers[i], NOW), 0);
 	}
 	for (unsigned i = 0; i < MEMBERS; i++) {
@@ -132,7 +132,7 @@ static int set_up(void **state)
 		m->link = link_pair_new(1000 * (i + 1));
 		m->account = relay_account_new();
 		quota_init(&m->account->quota, f.config.relay.rate_per_peer, f.config.relay.packets_per_peer, NOW);
-		m->account->proven_ms = NOW;
+		m->account->proven_until_ms = NOW + BOUND_PROVEN_MS;
 		assert_int_equal(udp_open(&m->udp, &plain), 0);
 		m->endpoint = loopback_endpoint(&m->udp);
 		m->is_bound = true;
@@ -321,10 +321,10 @@ static void what_cannot_go_over_udp_is_told(void **state)
 	assert_int_equal(f->told.receiver, FIRST_ID + 1);
 	assert_int_equal(f->len, 7);
 	assert_memory_equal(f->bytes, "unbound", 7);
-	f->members[2].account->proven_ms = NOW - BOUND_PROVEN_MS;
+	f->members[2].account->proven_until_ms = NOW;
 	take(f, 0, from_to(f, 0, 2, "silent"), false);
 	assert_int_equal(f->n_told, 2);
-	f->members[2].account->proven_ms = NOW + 1; /* the loop's time may be a little ahead */
+	f->members[2].account->proven_until_ms = NOW + 1;
 	take(f, 0, from_to(f, 0, 2, "proven"), false);
 	expect(f, 2, 0, "proven");
 	take(f, 0, from_to(f, 0, 77, "unknown here"), false);
@@ -421,7 +421,7 @@ static void a_full_socket_is_freed_of_the_flood(void **state)
 
 	relayer_fini(&f->relayers[1]); /* all goes to one socket */
 	f->relayers[1].udp[0].fd = -1;
-	f->members[0].account->proven_ms = f->members[1].account->proven_ms = clock_now_ms();
+	f->members[0].account->proven_until_ms = f->members[1].account->proven_until_ms = UINT64_MAX;
 	while (udp_fill(&r->udp[0]).in_percent < 95) {
 		unsigned from = n_flood++ % 50 == 25 ? 2 : 0;
 		const struct datagram d = from_to(f, from, 1, from ? "other" : "flood");
@@ -546,7 +546,7 @@ static void members_come_and_go_under_traffic(void **state)
 
 	for (unsigned i = 0; i < MEMBERS; i++) {
 		quota_init(&f->members[i].account->quota, 100000000000, 100000000, now_ms);
-		f->members[i].account->proven_ms = now_ms;
+		f->members[i].account->proven_until_ms = now_ms + BOUND_PROVEN_MS;
 	}
 	quota_init(&f->forward.total, 100000000000, 0, now_ms);
 	for (unsigned i = 0; i < RELAYERS; i++) {
