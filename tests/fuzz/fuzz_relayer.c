@@ -67,7 +67,7 @@ static struct world *world_new(void)
 		w.accounts[i] = relay_account_new();
 		must(w.near[i] && w.coordinator[i] && w.accounts[i]);
 		quota_init(&w.accounts[i]->quota, UINT64_MAX, 0, NOW_MS);
-		w.accounts[i]->proven_ms = NOW_MS;
+		w.accounts[i]->proven_until_ms = UINT64_MAX;
 		end.link = w.coordinator[i];
 		end.account = w.accounts[i];
 		roster_add(roster, &end);
