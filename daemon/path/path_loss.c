@@ -15,6 +15,7 @@
 #define WINDOW_MS 2500      /* of data counted */
 #define WINDOW_PACKETS 40   /* fewer say nothing */
 #define LOSSY_PERMILLE 50   /* worth a comparison */
+#define LOSSY_INTERVALS 2   /* between samples, in so many of them */
 #define LOSSY_PACKETS 8     /* so many at least: counts may be off by what is under way */
 #define RIVAL_MS 60         /* between two probes of the rival */
 #define RIVAL_CLEAN 8       /* answers in a row, or */
@@ -24,6 +25,7 @@
 #define HEAL_MS 250      /* between two probes of a path that was left for its loss */
 #define HEAL_OUTCOMES 20 /* of which one may be lost */
 #define RATE_MS 500
+#define APART_MS 3000
 
 void path_loss_reset(struct path_set *set)
 {
@@ -50,26 +52,44 @@ static unsigned outcomes_lost(const struct path_entry *e, unsigned n)
 	return (unsigned)__builtin_popcount(last) * 1000 / n;
 }
 
+/* What was sent between two samples that follow each other, the newer at `at`, and what of it did not arrive. */
+static void interval(const struct path_loss *l, unsigned at, uint64_t *n_sent, uint64_t *n_lost)
+{
+	unsigned before = (at + PATH_LOSS_SAMPLES - 1) % PATH_LOSS_SAMPLES;
+	uint64_t n_arrived = (uint32_t)(l->v[at].n_received - l->v[before].n_received);
+
+	*n_sent = l->v[at].n_sent - l->v[before].n_sent;
+	*n_lost = *n_sent > n_arrived ? *n_sent - n_arrived : 0;
+}
+
+struct data_loss {
+	uint64_t n_sent, n_lost;
+	unsigned n_lossy; /* intervals */
+};
+
+static bool is_much(uint64_t n_lost, uint64_t n_sent)
+{
+	return n_lost * 1000 >= n_sent * LOSSY_PERMILLE;
+}
+
 /* Data of the last WINDOW_MS that was sent, and how much of it did not arrive. */
-static bool data_lost(const struct path_set *set, uint64_t now_ms, uint64_t *n_sent, uint64_t *n_lost)
+static bool data_lost(const struct path_set *set, uint64_t now_ms, struct data_loss *d)
 {
 	const struct path_loss *l = &set->loss;
-	unsigned newest = (l->n - 1) % PATH_LOSS_SAMPLES, oldest = newest;
-	uint64_t n_arrived;
+	uint64_t sent, lost;
 
-	if (l->n < 2)
-		return false;
-	for (unsigned i = 1; i < l->n && i < PATH_LOSS_SAMPLES; i++) {
+	*d = (struct data_loss){ 0 };
+	for (unsigned i = 0; i + 1 < l->n && i + 1 < PATH_LOSS_SAMPLES; i++) {
 		unsigned at = (l->n - 1 - i) % PATH_LOSS_SAMPLES;
 
-		if (now_ms - l->v[at].ms > WINDOW_MS)
+		if (now_ms - l->v[(at + PATH_LOSS_SAMPLES - 1) % PATH_LOSS_SAMPLES].ms > WINDOW_MS)
 			break;
-		oldest = at;
+		interval(l, at, &sent, &lost);
+		d->n_sent += sent;
+		d->n_lost += lost;
+		d->n_lossy += lost && is_much(lost, sent);
 	}
-	*n_sent = l->v[newest].n_sent - l->v[oldest].n_sent;
-	n_arrived = (uint32_t)(l->v[newest].n_received - l->v[oldest].n_received);
-	*n_lost = *n_sent > n_arrived ? *n_sent - n_arrived : 0;
-	return *n_sent >= WINDOW_PACKETS;
+	return d->n_sent >= WINDOW_PACKETS;
 }
 
 static void compare_with(struct path_set *set, struct path_entry *rival, uint64_t now_ms)
@@ -79,6 +99,7 @@ static void compare_with(struct path_set *set, struct path_entry *rival, uint64_
 	set->loss.rival = rival;
 	set->loss.compared_ms = now_ms;
 	set->loss.rival_ms = now_ms;
+	set->loss.is_sure = false;
 }
 
 /* Whatever else it is, a relay has its limits. */
@@ -131,7 +152,7 @@ void path_loss_sample(struct path_set *set, uint64_t n_sent, uint32_t n_received
 {
 	struct path_loss *l = &set->loss;
 	unsigned at = l->n % PATH_LOSS_SAMPLES;
-	uint64_t sent, lost;
+	struct data_loss d;
 
 	if (l->n && n_sent <= l->v[(l->n - 1) % PATH_LOSS_SAMPLES].n_sent)
 		return; /* an older probe's answer */
@@ -139,14 +160,17 @@ void path_loss_sample(struct path_set *set, uint64_t n_sent, uint32_t n_received
 	l->v[at].n_sent = n_sent;
 	l->v[at].n_received = n_received;
 	l->n++;
-	if (!data_lost(set, now_ms, &sent, &lost) || lost > sent)
+	if (!data_lost(set, now_ms, &d) || d.n_lost > d.n_sent)
 		return;
-	set->current->path.loss_permille = (int32_t)(lost * 1000 / sent);
-	if (lost < LOSSY_PACKETS || lost * 1000 < sent * LOSSY_PERMILLE)
+	set->current->path.loss_permille = (int32_t)(d.n_lost * 1000 / d.n_sent);
+	if (d.n_lost < LOSSY_PACKETS || !is_much(d.n_lost, d.n_sent))
 		return;
 	/* What is too long for a path is lost too, while its short probes are not. */
-	if (!path_mtu_on_loss(set, l->v[(l->n - 2) % PATH_LOSS_SAMPLES].ms, now_ms))
-		seek_rival(set, now_ms);
+	if (path_mtu_on_loss(set, l->v[(l->n - 2) % PATH_LOSS_SAMPLES].ms, now_ms))
+		return;
+	/* All that an outage swallowed lies between two samples. A comparison may begin before it is known to be more than that. */
+	seek_rival(set, now_ms);
+	l->is_sure |= d.n_lossy >= LOSSY_INTERVALS;
 }
 
 static void mark_lossy(struct path_entry *e, uint64_t now_ms)
@@ -187,8 +211,12 @@ static void judge_rival(struct path_set *set, uint64_t now_ms)
 	unsigned n = rival->n_outcomes, lost = outcomes_lost(rival, n);
 	bool is_clean = (n >= RIVAL_CLEAN && lost == 0) || (n >= RIVAL_OUTCOMES && lost <= 1000 / RIVAL_OUTCOMES);
 
-	if (!is_clean && n < RIVAL_OUTCOMES)
+	if ((!is_clean || !l->is_sure) && n < RIVAL_OUTCOMES)
 		return;
+	if (!l->is_sure) { /* it was an outage */
+		l->rival = NULL;
+		return;
+	}
 	if (is_clean && path_mtu_on_loss(set, l->compared_ms, now_ms))
 		return; /* soon it is known whether it is the length */
 	l->rival = NULL;
@@ -214,16 +242,22 @@ static void judge_healing(struct path_set *set, struct path_entry *e, uint64_t n
 
 static void judge_few(struct path_set *set, uint64_t now_ms)
 {
-	uint64_t sent, lost;
+	struct data_loss d;
 
-	if (data_lost(set, now_ms, &sent, &lost))
+	if (data_lost(set, now_ms, &d))
 		return; /* the data itself says how it is */
 	set->current->path.loss_permille = (int32_t)outcomes_lost(set->current, FEW_OUTCOMES) / 2;
 	seek_rival(set, now_ms);
+	set->loss.is_sure = true;
 }
 
-void path_loss_outcome(struct path_set *set, struct path_entry *e, bool is_lost, uint64_t now_ms)
+static void note_outcome(struct path_set *set, struct path_entry *e, bool is_lost, uint64_t now_ms)
 {
+	/* Losses that lie far apart are none of one kind: each was an outage of its own. */
+	if (is_lost && now_ms - e->lost_ms > APART_MS)
+		e->outcomes = e->n_outcomes = 0;
+	if (is_lost)
+		e->lost_ms = now_ms;
 	e->outcomes = e->outcomes << 1 | is_lost;
 	if (e->n_outcomes < 32)
 		e->n_outcomes++;
@@ -233,6 +267,20 @@ void path_loss_outcome(struct path_set *set, struct path_entry *e, bool is_lost,
 		judge_few(set, now_ms);
 	else if (e->path.is_lossy && e != set->current)
 		judge_healing(set, e, now_ms);
+}
+
+void path_loss_answered(struct path_set *set, struct path_entry *e, uint64_t sent_ms, uint64_t now_ms)
+{
+	/* Outcomes stand in the order of sending: an outage is one run of lost ones, not several with answers between. */
+	for (unsigned i = 0; i < PATH_OUTSTANDING_MAX; i++) {
+		struct path_outstanding *o = &set->outstanding[i];
+
+		if (o->entry != e || !o->is_metered || o->sent_ms >= sent_ms)
+			continue;
+		o->is_metered = false;
+		note_outcome(set, e, true, now_ms);
+	}
+	note_outcome(set, e, false, now_ms);
 }
 
 /* ---------------------------------------------------------------- time */
@@ -245,7 +293,7 @@ static void expire(struct path_set *set, uint64_t now_ms)
 		/* A late answer still proves the path; as an outcome it is lost. */
 		if (o->entry && o->is_metered && now_ms >= o->sent_ms + path_wait_ms(&o->entry->path)) {
 			o->is_metered = false;
-			path_loss_outcome(set, o->entry, true, now_ms);
+			note_outcome(set, o->entry, true, now_ms);
 		}
 	}
 }

@@ -235,7 +235,7 @@ void path_set_on_reply(struct path_set *set, const struct path_addr *from, const
 		e->path.n_answered++;
 		rtt_sample(&e->path, now_us(set, now_ms) - o->sent_us);
 		if (o->is_metered)
-			path_loss_outcome(set, e, false, now_ms);
+			path_loss_answered(set, e, o->sent_ms, now_ms);
 		if (o->n_data && e == set->current)
 			path_loss_sample(set, o->n_data, probe->n_received, now_ms);
 		answered(set, e, now_ms);

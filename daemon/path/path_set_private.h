@@ -54,6 +54,7 @@ struct path_entry {
 	uint64_t urgent_ms;  /* a check out of turn is due; PATH_NEVER: none */
 	uint32_t outcomes;   /* of the last metered probes, the newest lowest: 1 is a lost one */
 	uint8_t n_outcomes;  /* up to 32 */
+	uint64_t lost_ms;    /* when the last lost one was told */
 	uint64_t lossy_ms;   /* since when path.is_lossy */
 	/* Belong to the slot, not to the path: a peer that keeps naming new endpoints gains nothing. */
 	struct path_budget planned, urgent;
@@ -81,6 +82,7 @@ struct path_loss {
 	uint64_t rate_ms, rate_from; /* since when the rate is measured, and sent_bytes then */
 	uint64_t bit_s;
 	struct path_entry *rival; /* compared with the path in use; NULL: none */
+	bool is_sure;             /* that the path in use loses here and there, and had not only one outage */
 	uint64_t compared_ms;     /* since when */
 	uint64_t rival_ms, heal_ms;
 	uint64_t compare_ms, compare_wait_ms; /* no comparison before; what was waited last */
@@ -178,7 +180,8 @@ void path_probe_send_metered(struct path_set *set, struct path_entry *e, uint64_
 
 /* path_loss.c */
 void path_loss_reset(struct path_set *set); /* another path is in use */
-void path_loss_outcome(struct path_set *set, struct path_entry *e, bool is_lost, uint64_t now_ms);
+/* A metered probe of `e` that was sent then was answered. */
+void path_loss_answered(struct path_set *set, struct path_entry *e, uint64_t sent_ms, uint64_t now_ms);
 void path_loss_sample(struct path_set *set, uint64_t n_sent, uint32_t n_received, uint64_t now_ms);
 void path_loss_tick(struct path_set *set, uint64_t now_ms);
 uint64_t path_loss_next_ms(const struct path_set *set);

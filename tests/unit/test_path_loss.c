@@ -71,6 +71,32 @@ static void a_lossy_path_is_left_and_taken_up_when_it_is_clean(void **state)
 	assert_in_range(n_late, 0, 1); /* within two seconds: chance decides when an answer comes through */
 }
 
+/* A NAT that forgets, or a link that is gone for a moment: all is lost for a while, and none before and after. */
+static void an_outage_is_no_loss(void **state)
+{
+	unsigned n_left = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct sim s;
+
+		start(&s, seed, seed % 2 ? 1 : 20);
+		for (unsigned i = 0; i < 4; i++) {
+			if (i % 2) {
+				sim_nat_flush(&s, 0);
+			} else {
+				s.is_direct_down = true;
+				sim_run(&s, s.now_ms + 100 + seed * 37 % 900, NULL);
+				s.is_direct_down = false;
+			}
+			sim_run(&s, s.now_ms + 5000, NULL);
+			n_left += !sim_both_direct(&s);
+		}
+		sim_fini(&s);
+	}
+	assert_int_equal(n_left, 0);
+}
+
 static void what_is_measured_is_what_is_lost(void **state)
 {
 	struct sim s;
@@ -153,6 +179,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lossy_path_is_left_and_taken_up_when_it_is_clean),
+		cmocka_unit_test(an_outage_is_no_loss),
 		cmocka_unit_test(what_is_measured_is_what_is_lost),
 		cmocka_unit_test(a_loss_that_everything_has_changes_nothing),
 		cmocka_unit_test(a_relay_is_not_swamped),
