@@ -72,6 +72,15 @@ static bool is_same(const struct candidates *a, const struct candidates *b)
 	return true;
 }
 
+/* Whoever keeps a mapping open by it keeps on doing so a little too often until the next keys are made: it is told then. */
+static bool is_only_longer_lived(const struct candidates *old, const struct candidates *new)
+{
+	struct candidates same = *new;
+
+	same.nat.lifetime_s = old->nat.lifetime_s;
+	return is_same(old, &same) && new->nat.lifetime_s >= NODE_LIFETIME_SAFE_S;
+}
+
 static void tell_coordinator(struct node *n, struct link *l)
 {
 	uint8_t message[WIRE_CANDIDATES_MAX_BYTES + 8];
@@ -84,7 +93,7 @@ static void tell_coordinator(struct node *n, struct link *l)
 void node_candidates_changed(struct node *n, uint64_t now_ms)
 {
 	struct candidates c = { 0 };
-	bool is_moved;
+	bool is_moved, can_wait;
 
 	n->are_candidates_stale = false;
 	node_lifetime_facts_changed(n, now_ms);
@@ -102,6 +111,7 @@ void node_candidates_changed(struct node *n, uint64_t now_ms)
 	if (is_same(&c, &n->here))
 		return;
 	is_moved = node_was_moved(&n->here, &c);
+	can_wait = is_only_longer_lived(&n->here, &c);
 	n->here = c;
 	node_set_keepalives(n, now_ms);
 	if (is_moved)
@@ -114,7 +124,7 @@ void node_candidates_changed(struct node *n, uint64_t now_ms)
 		if (!p->paths)
 			continue;
 		node_udp_blocked(n, p, now_ms);
-		if (p->settled_index && node_is_in_contact(p, now_ms))
+		if (!can_wait && p->settled_index && node_is_in_contact(p, now_ms))
 			node_tell_peer(n, p, now_ms);
 	}
 }

@@ -53,8 +53,9 @@
 /* A page that did not come in this time was refused: the coordinator has limits. The listing is asked for again. */
 #define NODE_PAGE_MS 2000
 #define NODE_PINGS_MAX 64
-#define NODE_SWEEP_MS 30000 /* between looks for spare sockets that no path uses any more */
-#define NODE_SPARE_ROUNDS 4 /* batches read of one before others have their turn */
+#define NODE_LIFETIME_SAFE_S 23 /* of a mapping: keepalives at their pace of 15 to 18 s hold it */
+#define NODE_SWEEP_MS 30000     /* between looks for spare sockets that no path uses any more */
+#define NODE_SPARE_ROUNDS 4     /* batches read of one before others have their turn */
 
 /* The longest message inside a session: a probe that fills the largest datagram (tun { mtu } is at most 9000). */
 #define NODE_SESSION_MAX_BYTES 9216

@@ -16,6 +16,7 @@ from harness import Mesh, Site, check, nft, sh, wait_until
 
 PAIRS = ("b1", "direct"), ("c1", "relay")  # from a1
 WITHIN = 10  # seconds from a change until data flows again
+SETTLED = 30  # until the size that fits is known: nothing is told before, what is too long goes in pieces meanwhile
 TUN_MTU = 1420
 APART = """
 table inet apart {
@@ -100,7 +101,7 @@ def whole_packets(mesh, target, six=False):
     def told():
         got = ping(mesh, target, TUN_MTU - headers, "do", six)
         return (got or got is None and (path_mtu(mesh, target) or 0) >= TUN_MTU) and (got,)
-    got, = wait_until(told, WITHIN, f"{target}: what is too big is told so, or fits")
+    got, = wait_until(told, SETTLED, f"{target}: what is too big is told so, or fits")
     if got is None:
         return TUN_MTU
     check(1280 <= got < TUN_MTU, f"{target}: told {got}")
