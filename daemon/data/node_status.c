@@ -232,6 +232,12 @@ static json_t *interfaces_json(const struct node *n)
 	return list;
 }
 
+/* null: not measured. */
+static json_t *tested_json(const struct node *n, unsigned tested, unsigned flag)
+{
+	return n->here.nat.flags & tested ? json_boolean(n->here.nat.flags & flag) : json_null();
+}
+
 void node_cmd_netcheck(void *arg, struct control_request *req, const json_t *args)
 {
 	struct node *n = arg;
@@ -246,7 +252,11 @@ void node_cmd_netcheck(void *arg, struct control_request *req, const json_t *arg
 	json_object_set_new(doc, "udp4", family_json(n, 4, NAT_UDP4_OK));
 	json_object_set_new(doc, "udp6", family_json(n, 16, NAT_UDP6_OK));
 	json_object_set_new(doc, "mapping", json_string(nat_mapping_name(n->here.nat.mapping)));
-	json_object_set_new(doc, "filtering", json_string("unknown"));
+	json_object_set_new(doc, "filtering", json_string(nat_filtering_name(n->here.nat.filtering)));
+	json_object_set_new(doc, "keeps_port", tested_json(n, NAT_TESTED, NAT_KEEPS_PORT));
+	json_object_set_new(doc, "hairpin", tested_json(n, NAT_HAIRPIN_TESTED, NAT_HAIRPIN));
+	json_object_set_new(doc, "mapping_lifetime_s",
+			    n->here.nat.lifetime_s ? json_integer(n->here.nat.lifetime_s) : json_null());
 	json_object_set_new(doc, "udp_blocked", json_boolean(n->here.nat.flags & NAT_UDP_BLOCKED));
 	json_object_set_new(doc, "portmap", node_json_portmap(n));
 	json_object_set_new(doc, "coordinators", links_json(n));

@@ -32,6 +32,9 @@ __all__ = ["Capture", "Cgn", "FACTOR", "Mesh", "Pinger", "Site", "Transfer", "Up
 BUILD = os.environ.get("WARREN_BUILD") or os.path.join(os.path.dirname(__file__), "../../build/debug")
 PROGRAMS = {name: os.path.join(os.path.abspath(BUILD), name) for name in ("warrend", "warrenctl")}
 FACTOR = float(os.environ.get("WARREN_TIME_FACTOR", "1"))
+# Debian 12's libminiupnpc has numbers read from answers without a NUL at their end, which strict_string_checks is told of.
+SANITIZERS = {"ASAN_OPTIONS": ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "suppressions=" + os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "asan.supp")]))}
 PREFIX4, PREFIX6 = "10.77.0.0/16", "fd77::/64"
 REPORTS = re.compile(r"ERROR: AddressSanitizer|runtime error:|WARNING: ThreadSanitizer|LeakSanitizer|"
                      r"UndefinedBehaviorSanitizer|Assertion .* failed|stack smashing detected|buffer overflow detected")
@@ -98,7 +101,8 @@ class Daemon:
         with open(self.log_path, "ab") as log:
             self.started = time.monotonic()
             self.process = self.mesh.lab.popen(self.host, [PROGRAMS["warrend"], "-c", self.conf], stdin=subprocess.DEVNULL,
-                                               stdout=log, stderr=log, env={**os.environ, **self.mesh.env, **dict(env)})
+                                               stdout=log, stderr=log,
+                                               env={**os.environ, **SANITIZERS, **self.mesh.env, **dict(env)})
 
     def ready(self):
         check(self.process.poll() is None, f"{self.host}: warrend ended at once with {self.process.returncode}")
