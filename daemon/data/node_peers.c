@@ -484,6 +484,18 @@ static void send_held(void *arg, const uint8_t *packet, size_t len)
 	lane_send_packet(&n->lane, packet, len);
 }
 
+/* The path in use up to now was left for what it loses. */
+static void log_loss(const struct peer *p)
+{
+	for (unsigned i = 0; i < path_set_count(p->paths); i++) {
+		const struct path *path = path_set_at(p->paths, i);
+
+		if (path->is_lossy && path_addr_equal(&path->addr, &p->logged))
+			log_info("peer %s: path loses %d.%d %%", p->name, path->loss_permille / 10,
+				 path->loss_permille % 10);
+	}
+}
+
 static void log_path(struct node *n, struct peer *p)
 {
 	const struct path *best = path_set_best(p->paths);
@@ -491,6 +503,7 @@ static void log_path(struct node *n, struct peer *p)
 
 	if (!best ? p->logged.kind == PATH_NONE : path_addr_equal(&best->addr, &p->logged))
 		return;
+	log_loss(p);
 	p->logged = best ? best->addr : (struct path_addr){ .kind = PATH_NONE };
 	p->path_since_ms = clock_now_ms();
 	if (!best)

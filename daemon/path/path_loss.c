@@ -52,31 +52,31 @@ static unsigned outcomes_lost(const struct path_entry *e, unsigned n)
 	return (unsigned)__builtin_popcount(last) * 1000 / n;
 }
 
-/* What was sent between two samples that follow each other, the newer at `at`, and what of it did not arrive. */
-static void interval(const struct path_loss *l, unsigned at, uint64_t *n_sent, uint64_t *n_lost)
+/* What was sent between two samples that follow each other, the newer at `at`, and what of it did not arrive: less than nothing
+ * where the earlier probe overtook a train. */
+static void interval(const struct path_loss *l, unsigned at, int64_t *n_sent, int64_t *n_lost)
 {
 	unsigned before = (at + PATH_LOSS_SAMPLES - 1) % PATH_LOSS_SAMPLES;
-	uint64_t n_arrived = (uint32_t)(l->v[at].n_received - l->v[before].n_received);
 
-	*n_sent = l->v[at].n_sent - l->v[before].n_sent;
-	*n_lost = *n_sent > n_arrived ? *n_sent - n_arrived : 0;
+	*n_sent = (int64_t)(l->v[at].n_sent - l->v[before].n_sent);
+	*n_lost = *n_sent - (uint32_t)(l->v[at].n_received - l->v[before].n_received);
 }
 
 struct data_loss {
-	uint64_t n_sent, n_lost;
+	int64_t n_sent, n_lost;
 	unsigned n_lossy; /* intervals */
 };
 
-static bool is_much(uint64_t n_lost, uint64_t n_sent)
+static bool is_much(int64_t n_lost, int64_t n_sent)
 {
-	return n_lost * 1000 >= n_sent * LOSSY_PERMILLE;
+	return n_lost > 0 && n_lost * 1000 >= n_sent * LOSSY_PERMILLE;
 }
 
 /* Data of the last WINDOW_MS that was sent, and how much of it did not arrive. */
 static bool data_lost(const struct path_set *set, uint64_t now_ms, struct data_loss *d)
 {
 	const struct path_loss *l = &set->loss;
-	uint64_t sent, lost;
+	int64_t sent, lost;
 
 	*d = (struct data_loss){ 0 };
 	for (unsigned i = 0; i + 1 < l->n && i + 1 < PATH_LOSS_SAMPLES; i++) {
@@ -87,8 +87,10 @@ static bool data_lost(const struct path_set *set, uint64_t now_ms, struct data_l
 		interval(l, at, &sent, &lost);
 		d->n_sent += sent;
 		d->n_lost += lost;
-		d->n_lossy += lost && is_much(lost, sent);
+		d->n_lossy += is_much(lost, sent);
 	}
+	if (d->n_lost < 0)
+		d->n_lost = 0;
 	return d->n_sent >= WINDOW_PACKETS;
 }
 
@@ -99,7 +101,7 @@ static void compare_with(struct path_set *set, struct path_entry *rival, uint64_
 	set->loss.rival = rival;
 	set->loss.compared_ms = now_ms;
 	set->loss.rival_ms = now_ms;
-	set->loss.is_sure = false;
+	set->loss.sure = 0;
 }
 
 /* Whatever else it is, a relay has its limits. */
@@ -170,7 +172,8 @@ void path_loss_sample(struct path_set *set, uint64_t n_sent, uint32_t n_received
 		return;
 	/* All that an outage swallowed lies between two samples. A comparison may begin before it is known to be more than that. */
 	seek_rival(set, now_ms);
-	l->is_sure |= d.n_lossy >= LOSSY_INTERVALS;
+	if (d.n_lossy >= LOSSY_INTERVALS)
+		l->sure |= PATH_LOSS_OF_DATA;
 }
 
 static void mark_lossy(struct path_entry *e, uint64_t now_ms)
@@ -211,9 +214,9 @@ static void judge_rival(struct path_set *set, uint64_t now_ms)
 	unsigned n = rival->n_outcomes, lost = outcomes_lost(rival, n);
 	bool is_clean = (n >= RIVAL_CLEAN && lost == 0) || (n >= RIVAL_OUTCOMES && lost <= 1000 / RIVAL_OUTCOMES);
 
-	if ((!is_clean || !l->is_sure) && n < RIVAL_OUTCOMES)
+	if ((!is_clean || !l->sure) && n < RIVAL_OUTCOMES)
 		return;
-	if (!l->is_sure) { /* it was an outage */
+	if (!l->sure) { /* it was an outage */
 		l->rival = NULL;
 		return;
 	}
@@ -248,7 +251,7 @@ static void judge_few(struct path_set *set, uint64_t now_ms)
 		return; /* the data itself says how it is */
 	set->current->path.loss_permille = (int32_t)outcomes_lost(set->current, FEW_OUTCOMES) / 2;
 	seek_rival(set, now_ms);
-	set->loss.is_sure = true;
+	set->loss.sure |= PATH_LOSS_OF_PROBES;
 }
 
 static void note_outcome(struct path_set *set, struct path_entry *e, bool is_lost, uint64_t now_ms)
@@ -259,6 +262,7 @@ static void note_outcome(struct path_set *set, struct path_entry *e, bool is_los
 	if (is_lost)
 		e->lost_ms = now_ms;
 	e->outcomes = e->outcomes << 1 | is_lost;
+	e->n_noted++;
 	if (e->n_outcomes < 32)
 		e->n_outcomes++;
 	if (e == set->loss.rival)
@@ -269,6 +273,26 @@ static void note_outcome(struct path_set *set, struct path_entry *e, bool is_los
 		judge_healing(set, e, now_ms);
 }
 
+static void note_lost(struct path_set *set, struct path_outstanding *o, uint64_t now_ms)
+{
+	struct path_entry *e = o->entry;
+
+	o->is_metered = false;
+	o->noted = e->n_noted + 1;
+	note_outcome(set, e, true, now_ms);
+}
+
+/* One of the two ends, or a queue between them, stood still for a while: that is a delay, and the RTT shows it. */
+void path_loss_late(struct path_set *set, struct path_entry *e, uint32_t noted)
+{
+	uint32_t age = e->n_noted - noted;
+
+	if (age < e->n_outcomes)
+		e->outcomes &= ~(1u << age);
+	if (e == set->current && !is_patchy(e->outcomes))
+		set->loss.sure &= ~PATH_LOSS_OF_PROBES;
+}
+
 void path_loss_answered(struct path_set *set, struct path_entry *e, uint64_t sent_ms, uint64_t now_ms)
 {
 	/* Outcomes stand in the order of sending: an outage is one run of lost ones, not several with answers between. */
@@ -277,8 +301,7 @@ void path_loss_answered(struct path_set *set, struct path_entry *e, uint64_t sen
 
 		if (o->entry != e || !o->is_metered || o->sent_ms >= sent_ms)
 			continue;
-		o->is_metered = false;
-		note_outcome(set, e, true, now_ms);
+		note_lost(set, o, now_ms);
 	}
 	note_outcome(set, e, false, now_ms);
 }
@@ -290,11 +313,8 @@ static void expire(struct path_set *set, uint64_t now_ms)
 	for (unsigned i = 0; i < PATH_OUTSTANDING_MAX; i++) {
 		struct path_outstanding *o = &set->outstanding[i];
 
-		/* A late answer still proves the path; as an outcome it is lost. */
-		if (o->entry && o->is_metered && now_ms >= o->sent_ms + path_wait_ms(&o->entry->path)) {
-			o->is_metered = false;
-			note_outcome(set, o->entry, true, now_ms);
-		}
+		if (o->entry && o->is_metered && now_ms >= o->sent_ms + path_wait_ms(&o->entry->path))
+			note_lost(set, o, now_ms);
 	}
 }
 

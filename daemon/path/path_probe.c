@@ -89,6 +89,7 @@ static struct path_outstanding *send_probe(struct path_set *set, struct path_ent
 	path_outstanding_restart(set, o, now_ms);
 	o->datagram_bytes = datagram_bytes;
 	o->is_metered = false;
+	o->noted = 0;
 	o->n_data = 0;
 	set->env->send(set->arg, &e->path.addr, &probe);
 	return o;
@@ -236,6 +237,8 @@ void path_set_on_reply(struct path_set *set, const struct path_addr *from, const
 		rtt_sample(&e->path, now_us(set, now_ms) - o->sent_us);
 		if (o->is_metered)
 			path_loss_answered(set, e, o->sent_ms, now_ms);
+		else if (o->noted)
+			path_loss_late(set, e, o->noted);
 		if (o->n_data && e == set->current)
 			path_loss_sample(set, o->n_data, probe->n_received, now_ms);
 		answered(set, e, now_ms);

@@ -54,6 +54,7 @@ struct path_entry {
 	uint64_t urgent_ms;  /* a check out of turn is due; PATH_NEVER: none */
 	uint32_t outcomes;   /* of the last metered probes, the newest lowest: 1 is a lost one */
 	uint8_t n_outcomes;  /* up to 32 */
+	uint32_t n_noted;    /* outcomes ever */
 	uint64_t lost_ms;    /* when the last lost one was told */
 	uint64_t lossy_ms;   /* since when path.is_lossy */
 	/* Belong to the slot, not to the path: a peer that keeps naming new endpoints gains nothing. */
@@ -64,12 +65,19 @@ struct path_outstanding {
 	uint8_t id[WIRE_PROBE_ID_BYTES];
 	struct path_entry *entry; /* NULL: free */
 	uint16_t datagram_bytes;  /* of a padded probe; 0: a small one */
-	bool is_metered;          /* its fate is an outcome of the path */
+	bool is_metered;          /* its fate is an outcome of the path, still to come */
+	uint32_t noted;           /* it was called lost as the path's so manyth outcome; 0: it was not */
 	uint64_t n_data;          /* inner packets that were sent before it; 0: not of the path in use */
 	uint64_t sent_ms, sent_us;
 };
 
 #define PATH_LOSS_SAMPLES 16
+
+/* What says that the path in use loses here and there, and had not only one outage. */
+enum {
+	PATH_LOSS_OF_DATA = 1 << 0,
+	PATH_LOSS_OF_PROBES = 1 << 1,
+};
 
 /* What was sent and what arrived, as answered probes of the path in use told. */
 struct path_loss {
@@ -82,7 +90,7 @@ struct path_loss {
 	uint64_t rate_ms, rate_from; /* since when the rate is measured, and sent_bytes then */
 	uint64_t bit_s;
 	struct path_entry *rival; /* compared with the path in use; NULL: none */
-	bool is_sure;             /* that the path in use loses here and there, and had not only one outage */
+	unsigned sure;            /* PATH_LOSS_OF_*; 0: a comparison may have begun, but comes to nothing */
 	uint64_t compared_ms;     /* since when */
 	uint64_t rival_ms, heal_ms;
 	uint64_t compare_ms, compare_wait_ms; /* no comparison before; what was waited last */
@@ -182,6 +190,8 @@ void path_probe_send_metered(struct path_set *set, struct path_entry *e, uint64_
 void path_loss_reset(struct path_set *set); /* another path is in use */
 /* A metered probe of `e` that was sent then was answered. */
 void path_loss_answered(struct path_set *set, struct path_entry *e, uint64_t sent_ms, uint64_t now_ms);
+/* One that was called lost, then. */
+void path_loss_late(struct path_set *set, struct path_entry *e, uint32_t noted);
 void path_loss_sample(struct path_set *set, uint64_t n_sent, uint32_t n_received, uint64_t now_ms);
 void path_loss_tick(struct path_set *set, uint64_t now_ms);
 uint64_t path_loss_next_ms(const struct path_set *set);

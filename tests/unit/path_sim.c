@@ -87,6 +87,11 @@ void sim_nat_flush(struct sim *s, unsigned side)
 	n->outer.port = (uint16_t)(n->outer.port + 1000);
 }
 
+void sim_stand_still(struct sim *s, unsigned side, uint64_t ms)
+{
+	s->node[side].stands_until_ms = s->now_ms + ms;
+}
+
 /* ---------------------------------------------------------------- network */
 
 static bool is_lost(struct sim *s, struct sim_node *n, enum path_kind kind)
@@ -310,23 +315,48 @@ static void node_turn(struct sim_node *n)
 	}
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 static uint64_t next_ms(const struct sim *s)
 {
 	uint64_t next = NEVER;
 
 	for (unsigned i = 0; i < 2; i++) {
 		const struct sim_node *n = &s->node[i];
-		uint64_t due = path_set_next_ms(n->set);
+		uint64_t due = sooner(path_set_next_ms(n->set), n->tell_ms);
 
-		next = due < next ? due : next;
-		if (n->data_every_ms && n->data_due_ms < next)
-			next = n->data_due_ms;
-		next = n->tell_ms < next ? n->tell_ms : next;
+		if (n->data_every_ms)
+			due = sooner(due, n->data_due_ms);
+		next = sooner(next, later(due, n->stands_until_ms));
 	}
-	for (unsigned i = 0; i < SIM_DATAGRAMS_MAX; i++)
-		if (s->datagrams[i].is_live && s->datagrams[i].due_ms < next)
-			next = s->datagrams[i].due_ms;
+	for (unsigned i = 0; i < SIM_DATAGRAMS_MAX; i++) {
+		const struct sim_datagram *d = &s->datagrams[i];
+
+		if (d->is_live)
+			next = sooner(next, later(d->due_ms, s->node[d->to].stands_until_ms));
+	}
 	return next;
+}
+
+static bool stands_still(const struct sim_node *n)
+{
+	return n->sim->now_ms < n->stands_until_ms;
+}
+
+static void go_on(struct sim_node *n)
+{
+	if (!n->stands_until_ms || stands_still(n))
+		return;
+	n->stands_until_ms = 0;
+	node_turn(n);
 }
 
 bool sim_run(struct sim *s, uint64_t until_ms, bool (*is_done)(const struct sim *s))
@@ -340,17 +370,20 @@ bool sim_run(struct sim *s, uint64_t until_ms, bool (*is_done)(const struct sim 
 		}
 		if (next > s->now_ms)
 			s->now_ms = next;
+		for (unsigned i = 0; i < 2; i++)
+			go_on(&s->node[i]);
 		for (unsigned i = 0; i < SIM_DATAGRAMS_MAX; i++) {
 			struct sim_datagram *d = &s->datagrams[i], arrived;
 
-			if (!d->is_live || d->due_ms > s->now_ms)
+			if (!d->is_live || d->due_ms > s->now_ms || stands_still(&s->node[d->to]))
 				continue;
 			d->is_live = false;
 			arrived = *d;
 			receive(s, &arrived);
 		}
 		for (unsigned i = 0; i < 2; i++)
-			node_turn(&s->node[i]);
+			if (!stands_still(&s->node[i]))
+				node_turn(&s->node[i]);
 		if (is_done && is_done(s))
 			return true;
 	}

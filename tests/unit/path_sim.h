@@ -2,7 +2,8 @@
  *
  * Datagrams take `delay_ms` one way, are lost at random or by plan, and pass a simulated NAT on each side. Both nodes may
  * send data, one datagram every data_every_ms over the best path, and over the extra one as the data path does. A node whose
- * path fell silent tells the other its candidates anew, which takes a while. */
+ * path fell silent tells the other its candidates anew, which takes a while. A node may stand still: what arrives meanwhile
+ * waits, and when it goes on its timers come before what waits, as in every event loop. */
 #ifndef TESTS_UNIT_PATH_SIM_H
 #define TESTS_UNIT_PATH_SIM_H
 
@@ -17,7 +18,7 @@ enum sim_nat {
 };
 
 #define SIM_FLOWS_MAX 64
-#define SIM_DATAGRAMS_MAX 512
+#define SIM_DATAGRAMS_MAX 2048
 
 struct sim_flow { /* an entry of the NAT's table */
 	uint16_t outer_port;
@@ -36,11 +37,12 @@ struct sim_node {
 	struct path_activity activity;
 	uint64_t data_every_ms, data_due_ms; /* 0: sends none */
 	unsigned n_probes, n_silent, n_ticks, n_changes;
-	uint32_t n_received;   /* data */
-	uint64_t last_data_ms; /* last datagram of data received, any path */
-	unsigned drop_first;   /* of what it sends over direct paths, still to drop */
-	struct path_addr best; /* when last looked */
-	uint64_t tell_ms;      /* when the peer learns our present candidates; UINT64_MAX: it knows them */
+	uint32_t n_received;      /* data */
+	uint64_t last_data_ms;    /* last datagram of data received, any path */
+	unsigned drop_first;      /* of what it sends over direct paths, still to drop */
+	struct path_addr best;    /* when last looked */
+	uint64_t tell_ms;         /* when the peer learns our present candidates; UINT64_MAX: it knows them */
+	uint64_t stands_until_ms; /* 0: it does not stand still */
 };
 
 struct sim_datagram {
@@ -75,6 +77,7 @@ void sim_start(struct sim *s);
 bool sim_run(struct sim *s, uint64_t until_ms, bool (*is_done)(const struct sim *s));
 void sim_data(struct sim *s, unsigned side, uint64_t every_ms); /* 0: stop */
 void sim_nat_flush(struct sim *s, unsigned side);               /* all flows are forgotten, the mapped port changes */
+void sim_stand_still(struct sim *s, unsigned side, uint64_t ms);
 bool sim_both_direct(const struct sim *s);
 bool sim_is_direct(const struct sim *s, unsigned side);
 struct endpoint sim_endpoint(const char *text);

@@ -97,6 +97,28 @@ static void an_outage_is_no_loss(void **state)
 	assert_int_equal(n_left, 0);
 }
 
+/* All that waited comes at once when an outage is over, and keeps the other end busy. */
+static void a_burst_after_an_outage_is_no_loss_either(void **state)
+{
+	unsigned n_left = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		struct sim s;
+
+		start(&s, seed, seed % 2 ? 1 : 10);
+		sim_nat_flush(&s, 0);
+		sim_run(&s, s.now_ms + 700 + seed * 53 % 700, NULL);
+		for (unsigned i = 0; i < 3; i++) {
+			sim_stand_still(&s, 1, 220 + seed * 7 % 150);
+			sim_run(&s, s.now_ms + 500, NULL);
+		}
+		n_left += sim_run(&s, s.now_ms + 4000, none_is_direct) || !sim_both_direct(&s);
+		sim_fini(&s);
+	}
+	assert_int_equal(n_left, 0);
+}
+
 static void what_is_measured_is_what_is_lost(void **state)
 {
 	struct sim s;
@@ -180,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lossy_path_is_left_and_taken_up_when_it_is_clean),
 		cmocka_unit_test(an_outage_is_no_loss),
+		cmocka_unit_test(a_burst_after_an_outage_is_no_loss_either),
 		cmocka_unit_test(what_is_measured_is_what_is_lost),
 		cmocka_unit_test(a_loss_that_everything_has_changes_nothing),
 		cmocka_unit_test(a_relay_is_not_swamped),
