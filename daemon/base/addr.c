@@ -16,6 +16,11 @@ int ip_compare(const struct ip *a, const struct ip *b)
 	return memcmp(a->b, b->b, a->len);
 }
 
+bool ip_is_same_network(const struct ip *a, const struct ip *b)
+{
+	return a->len == b->len && memcmp(a->b, b->b, a->len == 16 ? 8 : 4) == 0;
+}
+
 bool ip_is_none(const struct ip *ip)
 {
 	return ip->len == 0;

@@ -43,6 +43,8 @@ static inline bool ip_equal(const struct ip *a, const struct ip *b)
 }
 
 int ip_compare(const struct ip *a, const struct ip *b); /* IPv4 before IPv6, then by value */
+/* One host's: the same IPv4 address, or one /64, of which whoever has one address has them all. */
+bool ip_is_same_network(const struct ip *a, const struct ip *b);
 bool ip_is_none(const struct ip *ip);
 bool ip_is_unspecified(const struct ip *ip); /* 0.0.0.0, :: */
 bool ip_is_loopback(const struct ip *ip);

@@ -169,22 +169,37 @@ static const struct stream_events stream_events = {
 	.on_closed = on_stream_closed,
 };
 
-/* Ends the oldest connection that is not confirmed if there are too many of them. */
+static unsigned count_of_network(struct registration *const *v, unsigned n, const struct registration *like)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		count += ip_is_same_network(&v[i]->source.ip, &like->source.ip);
+	return count;
+}
+
+/* If too many connections are not confirmed, ends the oldest of the network that has most of them: whoever connects as fast as he
+ * can drives out his own. */
 static void bound_unconfirmed(struct registry *g)
 {
-	struct registration *r, *oldest = NULL;
-	unsigned n = 0;
+	struct registration *v[REGISTRY_UNCONFIRMED_MAX + 1], *r, *victim = NULL;
+	unsigned n = 0, most = 0;
 
-	DL_FOREACH(g->all, r) {
-		if (r->state == REGISTRATION_REGISTERED)
-			continue;
-		oldest = oldest ? oldest : r;
-		n++;
+	DL_FOREACH(g->all, r)
+		if (r->state != REGISTRATION_REGISTERED && n < REGISTRY_UNCONFIRMED_MAX + 1)
+			v[n++] = r;
+	if (n <= REGISTRY_UNCONFIRMED_MAX)
+		return;
+	for (unsigned i = 0; i < n; i++) {
+		unsigned count = count_of_network(v, n, v[i]);
+
+		if (count > most) {
+			most = count;
+			victim = v[i];
+		}
 	}
-	if (n > REGISTRY_UNCONFIRMED_MAX) {
-		counters_inc(g->counters, COUNTER_handshake_rate_limited);
-		registration_close(oldest);
-	}
+	counters_inc(g->counters, COUNTER_handshake_rate_limited);
+	registration_close(victim);
 }
 
 static void on_accept(void *arg, struct stream *s)

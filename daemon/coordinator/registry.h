@@ -1,8 +1,8 @@
 /* daemon/coordinator/registry.h - the control connections: TCP listeners, streams and their timers
  *
  * Ties each accepted stream to a struct registration and hands the registration's events to the service. At most
- * REGISTRY_UNCONFIRMED_MAX connections are in their handshake; one more ends the oldest of them, so that strangers
- * who say nothing keep nobody out.  Thread: loop. */
+ * REGISTRY_UNCONFIRMED_MAX connections are in their handshake; one more ends the oldest of the network (/32, /64) that has most of
+ * them, so that strangers who say nothing, or come again and again, keep nobody out.  Thread: loop. */
 #ifndef DAEMON_COORDINATOR_REGISTRY_H
 #define DAEMON_COORDINATOR_REGISTRY_H
 

@@ -247,18 +247,12 @@ static const struct stream_events events = {
 
 /* ---------------------------------------------------------------- strangers */
 
-/* Whoever has one address of a /64 has them all. */
-static bool is_same_network(const struct ip *a, const struct ip *b)
-{
-	return a->len == b->len && memcmp(a->b, b->b, a->len == 16 ? 8 : 4) == 0;
-}
-
 static unsigned count_of_network(const struct tcp_paths *t, const struct ip *ip)
 {
 	unsigned n = 0;
 
 	for (const struct connection *c = t->all; c; c = c->hh.next)
-		n += c->state == STRANGER && is_same_network(&c->far.ip, ip);
+		n += c->state == STRANGER && ip_is_same_network(&c->far.ip, ip);
 	return n;
 }
 
