@@ -73,6 +73,8 @@ static const char *why_no_cone(const struct node *n, uint8_t protocol)
 
 	if (protocol == IPPROTO_TCP)
 		return "TCP needs a mapping by the gateway: that a NAT lets strangers' datagrams in says nothing of connections";
+	if (nat->flags & NAT_UDP_BLOCKED)
+		return "UDP does not get out of here at all";
 	if (!(nat->flags & NAT_TESTED) || nat->mapping == NAT_MAPPING_UNKNOWN)
 		return "what the NAT does is not known yet: see warrenctl netcheck";
 	if (nat->mapping != NAT_MAPPING_ENDPOINT_INDEPENDENT)

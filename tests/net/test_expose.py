@@ -16,7 +16,7 @@ import sys
 import time
 
 from gateways import NatPmp
-from harness import Cgn, Mesh, Site, check, main, wait_until
+from harness import Cgn, Mesh, Site, check, main, nft, wait_until
 
 PORT = 5000
 
@@ -118,13 +118,18 @@ def the_gateway_opens_it():
 
 
 def where_it_cannot_work_the_reason_is_said():
-    sites = [Site("b", "port"), Site("c", "symrand"), Site("d", "port", cgn="isp"), Site("e", "open")]
+    sites = [Site("b", "port"), Site("c", "symrand"), Site("d", "port", cgn="isp"), Site("e", "open"), Site("f", "addr"),
+             Site("g", "udpblocked")]
     with Mesh(sites, [Cgn("isp", "port")]) as mesh, NatPmp(mesh.lab, "d", mesh.lab.pub["d"]):
-        mesh.start("coord", "b1", "c1", "d1", "e1")
-        mesh.wait_registered("b1", "c1", "d1", "e1")
+        mesh.start("coord", "b1", "c1", "d1", "e1", "f1", "g1")
+        mesh.wait_registered("b1", "c1", "d1", "e1", "f1", "g1")
+        wait_until(lambda: mesh.nodes["f1"].ask("netcheck")["filtering"] == "address-dependent", 8, "f1 knows its NAT")
+        wait_until(lambda: mesh.nodes["g1"].ask("netcheck")["udp_blocked"], 8, "g1 knows that UDP is blocked")
         for host, protocol, words in (("b1", "tcp", "the gateway maps nothing: neither PCP nor NAT-PMP nor UPnP; TCP needs a mapping by the gateway"),
                                       ("b1", "udp", "lets in"),
                                       ("c1", "udp", "gives another port to each destination"),
+                                      ("f1", "udp", "lets in only those that were sent to"),
+                                      ("g1", "udp", "UDP does not get out of here at all"),
                                       ("d1", "tcp", "the gateway does not map it: not authorized; TCP needs")):
             code, said = expose(mesh, host, protocol, str(PORT))
             check(code == 1 and f"{protocol} port {PORT} cannot be exposed: " in said and words in said,
@@ -137,7 +142,31 @@ def where_it_cannot_work_the_reason_is_said():
         check(code == 1 and "port mapping is switched off (listen.portmap)" in said, f"{code} {said}")
 
 
+def a_full_cone_is_kept_open():
+    with Mesh([Site("f", "fullcone"), Site("e", "open")]) as mesh:
+        outside = (mesh.lab.pub["f"], PORT)
+        mesh.start("coord", "f1")
+        mesh.wait_registered("f1")
+        wait_until(lambda: mesh.nodes["f1"].ask("netcheck")["filtering"] == "endpoint-independent", 10, "f1 knows its NAT")
+        with Servers(mesh.lab, "f1"):  # which let nobody have the port besides
+            code, said = expose(mesh, "f1", "udp", str(PORT))
+            check(code == 1 and "only one that has set SO_REUSEADDR" in said, f"{code} {said}")
+        with Servers(mesh.lab, "f1", share=True) as servers:
+            check(not reached_by_udp(mesh, servers, outside, 0.5), "open before it was exposed")
+            code, said = expose(mesh, "f1", "udp", str(PORT))
+            check(code == 0 and said == [{"protocol": "udp", "port": PORT, "endpoint": f"{outside[0]}:{PORT}", "by": "stun",
+                                          "until": None}], f"{code} {said}")
+            check(reached_by_udp(mesh, servers, outside), "a stranger does not reach it")
+            check(expose(mesh, "f1", "list")[1] == said, f"listed is {expose(mesh, 'f1', 'list')[1]}")
+            check(mesh.ctl("f1", "expose", "udp", str(PORT), "--stop").returncode == 0, "stopped")
+            nft(mesh.lab.gw("f"), "flush map ip natlab eim\n")  # as when its time is over, for nobody renews it
+            check(not reached_by_udp(mesh, servers, outside, 0.5), "it is kept open although it was stopped")
+            # TCP is no cone's to give.
+            code, said = expose(mesh, "f1", "tcp", str(PORT))
+            check(code == 1 and "TCP needs a mapping" in said, f"{code} {said}")
+
+
 if not shutil.which("miniupnpd", path="/usr/sbin:/usr/bin"):
     print("skipped: no miniupnpd")
     sys.exit(77)
-main(the_gateway_opens_it, where_it_cannot_work_the_reason_is_said)
+main(the_gateway_opens_it, where_it_cannot_work_the_reason_is_said, a_full_cone_is_kept_open)
