@@ -46,8 +46,8 @@ static ssize_t read_up_to(int fd, char *buf, size_t size)
 	return (ssize_t)len;
 }
 
-/* On success the key's text, without its newline, is in `text`. No stdio: its buffers could not be wiped. */
-static int read_text(char text[static KEYFILE_READ_BYTES], size_t *len, const char *path)
+/* On success the line, without its newline, is in `text`. No stdio: its buffers could not be wiped. */
+static int read_text(char *text, size_t capacity, size_t *len, const char *path)
 {
 	/* O_NONBLOCK: a FIFO in the file's place must not stop the daemon's start. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
@@ -59,7 +59,7 @@ static int read_text(char text[static KEYFILE_READ_BYTES], size_t *len, const ch
 	ret = check_owner_and_mode(fd);
 	if (ret < 0)
 		goto out;
-	n = read_up_to(fd, text, KEYFILE_READ_BYTES);
+	n = read_up_to(fd, text, capacity);
 	if (n < 0) {
 		ret = (int)n;
 		goto out;
@@ -76,7 +76,7 @@ int keyfile_read(struct seckey *out, const char *path)
 {
 	char text[KEYFILE_READ_BYTES];
 	size_t len = 0;
-	int ret = read_text(text, &len, path);
+	int ret = read_text(text, sizeof(text), &len, path);
 
 	if (ret == 0)
 		ret = seckey_from_text(out, text, len);
@@ -88,10 +88,38 @@ int keyfile_read_psk(struct psk *out, const char *path)
 {
 	char text[KEYFILE_READ_BYTES];
 	size_t len = 0;
-	int ret = read_text(text, &len, path);
+	int ret = read_text(text, sizeof(text), &len, path);
 
 	if (ret == 0)
 		ret = psk_from_text(out, text, len);
+	sodium_memzero(text, sizeof(text));
+	return ret;
+}
+
+/* A user without a colon, a colon, and a password that may be empty; no control characters (RFC 7617 section 2). */
+static bool is_login(const char *text, size_t len)
+{
+	const char *colon = memchr(text, ':', len);
+
+	if (!colon || colon == text || len > LOGIN_MAX_BYTES)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			return false;
+	return true;
+}
+
+int keyfile_read_login(struct login *out, const char *path)
+{
+	char text[LOGIN_MAX_BYTES + 1 + 1]; /* as KEYFILE_READ_BYTES */
+	size_t len = 0;
+	int ret = read_text(text, sizeof(text), &len, path);
+
+	if (ret == -EINVAL || (ret == 0 && !is_login(text, len)))
+		ret = -EBADMSG;
+	if (ret == 0)
+		sodium_bin2base64(out->base64, sizeof(out->base64), (const unsigned char *)text, len,
+				  sodium_base64_VARIANT_ORIGINAL);
 	sodium_memzero(text, sizeof(text));
 	return ret;
 }
@@ -174,6 +202,8 @@ const char *keyfile_error(int err)
 		return "it belongs to another user (chown)";
 	case -EINVAL:
 		return "it does not hold a key: one line of 44 characters of base64 is wanted";
+	case -EBADMSG:
+		return "it does not hold a login: one line of USER:PASSWORD is wanted";
 	case -EEXIST:
 		return "there is a file already, and it is not overwritten";
 	case -ENOTDIR:

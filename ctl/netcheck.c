@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "ctl/ctl.h"
+#include "daemon/base/log.h"
 
 /* Two of the loop's rounds of binds fit: the daemon asks its coordinators before it answers. */
 #define NETCHECK_TIMEOUT_MS 10000
@@ -21,9 +22,30 @@ static void print_coordinator(const struct ctl *ctl, const json_t *c, bool is_fi
 {
 	char name[CTL_CELL_BYTES], tcp[CTL_CELL_BYTES], udp[CTL_CELL_BYTES], state[CTL_CELL_BYTES];
 
-	fprintf(ctl->out, "%-14s%s: %s, tcp %s, udp %s\n", is_first ? "coordinators" : "",
+	fprintf(ctl->out, "%-14s%s: %s, tcp %s, udp %s", is_first ? "coordinators" : "",
 		ctl_text(json_object_get(c, "name"), name), ctl_text(json_object_get(c, "state"), state),
 		ctl_rtt(json_object_get(c, "rtt_ms"), tcp), ctl_rtt(json_object_get(c, "udp_rtt_ms"), udp));
+	ctl_print_proxy(ctl, c);
+	fputc('\n', ctl->out);
+}
+
+/* What the proxy does, or what is wrong with it. */
+static void print_proxy(const struct ctl *ctl, const json_t *c)
+{
+	const json_t *proxy = json_object_get(c, "proxy");
+	const char *error = json_string_value(json_object_get(proxy, "error"));
+	char endpoint[CTL_CELL_BYTES], name[CTL_CELL_BYTES], text[512];
+
+	if (!json_is_object(proxy))
+		return;
+	fprintf(ctl->out, "%-14s%s to %s: ", "proxy", ctl_text(json_object_get(proxy, "endpoint"), endpoint),
+		ctl_text(json_object_get(c, "name"), name));
+	if (error) {
+		log_escape(text, sizeof(text), error, strlen(error));
+		fprintf(ctl->out, "it %s\n", text);
+		return;
+	}
+	fputs(json_is_true(json_object_get(proxy, "in_use")) ? "in use\n" : "not in use\n", ctl->out);
 }
 
 /* An interface is a name, or an object with "name" and "addresses". */
@@ -62,6 +84,8 @@ int ctl_netcheck(struct ctl *ctl)
 		ctl_print_portmap(ctl, json_object_get(answer, "portmap"));
 		json_array_foreach(json_object_get(answer, "coordinators"), i, entry)
 			print_coordinator(ctl, entry, i == 0);
+		json_array_foreach(json_object_get(answer, "coordinators"), i, entry)
+			print_proxy(ctl, entry);
 		json_array_foreach(json_object_get(answer, "interfaces"), i, entry)
 			print_interface(ctl, entry, i == 0);
 	}

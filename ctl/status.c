@@ -57,6 +57,12 @@ static void print_self(const struct ctl *ctl, const json_t *s)
 	}
 }
 
+void ctl_print_proxy(const struct ctl *ctl, const json_t *coordinator)
+{
+	if (json_is_true(at(coordinator, "proxy", "in_use")))
+		fputs(", through the proxy", ctl->out);
+}
+
 static void print_coordinators(const struct ctl *ctl, const json_t *s)
 {
 	char a[CTL_CELL_BYTES], b[CTL_CELL_BYTES], c[CTL_CELL_BYTES];
@@ -72,6 +78,7 @@ static void print_coordinators(const struct ctl *ctl, const json_t *s)
 			cell(entry, "endpoint", NULL, b), cell(entry, "state", NULL, c));
 		if (is_connected)
 			fprintf(ctl->out, ", rtt %s", ctl_rtt(json_object_get(entry, "rtt_ms"), a));
+		ctl_print_proxy(ctl, entry);
 		if (ctl_age(json_object_get(entry, "since"), now, &age))
 			fprintf(ctl->out, ", for %s", ctl_duration(age, a));
 		if (json_is_string(json_object_get(entry, "error")))

@@ -280,6 +280,7 @@ static int finish(const struct config_load *l)
 		return config_fail(l->error, c->path, 0, "out of memory");
 	c->private_key_at = place_of(l->root, "private_key_file");
 	c->psk_at = place_of(l->root, "psk_file");
+	c->proxy_auth_at = place_of(l->root, "proxy_auth_file");
 	return 0;
 }
 
@@ -326,6 +327,8 @@ void config_free(struct config *c)
 	free(c->psk_file);
 	free(c->private_key_at);
 	free(c->psk_at);
+	free(c->proxy_auth_file);
+	free(c->proxy_auth_at);
 	free(c->control_socket);
 	free(c->state_dir);
 	free(c->log_level);
@@ -381,23 +384,44 @@ static int read_psk(const struct config *c, struct psk *psk, char *error)
 	return ret < 0 ? key_error(c, is_given ? NULL : c->psk_at, "pre-shared key", from, ret, error) : 0;
 }
 
+int config_read_login(const struct config *c, struct login *login, char error[static CONFIG_ERROR_BYTES])
+{
+	bool is_given;
+	const char *from;
+	char path[4096];
+	int ret;
+
+	error[0] = '\0';
+	memset(login, 0, sizeof(*login));
+	if (!c->proxy_auth_file)
+		return 0;
+	is_given = credential(path, sizeof(path), "warren.proxy");
+	from = is_given ? path : c->proxy_auth_file;
+	ret = keyfile_read_login(login, from);
+	return ret < 0 ? key_error(c, is_given ? NULL : c->proxy_auth_at, "login of the proxy", from, ret, error) : 0;
+}
+
 int config_read_keys(const struct config *c, struct seckey *secret, struct psk *psk,
 		     char error[static CONFIG_ERROR_BYTES])
 {
 	struct seckey own = { 0 };
 	struct psk shared = { 0 };
+	struct login login;
 	int ret;
 
 	error[0] = '\0';
 	ret = read_secret(c, &own, error);
 	if (ret == 0 && c->psk_file)
 		ret = read_psk(c, &shared, error);
+	if (ret == 0)
+		ret = config_read_login(c, &login, error);
 	if (ret == 0 && secret)
 		*secret = own;
 	if (ret == 0 && psk)
 		*psk = shared;
 	key_wipe(&own, sizeof(own));
 	key_wipe(&shared, sizeof(shared));
+	key_wipe(&login, sizeof(login));
 	return ret;
 }
 

@@ -7,7 +7,7 @@
 #ifndef DAEMON_CONFIG_CONFIG_H
 #define DAEMON_CONFIG_CONFIG_H
 
-#include "crypto/key.h"
+#include "crypto/keyfile.h"
 #include "daemon/base/addr.h"
 #include "daemon/wire/wire.h"
 
@@ -38,7 +38,7 @@ struct config_coordinator { /* a peer's: coordinator "c1" { endpoint = "host:por
 
 struct config_endpoint {
 	char host[CONFIG_HOST_BYTES]; /* as above */
-	uint16_t port;
+	uint16_t port;                /* 0: there is none */
 };
 
 struct config_endpoints {
@@ -69,7 +69,9 @@ struct config {
 	char name[WIRE_NAME_MAX_BYTES + 1];
 	char *path; /* of the file, as given */
 	char *private_key_file, *psk_file /* NULL: none */, *control_socket, *state_dir;
-	char *private_key_at, *psk_at;       /* "FILE:LINE" that named them, for config_read_keys(); NULL: by default */
+	char *proxy_auth_file; /* peer; NULL: none */
+	/* "FILE:LINE" that named them, for config_read_keys(); NULL: by default */
+	char *private_key_at, *psk_at, *proxy_auth_at;
 	unsigned workers;                    /* 0: one per core */
 	bool offload;                        /* offload = auto|off */
 	enum config_compression compression; /* peer */
@@ -93,6 +95,7 @@ struct config {
 		unsigned mtu;  /* 0: automatic */
 	} tun;
 	struct config_endpoints stun; /* peer; port 3478 by default */
+	struct config_endpoint proxy; /* peer: of HTTP, for connections to coordinators */
 	unsigned n_coordinators;      /* peer */
 	struct config_coordinator coordinators[CONFIG_COORDINATORS_MAX];
 	unsigned n_peers; /* peer: those with settings of their own */
@@ -117,11 +120,13 @@ enum config_path config_path_of(const struct config *c, const char *peer_name);
 /* NULL on error, with one line in `error` ("FILE:LINE: words"). */
 struct config *config_load(const char *path, char error[static CONFIG_ERROR_BYTES]);
 void config_free(struct config *c);
-/* Reads the key files named; wipes what it read unless asked to hand it over (either may be NULL). Honours
- * $CREDENTIALS_DIRECTORY/warren.key before private_key_file, and warren.psk in it, but for an empty line, before
- * psk_file. 0, or -1 with a line in `error`. */
+/* Reads the key files named, and proxy_auth_file; wipes what it read unless asked to hand it over (either may be NULL). Honours
+ * $CREDENTIALS_DIRECTORY/warren.key before private_key_file, and warren.psk and warren.proxy in it, but for an empty line, before
+ * psk_file and proxy_auth_file. 0, or -1 with a line in `error`. */
 int config_read_keys(const struct config *c, struct seckey *secret, struct psk *psk,
 		     char error[static CONFIG_ERROR_BYTES]);
+/* The proxy's login alone; empty if no file is named. 0, or -1 with a line in `error`. */
+int config_read_login(const struct config *c, struct login *login, char error[static CONFIG_ERROR_BYTES]);
 /* Compares for a reload. Writes the names of changed keys, comma-separated, that need a restart ("" if none) into
  * `restart`, and of those that a reload applies into `reload`. */
 void config_diff(const struct config *old, const struct config *new, char *reload, char *restart, size_t capacity);

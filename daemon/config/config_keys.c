@@ -44,6 +44,8 @@ static const struct config_key keys[] = {
 	{ KEY("", "ciphers", config_set_cipher, ciphers), BOTH, .is_list = true },
 	{ KEY("", "compression", config_set_compression, compression), PEER, RELOAD },
 	{ KEY("", "stun", config_set_endpoint_list, stun), PEER, RELOAD, .is_list = true, .min = STUN_PORT },
+	{ KEY("", "proxy", config_set_proxy, proxy), PEER, RELOAD, .is_secret = true },
+	{ KEY("", "proxy_auth_file", config_set_path, proxy_auth_file), PEER, RELOAD, TEXT, .is_secret = true },
 	{ KEY("", "log_level", config_set_log_level, log_level), BOTH, TEXT, RELOAD },
 	{ KEY("", "on_mapping_change", config_set_program, on_mapping_change), PEER, TEXT, RELOAD },
 

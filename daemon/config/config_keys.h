@@ -13,7 +13,7 @@
 #include "daemon/config/config.h"
 
 #define CONFIG_SECTIONS_MAX 8
-#define CONFIG_SECTION_KEYS_MAX 24 /* with the sections, at the root */
+#define CONFIG_SECTION_KEYS_MAX 32 /* with the sections, at the root */
 
 #define CONFIG_OF_PEER (1u << CONFIG_PEER)
 #define CONFIG_OF_COORDINATOR (1u << CONFIG_COORDINATOR)
@@ -39,7 +39,7 @@ struct config_key {
 	unsigned roles;
 	bool is_list, is_pointer; /* is_pointer: a char *, compared as text */
 	bool is_reloadable;
-	bool is_secret; /* never quoted back */
+	bool is_secret; /* never quoted back: it is one, or a user might think that it goes there */
 };
 
 const struct config_section *config_section_at(size_t i); /* NULL past the end */
@@ -59,7 +59,8 @@ cfg_opt_t *config_key_options(cfg_opt_t root[static CONFIG_SECTION_KEYS_MAX + 1]
 config_set_fn config_set_role, config_set_name, config_set_path, config_set_program, config_set_uint, config_set_u16,
 	config_set_u32, config_set_bool, config_set_auto_off, config_set_compression, config_set_path_policy,
 	config_set_cipher, config_set_log_level, config_set_ip, config_set_prefix, config_set_port_list,
-	config_set_interface, config_set_rate, config_set_pubkey, config_set_endpoint, config_set_endpoint_list;
+	config_set_interface, config_set_rate, config_set_pubkey, config_set_endpoint, config_set_endpoint_list,
+	config_set_proxy;
 /* NULL if `name` may be a node's or network's name, else what is wrong with it. */
 const char *config_name_error(const char *name);
 

@@ -417,3 +417,33 @@ const char *config_set_endpoint_list(const struct config_key *k, void *field, co
 	list->v[list->n++] = e;
 	return NULL;
 }
+
+/* http://HOST:PORT, as others write a proxy down. A login in it, as they may, would be a secret in a file that others can read. */
+const char *config_set_proxy(const struct config_key *k, void *field, const char *text, unsigned i)
+{
+	static const char scheme[] = "http://";
+	struct config_endpoint e = { 0 };
+	char authority[CONFIG_HOST_BYTES + 16];
+	size_t len = strlen(text);
+	const char *words = NULL;
+
+	(void)k;
+	(void)i;
+	if (strchr(text, '@'))
+		return "holds a user or a password: they go into a file that proxy_auth_file names";
+	if (len > 0) {
+		if (strncasecmp(text, scheme, sizeof(scheme) - 1) != 0)
+			return "is no HTTP proxy: http://HOST:PORT is wanted, or \"\" for none";
+		text += sizeof(scheme) - 1;
+		len -= sizeof(scheme) - 1;
+		len -= len > 0 && text[len - 1] == '/';
+		if (len >= sizeof(authority))
+			return "has a host's name that is too long";
+		memcpy(authority, text, len);
+		authority[len] = '\0';
+		words = split_endpoint(e.host, &e.port, authority, 0);
+	}
+	if (!words)
+		*(struct config_endpoint *)field = e;
+	return words;
+}

@@ -6,7 +6,6 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "daemon/data/dial.h"
 #include "daemon/net/udp.h"
 
 struct link {
@@ -15,6 +14,7 @@ struct link {
 	void *arg;
 	unsigned number;
 	struct config_coordinator config;
+	const struct dial_proxy *proxy;
 	const char *bind_interface;
 	uint16_t tcp_port; /* that connections leave from; 0: any */
 	struct indices *indices;
@@ -26,11 +26,15 @@ struct link {
 	struct dial *dial;
 	/* connected */
 	struct stream *stream; /* NULL until the coordinator has answered over it */
-	struct ip local;       /* our address of the connection, to see when it is the wrong one */
-	struct ip ip4, ip6;    /* the first of each that its name resolved to; none: none */
+	bool is_proxied;
+	struct ip local;    /* our address of the connection, to see when it is the wrong one */
+	struct ip ip4, ip6; /* the first of each that its name resolved to; none: none */
 	struct endpoint udp_endpoint;
 	bool was_registered;
 	struct wire_registered registration;
+	/* the proxy */
+	unsigned refusal_weight; /* of this call's most telling refusal; 0: none */
+	char proxy_error[DIAL_REFUSAL_TEXT_BYTES], proxy_logged[DIAL_REFUSAL_TEXT_BYTES];
 };
 
 static void due(struct link *l)
@@ -80,11 +84,15 @@ static void on_dial_connected(void *arg)
 	due(l);
 }
 
-static void on_dial_answered(void *arg, struct stream *s, uint8_t *body, size_t len)
+static void on_dial_answered(void *arg, struct stream *s, bool is_proxied, uint8_t *body, size_t len)
 {
 	struct link *l = arg;
 
 	l->stream = s;
+	l->is_proxied = is_proxied;
+	l->proxy_error[0] = '\0';
+	if (!l->refusal_weight)
+		l->proxy_logged[0] = '\0';
 	if (udp_local_address(stream_peer(s), &l->local) < 0)
 		l->local = (struct ip){ 0 };
 	on_frame(l, s, body, len);
@@ -100,11 +108,33 @@ static void on_dial_failed(void *arg, int reason)
 	due(l);
 }
 
+static void on_dial_due(void *arg)
+{
+	due(arg);
+}
+
+static void on_dial_refused(void *arg, const struct dial_refusal *r)
+{
+	unsigned weight = dial_refusal_weight(r);
+	struct link *l = arg;
+
+	if (weight <= l->refusal_weight)
+		return;
+	l->refusal_weight = weight;
+	dial_refusal_text(r, l->proxy->login.base64[0] != '\0', l->proxy_error);
+	if (strcmp(l->proxy_error, l->proxy_logged) == 0) /* every try ends so */
+		return;
+	memcpy(l->proxy_logged, l->proxy_error, sizeof(l->proxy_logged));
+	log_warn("coordinator %s: the proxy %s %s", l->config.name, l->proxy->at.host, l->proxy_error);
+}
+
 static const struct dial_env dial_env = {
 	.resolved = on_dial_resolved,
 	.connected = on_dial_connected,
 	.answered = on_dial_answered,
 	.failed = on_dial_failed,
+	.due = on_dial_due,
+	.refused = on_dial_refused,
 	.events = { .on_frame = on_frame, .on_closed = on_closed },
 };
 
@@ -114,9 +144,12 @@ static void do_connect(void *arg)
 	const struct dial_options options = { .host = l->config.host,
 					      .port = l->config.port,
 					      .bind_interface = l->bind_interface,
-					      .local_port = l->tcp_port };
-	int ret = dial_start(l->dial, &options);
+					      .local_port = l->tcp_port,
+					      .proxy = l->proxy };
+	int ret;
 
+	l->refusal_weight = 0;
+	ret = dial_start(l->dial, &options);
 	if (ret < 0)
 		registrar_on_closed(l->registrar, ret, clock_now_ms());
 }
@@ -139,6 +172,19 @@ static int do_send(void *arg, const uint8_t *body, size_t len, bool is_droppable
 
 /* ---------------------------------------------------------------- registered */
 
+/* Where its UDP ports are. A proxy hides that: then where its name leads from here, if anywhere. */
+static struct ip udp_address(const struct link *l)
+{
+	const struct endpoint four = { .ip = l->ip4, .port = l->registration.udp_port };
+	struct ip source;
+
+	if (!l->is_proxied)
+		return stream_peer(l->stream)->ip;
+	if (!ip_is_none(&l->ip4) && (ip_is_none(&l->ip6) || udp_local_address(&four, &source) == 0))
+		return l->ip4;
+	return l->ip6;
+}
+
 static void on_registered(void *arg, const struct wire_registered *r, const struct handshake_keys *keys)
 {
 	struct link *l = arg;
@@ -149,9 +195,11 @@ static void on_registered(void *arg, const struct wire_registered *r, const stru
 	l->udp = relay_link_new(keys->udp_send, keys->udp_recv, keys->tag_send, keys->tag_recv, l->index, r->index, l);
 	if (!l->udp || !l->stream)
 		return; /* memory is short: the control connection still relays */
-	l->udp_endpoint = *stream_peer(l->stream);
-	l->udp_endpoint.port = r->udp_port;
-	binding_start(l->binding, &l->udp_endpoint, clock_now_ms());
+	l->udp_endpoint = (struct endpoint){ .ip = udp_address(l), .port = r->udp_port };
+	if (ip_is_none(&l->udp_endpoint.ip))
+		binding_stop(l->binding);
+	else
+		binding_start(l->binding, &l->udp_endpoint, clock_now_ms());
 	l->env->registered(l->arg, l, r);
 	due(l);
 }
@@ -211,9 +259,9 @@ static const struct binding_env binding_env = { .send = bind_send, .changed = bi
 /* ---------------------------------------------------------------- life */
 
 struct link *link_new(const struct link_env *env, void *arg, uv_loop_t *loop, unsigned number,
-		      const struct config_coordinator *config, const struct identity *identity, const char *own_name,
-		      const char *bind_interface, uint16_t tcp_port, uint64_t boot_id, struct indices *indices,
-		      uint64_t now_ms)
+		      const struct config_coordinator *config, const struct dial_proxy *proxy,
+		      const struct identity *identity, const char *own_name, const char *bind_interface,
+		      uint16_t tcp_port, uint64_t boot_id, struct indices *indices, uint64_t now_ms)
 {
 	struct link *l = calloc(1, sizeof(*l));
 
@@ -223,6 +271,7 @@ struct link *link_new(const struct link_env *env, void *arg, uv_loop_t *loop, un
 	l->arg = arg;
 	l->number = number;
 	l->config = *config;
+	l->proxy = proxy;
 	l->bind_interface = bind_interface;
 	l->tcp_port = tcp_port;
 	l->indices = indices;
@@ -272,17 +321,32 @@ uint64_t link_next_ms(const struct link *l)
 	return b < next ? b : next;
 }
 
+static void connect_anew(struct link *l, const char *why, uint64_t now_ms)
+{
+	log_info("coordinator %s: %s, connecting anew", l->config.name, why);
+	dial_cancel(l->dial);
+	stream_abort(l->stream);
+	l->stream = NULL;
+	registrar_on_closed(l->registrar, -ENETDOWN, now_ms);
+}
+
+void link_proxy_changed(struct link *l, uint64_t now_ms)
+{
+	l->proxy_error[0] = l->proxy_logged[0] = '\0';
+	if (link_is_registered(l) ? l->is_proxied : registrar_state(l->registrar) != REGISTRAR_WAITING)
+		connect_anew(l, "the proxy is another", now_ms);
+	if (!link_is_registered(l))
+		registrar_network_changed(l->registrar, now_ms);
+	due(l);
+}
+
 void link_network_changed(struct link *l, uint64_t now_ms)
 {
 	struct ip local;
 
 	/* The kernel would keep sending from an address we no longer have until TCP gave up. */
-	if (l->stream && (udp_local_address(stream_peer(l->stream), &local) < 0 || !ip_equal(&local, &l->local))) {
-		log_info("coordinator %s: our address changed, connecting anew", l->config.name);
-		stream_abort(l->stream);
-		l->stream = NULL;
-		registrar_on_closed(l->registrar, -ENETDOWN, now_ms);
-	}
+	if (l->stream && (udp_local_address(stream_peer(l->stream), &local) < 0 || !ip_equal(&local, &l->local)))
+		connect_anew(l, "our address changed", now_ms);
 	registrar_network_changed(l->registrar, now_ms);
 	binding_refresh(l->binding, now_ms);
 	due(l);
@@ -391,7 +455,7 @@ bool link_tcp_reflexive(const struct link *l, struct endpoint *out)
 {
 	struct endpoint local;
 
-	if (!l->tcp_port || !link_is_registered(l) || ip_is_none(&l->registration.source.ip))
+	if (!l->tcp_port || !link_is_registered(l) || l->is_proxied || ip_is_none(&l->registration.source.ip))
 		return false;
 	if (!l->stream || stream_local(l->stream, &local) < 0)
 		return false;
@@ -403,9 +467,24 @@ bool link_tcp_reflexive(const struct link *l, struct endpoint *out)
 	return true;
 }
 
+bool link_is_proxied(const struct link *l)
+{
+	return link_is_registered(l) && l->is_proxied;
+}
+
+const char *link_proxy_error(const struct link *l)
+{
+	return l->proxy_error;
+}
+
 struct relay_link *link_udp(const struct link *l)
 {
 	return l->udp;
+}
+
+const struct endpoint *link_connection(const struct link *l)
+{
+	return l->stream ? stream_peer(l->stream) : NULL;
 }
 
 const struct endpoint *link_udp_endpoint(const struct link *l)

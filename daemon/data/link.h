@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "daemon/config/config.h"
+#include "daemon/data/dial.h"
 #include "daemon/path/path.h"
 #include "daemon/peer/binding.h"
 #include "daemon/peer/discovery.h"
@@ -27,16 +28,19 @@ struct link_env {
 	int (*send_udp)(void *arg, const struct endpoint *to, const uint8_t *data, size_t len);
 };
 
+/* Borrows all but `config`; `proxy` may change, and link_proxy_changed be told. */
 struct link *link_new(const struct link_env *env, void *arg, uv_loop_t *loop, unsigned number,
-		      const struct config_coordinator *config, const struct identity *identity, const char *own_name,
-		      const char *bind_interface, uint16_t tcp_port, uint64_t boot_id, struct indices *indices,
-		      uint64_t now_ms);
+		      const struct config_coordinator *config, const struct dial_proxy *proxy,
+		      const struct identity *identity, const char *own_name, const char *bind_interface,
+		      uint16_t tcp_port, uint64_t boot_id, struct indices *indices, uint64_t now_ms);
 void link_free(struct link *l);
 
 void link_tick(struct link *l, uint64_t now_ms);
 uint64_t link_next_ms(const struct link *l);
 /* Our addresses or routes changed: a connection whose local address is no longer the one to use is made anew. */
 void link_network_changed(struct link *l, uint64_t now_ms);
+/* What goes through the proxy does so anew, and who is waiting tries at once. */
+void link_proxy_changed(struct link *l, uint64_t now_ms);
 /* Opens a bind datagram for this link's index, in place. 0 or why it is to be dropped. */
 int link_open_bind(struct link *l, const struct wire_sealed *h, uint8_t *data, size_t len, struct wire_bind *out);
 /* One that came to the node's port, and where it came from. False: it answers nothing that the binding asked. */
@@ -62,9 +66,15 @@ bool link_can_relay(const struct link *l, enum path_kind kind);
 /* Where connections that leave from our TCP port are seen: as the one to this coordinator is, if it does; or if it is seen
  * with the port that it left from. */
 bool link_tcp_reflexive(const struct link *l, struct endpoint *out);
+bool link_is_proxied(const struct link *l); /* registered, through the proxy */
+/* What came of the proxy when it was needed last, one clause; "" if nothing was wrong, or it was not. */
+const char *link_proxy_error(const struct link *l);
 /* The UDP side; NULL before the first registration. */
 struct relay_link *link_udp(const struct link *l);
-const struct endpoint *link_udp_endpoint(const struct link *l); /* of the coordinator's relay port */
+/* The far end of its TCP connection, the coordinator or the proxy; NULL: there is none. */
+const struct endpoint *link_connection(const struct link *l);
+/* Of the coordinator's relay port; ip none: through a proxy, and its name does not resolve here. */
+const struct endpoint *link_udp_endpoint(const struct link *l);
 const struct registrar *link_registrar(const struct link *l);
 const struct binding *link_binding(const struct link *l);
 const struct wire_registered *link_registration(const struct link *l); /* the last one */

@@ -321,9 +321,15 @@ static uint64_t test_ms(const char *name, uint64_t normal)
 }
 #endif
 
+static void set_proxy(struct node *n, const struct config *config, const struct login *login)
+{
+	n->proxy.at = config->proxy;
+	n->proxy.login = *login;
+}
+
 static int open_link(struct node *n, unsigned i, const struct config_coordinator *c, uint64_t now_ms)
 {
-	n->links[i] = link_new(&node_link_env, n, n->loop, i, c, &n->identity, n->name, n->bind_interface,
+	n->links[i] = link_new(&node_link_env, n, n->loop, i, c, &n->proxy, &n->identity, n->name, n->bind_interface,
 			       tcp_paths_port(n->tcp), n->boot_id, n->indices, now_ms);
 	if (!n->links[i])
 		return -ENOMEM;
@@ -335,6 +341,8 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 {
 	const struct config *config = n->config;
 	uint64_t now = clock_now_ms();
+	char error[CONFIG_ERROR_BYTES];
+	struct login login;
 	int ret;
 
 	ret = identity_init(&n->identity, secret, psk, config->ciphers & aead_offer(), 0);
@@ -373,6 +381,13 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 	ret = node_open_outside(n, secret, now);
 	if (ret < 0)
 		return ret;
+	ret = config_read_login(config, &login, error);
+	if (ret < 0) {
+		log_error("%s", error);
+		return -EINVAL;
+	}
+	set_proxy(n, config, &login);
+	sodium_memzero(&login, sizeof(login));
 	node_set_hook(n, config->on_mapping_change);
 	ret = node_discovery_start(n);
 	if (ret == 0)
@@ -489,6 +504,7 @@ void node_stop(struct node *n)
 	if (n->timer)
 		loop_timer_close(n->timer);
 	identity_fini(&n->identity);
+	sodium_memzero(&n->proxy, sizeof(n->proxy));
 	free(n->state_dir);
 	uv_close((uv_handle_t *)&n->prepare, on_prepare_closed);
 	uv_close((uv_handle_t *)&n->wake, on_prepare_closed);
@@ -526,11 +542,34 @@ static bool is_same_coordinator(const struct config_coordinator *a, const struct
 	       pubkey_equal(&a->key, &b->key);
 }
 
+/* Links that are kept hear of it; those to come see it. */
+static int reload_proxy(struct node *n, const struct config *config, char *error, size_t n_error, uint64_t now_ms)
+{
+	char words[CONFIG_ERROR_BYTES];
+	struct login login;
+	bool is_same;
+
+	if (config_read_login(config, &login, words) < 0) {
+		snprintf(error, n_error, "%s", words);
+		return -EINVAL;
+	}
+	is_same = memcmp(&n->proxy.at, &config->proxy, sizeof(config->proxy)) == 0 &&
+		  sodium_memcmp(&n->proxy.login, &login, sizeof(login)) == 0;
+	set_proxy(n, config, &login);
+	sodium_memzero(&login, sizeof(login));
+	for (unsigned i = 0; i < n->n_links && !is_same; i++)
+		link_proxy_changed(n->links[i], now_ms);
+	return 0;
+}
+
 int node_reload(struct node *n, const struct config *new_config, char *error, size_t n_error)
 {
 	unsigned had = n->n_links, has = new_config->n_coordinators;
 	uint64_t now = clock_now_ms();
+	int ret = reload_proxy(n, new_config, error, n_error, now);
 
+	if (ret < 0)
+		return ret;
 	for (unsigned i = 0; i < had || i < has; i++) {
 		bool is_kept = i < had && i < has &&
 			       is_same_coordinator(link_config(n->links[i]), &new_config->coordinators[i]);

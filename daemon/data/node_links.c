@@ -46,6 +46,21 @@ static void add_tcp(const struct node *n, struct candidates *c)
 			node_add_candidate(c, CANDIDATE_TCP_REFLEXIVE, &seen);
 }
 
+/* Only a proxy lets us out, and no name of the outside resolves here, so that there is no server to be asked over UDP. */
+static bool is_without_servers(const struct node *n)
+{
+	bool any_proxied = false;
+
+	for (unsigned i = 0; i < n->n_links; i++) {
+		if (!link_is_registered(n->links[i]))
+			continue;
+		if (!link_is_proxied(n->links[i]) || !ip_is_none(&link_udp_endpoint(n->links[i])->ip))
+			return false;
+		any_proxied = true;
+	}
+	return any_proxied;
+}
+
 static void judge_nat(struct node *n, struct candidates *c)
 {
 	const uint16_t mapped = c->nat.flags; /* the gateway's word */
@@ -58,6 +73,10 @@ static void judge_nat(struct node *n, struct candidates *c)
 	c->nat.lifetime_s = node_lifetime_s(n);
 	is_tested = c->nat.flags & NAT_TESTED;
 	any_ok = c->nat.flags & (NAT_UDP4_OK | NAT_UDP6_OK);
+	if (is_without_servers(n)) {
+		is_tested = true;
+		c->nat.flags |= NAT_TESTED;
+	}
 	if (any_registered && is_tested && !any_ok)
 		c->nat.flags |= NAT_UDP_BLOCKED;
 }

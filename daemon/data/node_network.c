@@ -165,12 +165,17 @@ static void check_links(struct node *n, uint64_t now_ms)
 	node_lifetime_disturbed(n, now_ms);
 }
 
-/* The ways out and to the coordinators. */
+/* The ways out, to the coordinators, and to the proxy. */
 static uint64_t look_out(struct node *n, uint64_t mark)
 {
-	for (unsigned i = 0; i < n->n_links; i++)
-		if (link_udp(n->links[i]))
-			ways_find(&n->ways, &mark, &link_udp_endpoint(n->links[i])->ip, NULL);
+	for (unsigned i = 0; i < n->n_links; i++) {
+		const struct ip *udp = &link_udp_endpoint(n->links[i])->ip;
+
+		if (link_udp(n->links[i]) && !ip_is_none(udp))
+			ways_find(&n->ways, &mark, udp, NULL);
+		if (link_is_proxied(n->links[i]))
+			ways_find(&n->ways, &mark, &link_connection(n->links[i])->ip, NULL);
+	}
 	return mark;
 }
 

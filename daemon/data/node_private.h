@@ -108,6 +108,7 @@ struct node {
 	/* fixed at start */
 	uv_loop_t *loop;
 	const struct config *config;
+	struct dial_proxy proxy; /* a reload changes it */
 	char name[WIRE_NAME_MAX_BYTES + 1], bind_interface[16],
 		*state_dir; /* as started with, whatever a reload brings */
 	struct identity identity;

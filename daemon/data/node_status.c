@@ -30,7 +30,25 @@ static const char *link_state(const struct link *l)
 	}
 }
 
-static json_t *link_json(const struct link *l)
+static json_t *proxy_text(const struct node *n)
+{
+	const struct config_endpoint *at = &n->proxy.at;
+
+	return json_sprintf(strchr(at->host, ':') ? "http://[%s]:%u" : "http://%s:%u", at->host, at->port);
+}
+
+/* null: none is configured. */
+static json_t *proxy_json(const struct node *n, const struct link *l)
+{
+	const char *error = link_proxy_error(l);
+
+	if (!n->proxy.at.port)
+		return json_null();
+	return json_pack("{s:o, s:b, s:o}", "endpoint", proxy_text(n), "in_use", link_is_proxied(l), "error",
+			 *error ? json_string(error) : json_null());
+}
+
+static json_t *link_json(const struct node *n, const struct link *l)
 {
 	const struct config_coordinator *c = link_config(l);
 	const struct registrar *r = link_registrar(l);
@@ -46,6 +64,7 @@ static json_t *link_json(const struct link *l)
 	json_object_set_new(o, "udp_rtt_ms", node_json_ms(binding_rtt_us(link_binding(l))));
 	json_object_set_new(o, "relay",
 			    link_is_registered(l) ? json_boolean(link_can_relay(l, PATH_RELAY_TCP)) : json_null());
+	json_object_set_new(o, "proxy", proxy_json(n, l));
 	json_object_set_new(o, "since", node_json_time(registrar_since_ms(r)));
 	json_object_set_new(o, "error",
 			    *registrar_error(r) && !link_is_registered(l) ? json_string(registrar_error(r)) :
@@ -58,7 +77,7 @@ static json_t *links_json(const struct node *n)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < n->n_links; i++)
-		json_array_append_new(list, link_json(n->links[i]));
+		json_array_append_new(list, link_json(n, n->links[i]));
 	return list;
 }
 
@@ -111,6 +130,16 @@ static json_t *peers_json(struct node *n, json_t *notices)
 	}
 	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "known", (int)n->peers.n, "up", (int)up, "lan", (int)lan,
 			 "direct", (int)direct, "relay", (int)relay, "tcp", (int)tcp);
+}
+
+/* Whatever else did get through. */
+static void add_proxy_notices(const struct node *n, json_t *notices)
+{
+	for (unsigned i = 0; i < n->n_links && n->proxy.at.port; i++)
+		if (*link_proxy_error(n->links[i]))
+			json_array_append_new(notices, json_sprintf("the proxy %s, on the way to %s: it %s",
+								    n->proxy.at.host, link_config(n->links[i])->name,
+								    link_proxy_error(n->links[i])));
 }
 
 static json_t *config_json(const struct node *n)
@@ -185,6 +214,7 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 				      json_string("the TUN interface was deleted; only a restart brings it back"));
 	if (n->hook && hook_last(n->hook)->error[0])
 		json_array_append_new(notices, json_sprintf("on_mapping_change: %s", hook_last(n->hook)->error));
+	add_proxy_notices(n, notices);
 	json_object_set_new(doc, "schema", json_string("warren.status/1"));
 	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
 	json_object_set_new(doc, "role", json_string("peer"));

@@ -29,12 +29,13 @@
 
 struct stream {
 	uv_tcp_t tcp;
-	uv_timer_t timer; /* bounds the connecting */
+	uv_timer_t timer; /* bounds the connecting, and the preface */
 	uv_connect_t connect;
 	unsigned n_open_handles;
 	struct stream_events events;
 	void *arg;
 	struct endpoint peer;
+	bool has_preface; /* still: no frame yet */
 	bool is_closing;
 	bool is_to_be_told; /* on_closed is due, with `reason` */
 	int reason;
@@ -246,6 +247,24 @@ static void frames_take(struct stream *s)
 	memmove(s->in, s->in + at, s->in_len);
 }
 
+/* True: frames begin at the start of `in`. */
+static bool preface_take(struct stream *s)
+{
+	int n = s->events.on_preface(s->arg, s, s->in, s->in_len);
+
+	if (n == 0 && s->in_len == sizeof(s->in))
+		n = -EMSGSIZE;
+	if (n < 0)
+		stream_end(s, n);
+	if (n <= 0 || s->is_closing)
+		return false;
+	uv_timer_stop(&s->timer);
+	s->has_preface = false;
+	s->in_len -= (size_t)n;
+	memmove(s->in, s->in + n, s->in_len);
+	return true;
+}
+
 static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
 {
 	struct stream *s = tcp->data;
@@ -258,7 +277,8 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
 		return;
 	}
 	s->in_len += (size_t)n;
-	frames_take(s);
+	if (!s->has_preface || preface_take(s))
+		frames_take(s);
 }
 
 static void read_start(struct stream *s)
@@ -370,7 +390,8 @@ static void on_connect(uv_connect_t *req, int status)
 
 	if (s->is_closing)
 		return;
-	uv_timer_stop(&s->timer);
+	if (!s->has_preface || status < 0)
+		uv_timer_stop(&s->timer);
 	if (status < 0) {
 		stream_end(s, status);
 		return;
@@ -395,6 +416,7 @@ int stream_connect(struct stream **out, uv_loop_t *loop, const struct endpoint *
 	if (ret < 0)
 		return ret;
 	s->peer = *to;
+	s->has_preface = options->has_preface;
 	fd = fd_of(&s->tcp);
 	ret = set_options(s);
 	if (ret == 0)

@@ -22,6 +22,9 @@ struct stream;
 
 struct stream_events {
 	void (*on_connected)(void *arg, struct stream *s); /* outgoing only */
+	/* With options.has_preface: what came before the first frame, whole each time. Returns how much of it is no frame; 0: more
+	 * is needed, 16 KiB at least will be kept; negative errno: the stream ends with that. */
+	int (*on_preface)(void *arg, struct stream *s, const uint8_t *data, size_t len);
 	/* One frame's body; writable in place, valid until on_read, or during the call if that is NULL. */
 	void (*on_frame)(void *arg, struct stream *s, uint8_t *body, size_t len);
 	/* All whole frames of one read were told, if there were any; the stream may have been closed meanwhile. May be NULL. */
@@ -32,7 +35,9 @@ struct stream_events {
 };
 
 struct stream_options {
-	uint64_t timeout_ms;        /* bounds the connecting */
+	uint64_t timeout_ms; /* bounds the connecting, and the preface */
+	/* Who is connected to leads on to where frames are spoken, once he is told so (with stream_send_frames) and agrees. */
+	bool has_preface;
 	const char *bind_interface; /* NULL or "": none */
 	/* 0: any. Other connections to other endpoints, and a listener that is_shared, may have it too; -EADDRINUSE: somebody else
 	 * has it, -EADDRNOTAVAIL: there is, or was a second ago, such a connection to the endpoint. */

@@ -49,10 +49,17 @@ static int make_place(void **state)
 	return 0;
 }
 
-static const char *const made[] = {
-	"home.conf", "more.conf", "home.conf.d/10-b.conf", "home.conf.d/05-a.conf", "home.conf.d/notes.txt", "key",
-	"psk",       "warren.key"
-};
+static const char *const made[] = { "home.conf",
+				    "more.conf",
+				    "home.conf.d/10-b.conf",
+				    "home.conf.d/05-a.conf",
+				    "home.conf.d/notes.txt",
+				    "key",
+				    "psk",
+				    "warren.key",
+				    "warren.psk",
+				    "warren.proxy",
+				    "login" };
 
 static int remove_place(void **state)
 {
@@ -149,6 +156,7 @@ static void a_peer_may_set_everything(void **state)
 			     "private_key_file = \"/k\"\npsk_file = \"/p\"\ncontrol_socket = \"/s\"\n"
 			     "state_dir = \"/d\"\nworkers = 3\noffload = off\nlog_level = debug\n"
 			     "on_mapping_change = \"/h\"\n"
+			     "proxy = \"http://proxy.example.net:3128\"\nproxy_auth_file = \"/l\"\n"
 			     "ciphers = { \"chacha20-poly1305\" }\ncompression = auto\n"
 			     "listen { address = \"192.0.2.1\" port = 4000 bind_interface = \"eth0\" portmap = off\n"
 			     "public_endpoint = { \"home.example.net:4001\", \"[2001:db8::1]:4000\" } }\n"
@@ -164,6 +172,9 @@ static void a_peer_may_set_everything(void **state)
 	assert_int_equal(c->workers, 3);
 	assert_false(c->offload);
 	assert_string_equal(c->on_mapping_change, "/h");
+	assert_string_equal(c->proxy.host, "proxy.example.net");
+	assert_int_equal(c->proxy.port, 3128);
+	assert_string_equal(c->proxy_auth_file, "/l");
 	assert_string_equal(c->log_level, "debug");
 	assert_int_equal(c->ciphers, 1 << AEAD_CHACHA20_POLY1305);
 	assert_int_equal(c->compression, CONFIG_COMPRESSION_AUTO);
@@ -304,6 +315,9 @@ static void secrets_are_never_quoted_back(void **state)
 	refused(*state, "member \"" SECRET "\" { }\nmember \"" SECRET "\" { }\n", 2, "twice");
 	refused(*state, "role = peer\nlog_level = \"" SECRET "\"\n", 2, "log_level");
 	refused(*state, "include(\"" SECRET "\")\n", 1, "no such file");
+	refused(*state, PEER "proxy = \"http://user:" SECRET "@h:3128\"\n", 7, "a file that proxy_auth_file names");
+	refused(*state, PEER "proxy = \"http://h:" SECRET "\"\n", 7, "port");
+	refused(*state, PEER "proxy_auth_file = \"" SECRET "\"\n", 7, "not the key");
 }
 
 static void keys_of_the_other_role_are_refused(void **state)
@@ -629,6 +643,63 @@ static void a_pre_shared_key_may_be_a_credential_and_an_empty_one_is_none(void *
 	config_free(c);
 }
 
+static void the_login_of_a_proxy_is_a_file_too(void **state)
+{
+	struct place *p = *state;
+	char text[1024], error[CONFIG_ERROR_BYTES];
+	struct login login;
+	struct config *c = load(p, PEER);
+
+	assert_int_equal(config_read_login(c, &login, error), 0); /* none is needed */
+	assert_string_equal(login.base64, "");
+	config_free(c);
+	put(p, "key", SECRET "\n", 0600);
+	snprintf(text, sizeof(text), PEER "private_key_file = \"%s/key\"\nproxy_auth_file = \"%s/login\"\n", p->dir,
+		 p->dir);
+	c = load(p, text);
+	put(p, "login", "Aladdin:open sesame\n", 0600);
+	assert_int_equal(config_read_login(c, &login, error), 0);
+	assert_string_equal(login.base64, "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="); /* RFC 7617 section 2 */
+	assert_int_equal(config_read_keys(c, NULL, NULL, error), 0);
+	put(p, "login", "Aladdin:open sesame\n", 0644);
+	assert_int_equal(config_read_keys(c, NULL, NULL, error), -1); /* --check sees it */
+	snprintf(text, sizeof(text), "home.conf:8: login of the proxy %s/login: others can read it", p->dir);
+	assert_non_null(strstr(error, text));
+	put(p, "login", "open sesame\n", 0600);
+	assert_int_equal(config_read_login(c, &login, error), -1);
+	assert_non_null(strstr(error, "one line of USER:PASSWORD is wanted"));
+	assert_null(strstr(error, "sesame"));
+	assert_string_equal(login.base64, "");
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", p->dir, 1), 0);
+	put(p, "warren.key", SECRET "\n", 0600);
+	put(p, "warren.proxy", "a:b\n", 0600);
+	assert_int_equal(config_read_login(c, &login, error), 0);
+	assert_string_equal(login.base64, "YTpi");
+	unsetenv("CREDENTIALS_DIRECTORY");
+	config_free(c);
+}
+
+static void a_proxy_is_of_http_and_has_a_port(void **state)
+{
+	struct config *c = load(*state, PEER "proxy = \"HTTP://[2001:db8::1]:8080/\"\n");
+
+	assert_string_equal(c->proxy.host, "2001:db8::1");
+	assert_int_equal(c->proxy.port, 8080);
+	config_free(c);
+	c = load(*state, PEER "proxy = \"http://h:1\"\nproxy = \"\"\n");
+	assert_int_equal(c->proxy.port, 0);
+	assert_string_equal(c->proxy.host, "");
+	config_free(c);
+	refused(*state, PEER "proxy = \"h:3128\"\n", 7, "proxy is no HTTP proxy: http://HOST:PORT is wanted");
+	refused(*state, PEER "proxy = \"https://h:3128\"\n", 7, "is no HTTP proxy");
+	refused(*state, PEER "proxy = \"http://\"\n", 7, "has no port");
+	refused(*state, PEER "proxy = \"http://h\"\n", 7, "has no port");
+	refused(*state, PEER "proxy = \"http://h:0\"\n", 7, "no port from 1 to 65535");
+	refused(*state, PEER "proxy = \"http://h:80/path\"\n", 7, "no port from 1 to 65535");
+	refused(*state, PEER "proxy = \"http://h h:80\"\n", 7, "neither a host's name nor an IP address");
+	refused(*state, COORDINATOR "proxy = \"http://h:80\"\n", 4, "proxy is for a peer");
+}
+
 static void ciphers_the_machine_lacks_are_no_choice(void **state)
 {
 	struct config *c;
@@ -681,10 +752,11 @@ static void differences_are_sorted_into_reload_and_restart(void **state)
 	config_diff(a, b, reload, restart, sizeof(reload));
 	assert_string_equal(reload, "log_level, relay.rate_per_peer, member");
 	assert_string_equal(restart, "workers, listen.tcp_ports");
-	q = load(*state, PEER "coordinator c2 { endpoint = \"h:1\" public_key = \"" KEY2
-			      "\" }\npsk_file = \"/p\"\ncompression = on\n");
+	q = load(*state,
+		 PEER "coordinator c2 { endpoint = \"h:1\" public_key = \"" KEY2
+		      "\" }\npsk_file = \"/p\"\ncompression = on\nproxy = \"http://h:1\"\nproxy_auth_file = \"/l\"\n");
 	config_diff(p, q, reload, restart, sizeof(reload));
-	assert_string_equal(reload, "compression, coordinator");
+	assert_string_equal(reload, "compression, proxy, proxy_auth_file, coordinator");
 	assert_string_equal(restart, "psk_file");
 	assert_int_equal(q->compression, CONFIG_COMPRESSION_ON);
 	config_diff(p, q, reload, restart, 4);
@@ -750,6 +822,8 @@ int main(void)
 		TEST(a_credential_of_the_service_goes_first),
 		TEST(a_pre_shared_key_may_be_a_credential_and_an_empty_one_is_none),
 		TEST(ciphers_the_machine_lacks_are_no_choice),
+		TEST(the_login_of_a_proxy_is_a_file_too),
+		TEST(a_proxy_is_of_http_and_has_a_port),
 		TEST(stun_servers_have_a_port_of_their_own_or_3478),
 		TEST(differences_are_sorted_into_reload_and_restart),
 		TEST(comments_are_blanked_and_lines_kept),

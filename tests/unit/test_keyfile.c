@@ -262,9 +262,47 @@ static void every_error_has_words_and_none_holds_the_secret(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static int try_login(const struct fixture *f, const char *text, size_t len, struct login *login)
+{
+	put(f, text, len, 0600);
+	return keyfile_read_login(login, f->path);
+}
+
+static void a_login_is_one_line_with_a_user_and_a_colon(void **state)
+{
+	static const char *const bad[] = { "",          "\n",         "user",      ":password",
+					   "user:a\nb", "user:a\n\n", "user:\x7f", "us\ter:a" };
+	const struct fixture *f = *state;
+	struct login login, before;
+	char longest[LOGIN_MAX_BYTES + 2];
+
+	memset(&before, 0x5a, sizeof(before));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		login = before;
+		assert_int_equal(try_login(f, bad[i], strlen(bad[i]), &login), -EBADMSG);
+		assert_memory_equal(&login, &before, sizeof(login));
+	}
+	assert_int_equal(try_login(f, "user:a\0b", 8, &login), -EBADMSG);
+	assert_int_equal(try_login(f, "user:", 5, &login), 0);
+	assert_string_equal(login.base64, "dXNlcjo=");
+	assert_int_equal(try_login(f, "test:123\xc2\xa3\n", 11, &login), 0);
+	assert_string_equal(login.base64, "dGVzdDoxMjPCow=="); /* RFC 7617 section 2.1 */
+	memset(longest, ':', sizeof(longest));
+	longest[0] = 'u';
+	longest[LOGIN_MAX_BYTES] = '\n';
+	assert_int_equal(try_login(f, longest, LOGIN_MAX_BYTES + 1, &login), 0);
+	assert_int_equal(strlen(login.base64), sizeof(login.base64) - 1);
+	longest[LOGIN_MAX_BYTES] = ':';
+	assert_int_equal(try_login(f, longest, LOGIN_MAX_BYTES + 1, &login), -EBADMSG);
+	assert_int_equal(try_login(f, longest, LOGIN_MAX_BYTES + 2, &login), -EBADMSG);
+	put(f, "user:x\n", 7, 0640);
+	assert_int_equal(keyfile_read_login(&login, f->path), -EPERM);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(a_login_is_one_line_with_a_user_and_a_colon),
 		TEST(a_created_file_is_read_back_and_private),
 		TEST(a_file_that_is_there_is_never_overwritten),
 		TEST(creating_in_no_directory_or_over_a_link_fails),

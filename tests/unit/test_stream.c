@@ -28,7 +28,8 @@ struct end {
 	int reason;
 	size_t n_bytes, last_len;
 	uint8_t last[WIRE_FRAME_MAX_BYTES];
-	bool is_echo, is_closing_at_frame, is_numbered;
+	bool is_echo, is_closing_at_frame, is_numbered, is_closing_at_preface;
+	unsigned n_prefaces;
 };
 
 struct fixture {
@@ -93,9 +94,24 @@ static void on_closed(void *arg, struct stream *s, int reason)
 	stream_close(s); /* no harm */
 }
 
-static const struct stream_events events = {
-	.on_connected = on_connected, .on_frame = on_frame, .on_read = on_read, .on_closed = on_closed
-};
+/* "go\n" is whole, "no" is refused, and whatever else may become the one. */
+static int on_preface(void *arg, struct stream *s, const uint8_t *data, size_t len)
+{
+	struct end *end = arg;
+
+	end->n_prefaces++;
+	if (end->is_closing_at_preface)
+		stream_close(s);
+	if (len >= 2 && memcmp(data, "no", 2) == 0)
+		return -ECONNREFUSED;
+	return len >= 3 && memcmp(data, "go\n", 3) == 0 ? 3 : 0;
+}
+
+static const struct stream_events events = { .on_connected = on_connected,
+					     .on_preface = on_preface,
+					     .on_frame = on_frame,
+					     .on_read = on_read,
+					     .on_closed = on_closed };
 
 static void on_accept(void *arg, struct stream *s)
 {
@@ -161,6 +177,19 @@ static int end(void **state)
 	return ret;
 }
 
+static void run_for(struct fixture *f, uint64_t ms)
+{
+	uint64_t until_ms;
+
+	uv_update_time(&f->loop);
+	until_ms = uv_now(&f->loop) + ms;
+	while (uv_now(&f->loop) < until_ms && !f->is_late) {
+		uv_sleep(5);
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+		uv_update_time(&f->loop);
+	}
+}
+
 #define RUN_UNTIL(f, condition)                              \
 	do {                                                 \
 		while (!(condition) && !(f)->is_late)        \
@@ -174,6 +203,15 @@ static void connect_out(struct fixture *f)
 	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at,
 					&(struct stream_options){ .timeout_ms = WAIT_MS }, &events, &f->outgoing),
 			 0);
+	RUN_UNTIL(f, f->outgoing.n_connected && f->n_accepted);
+}
+
+static void connect_with_preface(struct fixture *f, uint64_t timeout_ms)
+{
+	const struct stream_options options = { .timeout_ms = timeout_ms, .has_preface = true };
+
+	listen_on(f, "127.0.0.1", "127.0.0.1");
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at, &options, &events, &f->outgoing), 0);
 	RUN_UNTIL(f, f->outgoing.n_connected && f->n_accepted);
 }
 
@@ -630,6 +668,73 @@ static void both_ends_find_out_that_the_other_is_dead(void **state)
 	assert_int_equal(n_checked, 2);
 }
 
+static void frames_begin_where_the_preface_ends(void **state)
+{
+	struct fixture *f = *state;
+
+	connect_with_preface(f, 300);
+	assert_int_equal(stream_send_frames(f->accepted.s, "g", 1), 0);
+	RUN_UNTIL(f, f->outgoing.n_prefaces == 1);
+	assert_int_equal(stream_send_frames(f->accepted.s, "o\n\0\003abc\0", 8), 0); /* and the next one's begin */
+	RUN_UNTIL(f, f->outgoing.n_frames == 1);
+	assert_int_equal(f->outgoing.last_len, 3);
+	assert_memory_equal(f->outgoing.last, "abc", 3);
+	assert_int_equal(f->outgoing.n_prefaces, 2);
+	assert_int_equal(f->outgoing.n_connected, 1);
+	run_for(f, 400); /* past the time limit */
+	assert_int_equal(stream_send_frames(f->accepted.s, "\003def", 4), 0);
+	RUN_UNTIL(f, f->outgoing.n_frames == 2);
+	assert_int_equal(f->outgoing.n_prefaces, 2);
+	assert_int_equal(f->outgoing.n_closed, 0);
+}
+
+static void a_refused_preface_ends_the_stream(void **state)
+{
+	struct fixture *f = *state;
+
+	connect_with_preface(f, WAIT_MS);
+	assert_int_equal(stream_send_frames(f->accepted.s, "no\0\001a", 5), 0);
+	RUN_UNTIL(f, f->outgoing.n_closed);
+	assert_int_equal(f->outgoing.reason, -ECONNREFUSED);
+	assert_int_equal(f->outgoing.n_frames, 0);
+}
+
+static void a_preface_has_a_time_limit(void **state)
+{
+	struct fixture *f = *state;
+
+	connect_with_preface(f, 200);
+	assert_int_equal(stream_send_frames(f->accepted.s, "g", 1), 0);
+	RUN_UNTIL(f, f->outgoing.n_closed);
+	assert_int_equal(f->outgoing.reason, -ETIMEDOUT);
+}
+
+static void a_preface_without_end_is_no_more_memory(void **state)
+{
+	struct fixture *f = *state;
+	char much[4096];
+
+	memset(much, 'g', sizeof(much));
+	connect_with_preface(f, WAIT_MS);
+	for (unsigned i = 0; i < 32; i++)
+		stream_send_frames(f->accepted.s, much, sizeof(much));
+	RUN_UNTIL(f, f->outgoing.n_closed);
+	assert_int_equal(f->outgoing.reason, -EMSGSIZE);
+	assert_int_equal(f->outgoing.n_frames, 0);
+}
+
+static void a_stream_can_be_closed_by_its_preface(void **state)
+{
+	struct fixture *f = *state;
+
+	connect_with_preface(f, WAIT_MS);
+	f->outgoing.is_closing_at_preface = true;
+	assert_int_equal(stream_send_frames(f->accepted.s, "go\n\0\001a", 6), 0);
+	RUN_UNTIL(f, f->accepted.n_closed);
+	assert_int_equal(f->outgoing.n_frames + f->outgoing.n_closed, 0);
+	f->outgoing.s = NULL;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -659,6 +764,11 @@ int main(void)
 		TEST(stream_with_a_full_queue_can_be_closed),
 		TEST(write_to_a_reset_connection_ends_it),
 		TEST(both_ends_find_out_that_the_other_is_dead),
+		TEST(frames_begin_where_the_preface_ends),
+		TEST(a_refused_preface_ends_the_stream),
+		TEST(a_preface_has_a_time_limit),
+		TEST(a_preface_without_end_is_no_more_memory),
+		TEST(a_stream_can_be_closed_by_its_preface),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
