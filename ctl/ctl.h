@@ -104,8 +104,10 @@ void ctl_print_json(const struct ctl *ctl, const json_t *document); /* one line 
 /* one file each */
 int ctl_key(struct ctl *ctl), ctl_status(struct ctl *ctl), ctl_peers(struct ctl *ctl), ctl_paths(struct ctl *ctl),
 	ctl_ping(struct ctl *ctl), ctl_netcheck(struct ctl *ctl), ctl_expose(struct ctl *ctl), ctl_why(struct ctl *ctl),
-	ctl_reload(struct ctl *ctl), ctl_version(struct ctl *ctl), ctl_help_command(struct ctl *ctl);
+	ctl_wait(struct ctl *ctl), ctl_map(struct ctl *ctl), ctl_reload(struct ctl *ctl), ctl_version(struct ctl *ctl),
+	ctl_help_command(struct ctl *ctl);
 void ctl_print_proxy(const struct ctl *ctl, const json_t *coordinator); /* ", through the proxy", if it is so */
+const char *ctl_what_is_wrong(const json_t *status);                    /* NULL: nothing, as `status --check` has it */
 void ctl_print_portmap(const struct ctl *ctl, const json_t *portmap);   /* netcheck's "portmap" */
 /* The rows of a peer's paths, for `paths` and `why`; peer NULL: no such column. */
 struct ctl_table *ctl_paths_table(bool has_peer);

@@ -187,7 +187,7 @@ static void print_notices(const struct ctl *ctl, const json_t *s)
 }
 
 /* Well: the settings in force are the ones on disk, and a peer has its interface and is registered with a coordinator. */
-static const char *what_is_wrong(const json_t *s)
+const char *ctl_what_is_wrong(const json_t *s)
 {
 	const char *role = json_string_value(json_object_get(s, "role"));
 	const json_t *entry;
@@ -216,7 +216,7 @@ int ctl_status(struct ctl *ctl)
 
 	if (code != EXIT_YES)
 		return code;
-	wrong = ctl_value(ctl, "check") ? what_is_wrong(answer) : NULL;
+	wrong = ctl_value(ctl, "check") ? ctl_what_is_wrong(answer) : NULL;
 	role = json_string_value(json_object_get(answer, "role"));
 	if (ctl->is_json) {
 		ctl_print_json(ctl, answer);

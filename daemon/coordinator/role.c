@@ -31,6 +31,12 @@ static void on_peers(void *arg, struct control_request *req, const json_t *args)
 	reply(req, document_peers(arg));
 }
 
+static void on_map(void *arg, struct control_request *req, const json_t *args)
+{
+	(void)args;
+	reply(req, document_map(arg));
+}
+
 static void on_version(void *arg, struct control_request *req, const json_t *args)
 {
 	(void)arg;
@@ -65,6 +71,7 @@ static void on_peer_command(void *arg, struct control_request *req, const json_t
 static const struct control_command commands[] = {
 	{ .name = "status", .handler = on_status },
 	{ .name = "peers", .handler = on_peers },
+	{ .name = "map", .handler = on_map },
 	{ .name = "version", .handler = on_version },
 	{ .name = "reload", .flags = CONTROL_WRITE, .handler = on_reload },
 	{ .name = "paths", .handler = on_peer_command },

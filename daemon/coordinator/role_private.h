@@ -32,6 +32,7 @@ struct coordinator {
 /* documents.c: the answers of the control socket. NULL if memory is short. */
 json_t *document_status(const struct coordinator *c);
 json_t *document_peers(const struct coordinator *c);
+json_t *document_map(const struct coordinator *c); /* map.c */
 json_t *document_version(void);
 json_t *document_reload(const struct coordinator_reload_result *result);
 

@@ -63,7 +63,7 @@ static void send_event(struct member *to, uint32_t about, enum peer_event event)
 static void tell_introduced(struct service *s, const struct member *m, uint32_t id, enum peer_event event)
 {
 	for (unsigned i = 0; i < m->introduced.n; i++) {
-		struct member *other = directory_by_id(s->directory, m->introduced.ids[i]);
+		struct member *other = directory_by_id(s->directory, m->introduced.v[i].id);
 
 		/* A number can have passed to another member since; then that one has no mark of the introduction. */
 		if (other && introduced_has(&other->introduced, id))
@@ -129,6 +129,19 @@ static void on_connect(struct service *s, struct member *m, const uint8_t *data,
 	send_introduction(other, m, 0, now_ms);
 	if (other->registration && m->registration) /* sending can end a connection */
 		send_introduction(m, other, INTRODUCE_ASKED, now_ms);
+}
+
+/* Kept for those it was introduced to, so that there is no more of it than of introductions. */
+static void on_paths(struct service *s, struct member *m, const uint8_t *data, size_t len)
+{
+	struct wire_paths paths;
+
+	if (wire_paths_decode(&paths, data, len) < 0) {
+		counters_inc(s->counters, COUNTER_control_bad_frame);
+		return;
+	}
+	for (unsigned i = 0; i < paths.n; i++)
+		introduced_set_path(&m->introduced, paths.v[i].member, (uint8_t)paths.v[i].kind);
 }
 
 /* ---------------------------------------------------------------- look-up */
@@ -266,6 +279,9 @@ void service_message(struct service *s, struct registration *r, int type, uint8_
 	case CONTROL_LIST:
 		on_list(s, m, data, len);
 		break;
+	case CONTROL_PATHS:
+		on_paths(s, m, data, len);
+		break;
 	case CONTROL_PING:
 		on_ping(s, r, data, len);
 		break;
@@ -384,6 +400,7 @@ void service_closed(struct service *s, struct registration *r, uint64_t now_ms)
 	if (m->registration != r)
 		return;
 	directory_set_registration(s->directory, m, NULL);
+	introduced_forget_paths(&m->introduced);
 	forward_changed(s->forward);
 	log_info("member %s: offline", m->name);
 	tell_introduced(s, m, m->id, PEER_OFFLINE);
@@ -394,7 +411,7 @@ static void forget_number(struct service *s, const struct member *m, uint32_t id
 {
 	tell_introduced(s, m, id, PEER_REMOVED);
 	for (unsigned i = 0; i < m->introduced.n; i++) {
-		struct member *other = directory_by_id(s->directory, m->introduced.ids[i]);
+		struct member *other = directory_by_id(s->directory, m->introduced.v[i].id);
 
 		if (other)
 			introduced_remove(&other->introduced, id);

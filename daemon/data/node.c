@@ -201,12 +201,14 @@ static void on_timer(void *arg)
 	node_lookup_tick(n, now);
 	node_ping_tick(n, now);
 	node_waiters_tick(n, now, false);
+	node_report_tick(n, now);
 	due = earlier(due, node_discovery_next_ms(n));
 	due = earlier(due, node_lifetime_next_ms(n));
 	due = earlier(due, node_punch_next_ms(n));
 	due = earlier(due, node_lookup_next_ms(n));
 	due = earlier(due, node_ping_next_ms(n));
 	due = earlier(due, node_waiters_next_ms(n));
+	due = earlier(due, n->report_ms);
 	if (now >= outside_next_ms(n->outside))
 		outside_tick(n->outside, now);
 	due = earlier(due, outside_next_ms(n->outside));
@@ -444,7 +446,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 	n->disabled = offload_disabled(config->offload);
 	tables_init(&n->tables);
 	punch_init(&n->punch, &node_punch_env, n);
-	n->sweep_ms = UINT64_MAX;
+	n->sweep_ms = n->report_ms = UINT64_MAX;
 	uv_async_init(loop, &n->wake, on_wake);
 	uv_prepare_init(loop, &n->prepare);
 	n->wake.data = n->prepare.data = n;

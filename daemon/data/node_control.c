@@ -245,6 +245,16 @@ static void cmd_status(void *arg, struct control_request *req, const json_t *arg
 	with_directory(arg, req, args, node_cmd_status);
 }
 
+/* Who else talks to whom is a coordinator's to know. */
+static void cmd_map(void *arg, struct control_request *req, const json_t *args)
+{
+	struct node *n = arg;
+
+	(void)args;
+	control_fail(req, EXIT_NO, "%s is a peer and knows its own paths only (see: peers): ask a coordinator's daemon",
+		     n->name);
+}
+
 static void cmd_version(void *arg, struct control_request *req, const json_t *args)
 {
 	(void)arg;
@@ -294,6 +304,7 @@ const struct control_command node_commands[] = {
 	{ "netcheck", 0, node_cmd_netcheck },
 	{ "why", 0, cmd_why },
 	{ "expose", CONTROL_WRITE, node_cmd_expose },
+	{ "map", 0, cmd_map },
 	{ "reload", CONTROL_WRITE, cmd_reload },
 	{ "version", 0, cmd_version },
 	{ NULL, 0, NULL },

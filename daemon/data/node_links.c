@@ -173,6 +173,7 @@ static void on_registered(void *arg, struct link *l, const struct wire_registere
 	node_set_keepalives(n, now);
 	node_discovery_servers_changed(n, now);
 	tell_coordinator(n, l);
+	node_report_all(n, l, now);
 	/* Whom we are talking to, or want to: the coordinator, perhaps restarted, shall know, so that it tells each of the other. */
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 		if (p->paths && node_is_in_contact(p, now)) {

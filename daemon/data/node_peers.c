@@ -506,6 +506,7 @@ static void log_path(struct node *n, struct peer *p)
 	log_loss(p);
 	p->logged = best ? best->addr : (struct path_addr){ .kind = PATH_NONE };
 	p->path_since_ms = clock_now_ms();
+	node_report_path(n, p, p->path_since_ms);
 	if (!best)
 		log_info("peer %s: no path", p->name);
 	else if (path_addr_is_direct(&best->addr))

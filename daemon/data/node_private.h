@@ -175,6 +175,7 @@ struct node {
 	uint64_t punch_token;             /* of the question where punch_socket is seen */
 	uint16_t punch_socket;
 	uint64_t sweep_ms;
+	uint64_t report_ms; /* when coordinators hear of paths that changed; UINT64_MAX: none did */
 	/* marks of this turn */
 	bool any_peer_changed, is_table_stale, are_candidates_stale;
 	uint64_t due_ms;
@@ -349,6 +350,11 @@ extern const struct link_env node_link_env;
 void node_add_candidate(struct candidates *c, enum candidate_kind kind, const struct endpoint *endpoint); /* once */
 void node_candidates_changed(struct node *n, uint64_t now_ms); /* tells everyone, if they did change */
 int node_fetch_directory(struct node *n);                      /* how many links were asked */
+
+/* node_report.c: which kinds of paths are used */
+void node_report_path(struct node *n, struct peer *p, uint64_t now_ms);      /* another is, to this peer */
+void node_report_all(struct node *n, const struct link *l, uint64_t now_ms); /* a coordinator knows of none */
+void node_report_tick(struct node *n, uint64_t now_ms);
 
 /* node_outside.c: endpoints by mapping and configuration */
 int node_open_outside(struct node *n, const struct seckey *secret, uint64_t now_ms);

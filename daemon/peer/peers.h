@@ -55,6 +55,7 @@ struct peer {
 	uint32_t settled_index;    /* of the session its owner has acted on; 0: none */
 	struct path_addr logged;   /* the path last told in the log, and since when it is in use */
 	uint64_t path_since_ms;
+	uint8_t untold;       /* bits of the coordinators that have not heard of it */
 	uint64_t tcp_kept_ms; /* since when the TCP path was in use for which others were ended; 0: none */
 	UT_hash_handle by_number, by_key;
 };

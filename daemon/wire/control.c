@@ -481,6 +481,41 @@ int wire_peer_event_decode(struct wire_peer_event *out, const uint8_t *data, siz
 	return 0;
 }
 
+int wire_paths_encode(uint8_t *out, size_t capacity, const struct wire_paths *m)
+{
+	struct writer w = message_begin(out, capacity, CONTROL_PATHS);
+
+	if (m->n > WIRE_PATHS_MAX)
+		return -EINVAL;
+	writer_u8(&w, (uint8_t)m->n);
+	for (unsigned i = 0; i < m->n; i++) {
+		writer_be32(&w, m->v[i].member);
+		writer_u8(&w, (uint8_t)m->v[i].kind);
+	}
+	return writer_finish(&w);
+}
+
+int wire_paths_decode(struct wire_paths *out, const uint8_t *data, size_t len)
+{
+	struct reader r = message_open(data, len, CONTROL_PATHS);
+	struct wire_paths m = { 0 };
+	unsigned n = reader_u8(&r);
+
+	for (unsigned i = 0; i < n && reader_ok(&r); i++) {
+		uint8_t kind;
+
+		m.v[m.n].member = reader_be32(&r);
+		kind = reader_u8(&r);
+		if (kind > CONTROL_PATH_RELAY_TCP)
+			return -EBADMSG;
+		m.v[m.n++].kind = (enum control_path)kind;
+	}
+	if (!reader_at_end(&r))
+		return -EBADMSG;
+	*out = m;
+	return 0;
+}
+
 /* ---------------------------------------------------------------- the connection itself */
 
 int wire_ping_encode(uint8_t *out, size_t capacity, uint64_t token)

@@ -23,7 +23,9 @@
  *   CONTROL_PING            both  8 token
  *   CONTROL_PONG            both  8 token, 8 the sender's clock (ms since 1970; 0: not told)
  *   CONTROL_RELAY           both  4 member id (peer: the receiver; coordinator: the sender), the datagram
- *   CONTROL_PEER_EVENT      coord 4 member id, 1 event (enum peer_event): of a member this one was introduced to */
+ *   CONTROL_PEER_EVENT      coord 4 member id, 1 event (enum peer_event): of a member this one was introduced to
+ *   CONTROL_PATHS           peer  1 count, then each: 4 member id, 1 kind (enum control_path): of the path that is used to it from
+ *                                 now on, for the administrator's eyes */
 #ifndef DAEMON_WIRE_CONTROL_H
 #define DAEMON_WIRE_CONTROL_H
 
@@ -45,6 +47,7 @@ enum wire_control_type {
 	CONTROL_PONG = 12,
 	CONTROL_RELAY = 13,
 	CONTROL_PEER_EVENT = 14,
+	CONTROL_PATHS = 15,
 };
 
 #define MEMBER_ONLINE 0x01
@@ -70,6 +73,15 @@ enum peer_event {
 	PEER_OFFLINE = 2,
 	PEER_ONLINE = 3,
 	PEER_REMOVED = 4, /* no longer a member: end its sessions */
+};
+
+enum control_path {
+	CONTROL_PATH_NONE = 0,
+	CONTROL_PATH_LAN = 1,
+	CONTROL_PATH_DIRECT = 2,
+	CONTROL_PATH_TCP = 3,
+	CONTROL_PATH_RELAY_UDP = 4, /* the sender's half over UDP */
+	CONTROL_PATH_RELAY_TCP = 5,
 };
 
 /* A control message (before sealing) is at most this long. */
@@ -144,6 +156,14 @@ struct wire_peer_event {
 	uint32_t member;
 	enum peer_event event;
 };
+#define WIRE_PATHS_MAX 255
+struct wire_paths {
+	unsigned n;
+	struct {
+		uint32_t member;
+		enum control_path kind;
+	} v[WIRE_PATHS_MAX];
+};
 
 /* The type byte, or -EBADMSG for an empty message. */
 int wire_control_type_of(const uint8_t *data, size_t len);
@@ -181,6 +201,8 @@ int wire_control_relay_decode(uint32_t *member, const uint8_t **payload, size_t 
 			      size_t len);
 int wire_peer_event_encode(uint8_t *out, size_t capacity, const struct wire_peer_event *m);
 int wire_peer_event_decode(struct wire_peer_event *out, const uint8_t *data, size_t len);
+int wire_paths_encode(uint8_t *out, size_t capacity, const struct wire_paths *m);
+int wire_paths_decode(struct wire_paths *out, const uint8_t *data, size_t len);
 
 /* 1..63 of [a-z0-9-.], not beginning or ending with '-' or '.'. */
 bool wire_name_is_valid(const char *name);

@@ -47,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	FUZZ_ROUND_TRIP(struct wire_members, wire_members_decode, wire_members_encode, data, len);
 	FUZZ_ROUND_TRIP(struct wire_pong, wire_pong_decode, wire_pong_encode, data, len);
 	FUZZ_ROUND_TRIP(struct wire_peer_event, wire_peer_event_decode, wire_peer_event_encode, data, len);
+	FUZZ_ROUND_TRIP(struct wire_paths, wire_paths_decode, wire_paths_encode, data, len);
 	ping(data, len);
 	relay(data, len);
 	return 0;

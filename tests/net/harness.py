@@ -301,6 +301,10 @@ class Mesh:
         return subprocess.run([PROGRAMS["warrenctl"], "-s", self.nodes[host].control, *argv], capture_output=True, text=True,
                               timeout=30)
 
+    def popen_ctl(self, host, *argv):
+        return subprocess.Popen([PROGRAMS["warrenctl"], "-s", self.nodes[host].control, *argv], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def ctl_json(self, host, *argv):
         r = self.ctl(host, *argv, "--json")
         check(r.stdout.strip(), f"{host}: warrenctl {' '.join(argv)} --json said nothing (exit {r.returncode}): {r.stderr}")

@@ -93,5 +93,40 @@ def deleted_interface_is_noticed():
         check("error: interface warren0: it was deleted" in mesh.nodes["a1"].log(), "the log does not say so either")
 
 
+def waiting_ends_when_it_is_so_and_the_map_has_the_pair():
+    with Mesh([Site("a", "port"), Site("b", "udpblocked"), Site("c", "open")]) as mesh:
+        begin = time.monotonic()
+        waiter = mesh.popen_ctl("a1", "wait", "--for", "peer=b1", "--timeout", "20")  # nothing runs yet
+        mesh.start("coord", "a1", "c1")
+        mesh.wait_registered("a1", "c1")
+        check(mesh.ctl("a1", "wait", "--timeout", "3").returncode == 0, "a1 is up")
+        r = mesh.ctl("a1", "wait", "--for", "peer=b1", "--timeout", "0.5")
+        check(r.returncode == 1 and r.stderr.count("\n") == 1, f"b1 does not run: {r.returncode} {r.stderr}")
+        check(waiter.poll() is None, "the first wait ended before b1 was there")
+        mesh.start("b1")
+        check(waiter.wait(10) == 0 and time.monotonic() - begin < 15, "the first wait did not end with b1's coming")
+        check(mesh.ctl("a1", "wait", "--for", "direct=c1", "--timeout", "10").returncode == 0, "c1 is not reached directly")
+        mesh.relay_only()
+        mesh.nodes["b1"].stop()
+        mesh.start("b1")
+        r = mesh.ctl("b1", "wait", "--for", "direct=c1", "--timeout", "2", "--json")
+        check(r.returncode == 2 and not json.loads(r.stdout)["reached"], f"b1 to c1: {r.returncode} {r.stdout} {r.stderr}")
+
+        def pairs():
+            return {(p["a"], p["b"]): (p["a_path"] or {"kind": None}, p["b_path"] or {"kind": None})
+                    for p in mesh.ctl_json("coord", "map")["pairs"]}
+
+        wait_until(lambda: [p["kind"] for p in pairs()["a1", "c1"]] == ["direct", "direct"], 4, f"the map says direct: {pairs()}")
+        wait_until(lambda: pairs()["b1", "c1"][0] == {"kind": "relay", "transport": "tcp"}, 4, f"the map says relayed: {pairs()}")
+        members = {m["name"]: m for m in mesh.ctl_json("coord", "map")["members"]}
+        check(members["a1"]["tcp"].startswith(mesh.lab.pub["a"]) and members["a1"]["udp"].startswith(mesh.lab.pub["a"]),
+              f"a1 in the map: {members['a1']}")
+        check(members["c1"]["nat"] and members["c1"]["nat"]["mapping"] == "none", f"c1 in the map: {members['c1']}")
+        dot = mesh.ctl("coord", "map", "--dot").stdout
+        check(dot.startswith('graph "home" {') and '"b1" -- "c1" [label="relay/tcp | ' in dot and dot.endswith("}\n"), dot)
+        r = mesh.ctl("a1", "map")
+        check(r.returncode == 1 and "ask a coordinator" in r.stderr, f"a peer's map: {r.returncode} {r.stderr}")
+
+
 main(a_refused_page_is_asked_for_again, broken_reload_shows_in_status, what_only_a_restart_applies_is_said_until_then,
-     deleted_interface_is_noticed)
+     deleted_interface_is_noticed, waiting_ends_when_it_is_so_and_the_map_has_the_pair)

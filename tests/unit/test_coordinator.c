@@ -404,6 +404,72 @@ static void a_damaged_database_keeps_the_role_from_starting(void **state)
 	close(fd);
 }
 
+static const json_t *only_pair(const json_t *map)
+{
+	const json_t *pairs = json_object_get(map, "pairs");
+
+	assert_int_equal(json_array_size(pairs), 1);
+	return json_array_get(pairs, 0);
+}
+
+static const char *kind_in(const json_t *pair, const char *key)
+{
+	return json_string_value(json_object_get(json_object_get(pair, key), "kind"));
+}
+
+static void the_map_shows_members_and_the_pairs_that_were_introduced(void **state)
+{
+	struct world *f = *state;
+	json_t *map = world_ask(f, "{\"cmd\":\"map\"}\n");
+	struct client *a, *b;
+	struct wire_paths paths = { .n = 2 };
+	uint8_t message[64];
+	const json_t *member, *pair;
+
+	assert_string_equal(json_string_value(json_object_get(map, "schema")), "warren.map/1");
+	assert_int_equal(json_array_size(json_object_get(map, "members")), N_MEMBERS);
+	assert_int_equal(json_array_size(json_object_get(map, "pairs")), 0);
+	json_decref(map);
+	a = client_join(f, 0);
+	b = client_join(f, 1);
+	client_say(b, message, wire_connect_encode(message, sizeof(message), client_id(a)));
+	assert_true(world_run_until(f, client_is_introduced, a));
+	assert_true(world_run_until(f, client_is_introduced, b));
+	paths.v[0].member = client_id(b);
+	paths.v[0].kind = CONTROL_PATH_RELAY_TCP;
+	paths.v[1].member = 9999; /* nobody it was introduced to */
+	client_say(a, message, wire_paths_encode(message, sizeof(message), &paths));
+	message[6] = 99; /* no kind of path */
+	client_say(b, message, 2 + 2 * 5);
+	world_expect(f, "control_bad_frame", 1);
+	map = world_ask(f, "{\"cmd\":\"map\"}\n");
+	pair = only_pair(map);
+	assert_string_equal(json_string_value(json_object_get(pair, "a")), "m0");
+	assert_string_equal(json_string_value(json_object_get(pair, "b")), "m1");
+	assert_string_equal(kind_in(pair, "a_path"), "relay");
+	assert_true(json_is_null(json_object_get(pair, "b_path")));
+	member = json_array_get(json_object_get(map, "members"), 0);
+	assert_string_equal(json_string_value(json_object_get(member, "name")), "m0");
+	assert_true(json_is_true(json_object_get(member, "online")));
+	assert_non_null(strstr(json_string_value(json_object_get(member, "tcp")), "127.0.0.1:"));
+	assert_true(json_is_null(json_object_get(member, "nat")));
+	member = json_array_get(json_object_get(map, "members"), 2);
+	assert_true(json_is_false(json_object_get(member, "online")));
+	assert_true(json_is_null(json_object_get(member, "tcp")));
+	json_decref(map);
+	/* Who went says nothing any more. */
+	stream_close(a->stream);
+	a->stream = NULL;
+	do {
+		map = world_ask(f, "{\"cmd\":\"map\"}\n");
+		pair = only_pair(map);
+		if (json_is_null(json_object_get(pair, "a_path")))
+			break;
+		json_decref(map);
+	} while (true);
+	json_decref(map);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
@@ -412,6 +478,7 @@ int main(void)
 		TEST(an_unknown_key_is_closed_and_counted),
 		TEST(silent_connections_give_way_to_new_ones),
 		TEST(both_are_introduced),
+		TEST(the_map_shows_members_and_the_pairs_that_were_introduced),
 		TEST(both_udp_ports_tell_the_endpoint_and_one_binds_it),
 		TEST(a_stock_stun_request_is_answered_on_both_ports),
 		TEST(a_datagram_goes_from_udp_to_udp),

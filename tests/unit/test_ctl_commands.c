@@ -572,6 +572,113 @@ static void expose_prints_the_endpoint(void **state)
 	assert_int_equal(RUN(f, "expose", "tcp", "22", "--seconds=0"), 64);
 }
 
+#define PROXY(in_use, error)                                                                                       \
+	"{\"schema\":\"warren.netcheck/1\",\"coordinators\":[{\"name\":\"c1\",\"rtt_ms\":18,\"udp_rtt_ms\":null,"  \
+	"\"state\":\"connected\",\"proxy\":{\"endpoint\":\"http://p:3128\",\"in_use\":" in_use ",\"error\":" error \
+	"}}]}"
+
+static void netcheck_tells_of_the_proxy(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, PROXY("true", "null"), PROXY("false", "null"), PROXY("false", "\"wants a user\\u001b\""));
+	assert_int_equal(RUN(f, "netcheck"), 0);
+	says(f->out, "coordinators  c1: connected, tcp 18 ms, udp -, through the proxy\n"
+		     "proxy         http://p:3128 to c1: in use\n");
+	assert_int_equal(RUN(f, "netcheck"), 0);
+	says(f->out, "tcp 18 ms, udp -\nproxy         http://p:3128 to c1: not in use\n");
+	assert_int_equal(RUN(f, "netcheck"), 0);
+	says(f->out, "proxy         http://p:3128 to c1: it wants a user\\x1b\n");
+}
+
+static void wait_returns_when_it_is_so(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, STATUS("waiting", "null"), STATUS("connected", "null"));
+	assert_int_equal(RUN(f, "wait", "--timeout", "5"), 0);
+	assert_string_equal(f->out, "");
+	assert_string_equal(f->err, "");
+	DAEMON(f, "{\"error\":{\"code\":1,\"message\":\"no peer is known\"}}", LOST, PING("41.0", RELAY));
+	assert_int_equal(RUN(f, "wait", "--for", "peer=bob", "--timeout=5", "--json"), 0);
+	says(f->out, "{\"schema\":\"warren.wait/1\",\"for\":\"peer=bob\",\"reached\":true,\"waited_s\":0.");
+	DAEMON(f, PING("41.0", RELAY), PING("12.2", DIRECT));
+	assert_int_equal(RUN(f, "wait", "--for=direct=bob", "--timeout=5"), 0);
+}
+
+static void wait_gives_up_and_says_what_is_missing(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN(f, "-n", "home", "wait", "--timeout", "0.3"), 69); /* it may yet start */
+	says(f->err, "is the service running?");
+	assert_int_equal(strlen(f->err), strchr(f->err, '\n') + 1 - f->err); /* said once */
+	DAEMON(f, STATUS("waiting", "null"));
+	assert_int_equal(RUN(f, "wait", "--timeout=0", "--json"), 1);
+	says(f->err, "no coordinator is connected");
+	says(f->out, "\"for\":\"up\",\"reached\":false,");
+	DAEMON(f, PING("41.0", RELAY));
+	assert_int_equal(RUN(f, "wait", "--for=direct=bob", "--timeout=0.3"), 2);
+	says(f->err, "not over a direct path");
+	DAEMON(f, LOST);
+	assert_int_equal(RUN(f, "wait", "--for=peer=bob", "--timeout=0"), 1);
+	says(f->err, "the peer does not answer");
+	DAEMON(f, "{\"error\":{\"code\":1,\"message\":\"no peer is known\"}}");
+	assert_int_equal(RUN(f, "wait", "--for=peer=bbo", "--timeout=0"), 1);
+	says(f->err, "no peer is known");
+	/* What no waiting mends ends it at once. */
+	DAEMON(f, "{\"error\":{\"code\":64,\"message\":\"which peer?\"}}");
+	assert_int_equal(RUN(f, "wait", "--for=peer=bob", "--timeout=1000"), 64);
+	assert_int_equal(RUN(f, "wait", "--for=bob"), 64);
+	says(f->err, "wait for what?");
+	assert_int_equal(RUN(f, "wait", "--for=peer="), 64);
+	assert_int_equal(RUN(f, "wait", "--timeout=-1"), 64);
+}
+
+#define MAP                                                                                                                \
+	"{\"schema\":\"warren.map/1\",\"time\":\"2026-01-02T12:44:03Z\",\"net\":\"home\",\"self\":\"c1\",\"members\":["    \
+	"{\"name\":\"alice\",\"ips\":[\"10.77.0.2\"],\"online\":true,\"tcp\":\"203.0.113.7:40000\","                       \
+	"\"udp\":null,\"rtt_ms\":18.0,\"nat\":{\"mapping\":\"endpoint-dependent\",\"filtering\":\"unknown\","              \
+	"\"udp_blocked\":true}},"                                                                                          \
+	"{\"name\":\"b\\\"ob\\\\\\n\",\"ips\":[],\"online\":false,\"tcp\":null,\"udp\":null,\"rtt_ms\":null,\"nat\":null}" \
+	"],\"pairs\":[{\"a\":\"alice\",\"b\":\"b\\\"ob\\\\\\n\",\"a_path\":{\"kind\":\"relay\",\"transport\":\"tcp\"},"    \
+	"\"b_path\":{\"kind\":\"relay\",\"transport\":\"udp\"}},"                                                          \
+	"{\"a\":\"alice\",\"b\":\"carol\",\"a_path\":{\"kind\":\"direct\",\"transport\":\"udp\"},"                         \
+	"\"b_path\":{\"kind\":\"direct\",\"transport\":\"udp\"}},"                                                         \
+	"{\"a\":\"alice\",\"b\":\"dave\",\"a_path\":null,\"b_path\":null}],\"truncated\":"
+
+static void the_map_is_tables_or_a_graph(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, MAP "false}", MAP "false}", MAP "true}", "{\"error\":{\"code\":1,\"message\":\"alice is a peer\"}}");
+	assert_int_equal(RUN(f, "map"), 0);
+	assert_string_equal(f->out, "MEMBER     ADDRESS    ONLINE  TCP FROM           UDP FROM  NAT          RTT\n"
+				    "alice      10.77.0.2  yes     203.0.113.7:40000  -         UDP blocked  18 ms\n"
+				    "b\"ob\\\\x0a  -          no      -                  -         -            -\n"
+				    "\n"
+				    "A      B          A TO B     B TO A\n"
+				    "alice  b\"ob\\\\x0a  relay/tcp  relay/udp\n"
+				    "alice  carol      direct     direct\n"
+				    "alice  dave       -          -\n");
+	assert_int_equal(RUN(f, "map", "--dot"), 0);
+	assert_string_equal(f->out,
+			    "graph \"home\" {\n"
+			    "  node [shape=box];\n"
+			    "  \"alice\" [label=\"alice\\n10.77.0.2\\n203.0.113.7:40000\"];\n"
+			    "  \"b\\\"ob\\\\\\\\x0a\" [label=\"b\\\"ob\\\\\\\\x0a\", style=dashed];\n"
+			    "  \"alice\" -- \"b\\\"ob\\\\\\\\x0a\" [label=\"relay/tcp | relay/udp\", style=dashed];\n"
+			    "  \"alice\" -- \"carol\" [label=\"direct\"];\n"
+			    "  \"alice\" -- \"dave\" [label=\"-\", style=dotted];\n"
+			    "}\n");
+	assert_string_equal(f->err, "");
+	assert_int_equal(RUN(f, "map", "--json"), 0);
+	assert_string_equal(f->out, MAP "true}\n");
+	says(f->err, "larger than this");
+	assert_int_equal(RUN(f, "map"), 1);
+	says(f->err, "alice is a peer");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -596,6 +703,10 @@ int main(void)
 		TEST(expose_prints_the_endpoint),
 		TEST(netcheck_shows_what_passes),
 		TEST(netcheck_shows_what_the_gateway_maps),
+		TEST(netcheck_tells_of_the_proxy),
+		TEST(wait_returns_when_it_is_so),
+		TEST(wait_gives_up_and_says_what_is_missing),
+		TEST(the_map_is_tables_or_a_graph),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -380,6 +380,15 @@ static void introductions_forget_the_oldest(void **state)
 	assert_true(introduced_has(&s, 1));
 	assert_false(introduced_has(&s, 2));
 	assert_true(introduced_has(&s, 9999));
+	introduced_set_path(&s, 1, 3);
+	introduced_set_path(&s, 2, 3); /* is there no more */
+	assert_int_equal(introduced_path(&s, 1), 3);
+	assert_int_equal(introduced_path(&s, 2), INTRODUCED_PATH_UNKNOWN);
+	assert_int_equal(introduced_path(&s, 3), INTRODUCED_PATH_UNKNOWN);
+	introduced_add(&s, 1); /* once more, and what it said stands */
+	assert_int_equal(introduced_path(&s, 1), 3);
+	introduced_forget_paths(&s);
+	assert_int_equal(introduced_path(&s, 1), INTRODUCED_PATH_UNKNOWN);
 	introduced_remove(&s, 9999);
 	introduced_remove(&s, 9999);
 	assert_int_equal(s.n, INTRODUCED_MAX - 1);

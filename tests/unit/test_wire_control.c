@@ -443,6 +443,36 @@ static void peer_events_come_back_and_others_are_refused(void **state)
 	}
 }
 
+static void paths_come_back_with_their_kinds(void **state)
+{
+	static struct wire_paths m, back;
+	int len;
+
+	(void)state;
+	assert_int_equal(wire_paths_encode(data, sizeof(data), &m), 2); /* none at all */
+	assert_int_equal(wire_paths_decode(&back, data, 2), 0);
+	assert_int_equal(back.n, 0);
+	m.n = WIRE_PATHS_MAX;
+	for (unsigned i = 0; i < m.n; i++) {
+		m.v[i].member = UINT32_MAX - i;
+		m.v[i].kind = (enum control_path)(i % (CONTROL_PATH_RELAY_TCP + 1));
+	}
+	len = wire_paths_encode(data, sizeof(data), &m);
+	assert_int_equal(len, 2 + 5 * WIRE_PATHS_MAX);
+	assert_int_equal(wire_paths_decode(&back, data, (size_t)len), 0);
+	assert_int_equal(back.n, m.n);
+	for (unsigned i = 0; i < m.n; i++) {
+		assert_int_equal(back.v[i].member, m.v[i].member);
+		assert_int_equal(back.v[i].kind, m.v[i].kind);
+	}
+	CHECK_STRICT(wire_paths_decode, struct wire_paths, data, (size_t)len);
+	CHECK_NO_ROOM(wire_paths_encode, &m, (size_t)len);
+	data[6] = CONTROL_PATH_RELAY_TCP + 1;
+	CHECK_REFUSED(wire_paths_decode, struct wire_paths, data, (size_t)len);
+	m.n++;
+	assert_int_equal(wire_paths_encode(data, sizeof(data), &m), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -464,6 +494,7 @@ int main(void)
 		cmocka_unit_test(ping_and_pong_come_back),
 		cmocka_unit_test(a_relayed_datagram_stands_behind_its_five_bytes),
 		cmocka_unit_test(peer_events_come_back_and_others_are_refused),
+		cmocka_unit_test(paths_come_back_with_their_kinds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
