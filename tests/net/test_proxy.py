@@ -69,8 +69,39 @@ class Pretender:
                 client = self.listener.accept()[0]
                 self.clients.append(client)
                 with contextlib.suppress(OSError):
-                    self.heard.append(client.recv(4096))
-                    client.sendall(self.answer)
+                    self.serve(client)
+
+    def serve(self, client):
+        self.heard.append(client.recv(4096))
+        client.sendall(self.answer)
+
+
+class NameProxy(Pretender):
+    """Knows the coordinator by a name that nobody else does."""
+
+    def __init__(self, mesh, name):
+        super().__init__(mesh, b"HTTP/1.1 200 Connection established\r\n\r\n")
+        self.lab, self.name, self.to = mesh.lab, name, (mesh.lab.ip("coord"), 27700)
+
+    def serve(self, client):
+        self.heard.append(client.recv(4096))
+        if not self.heard[-1].startswith(b"CONNECT " + self.name + b":27700 HTTP/1.1\r\n"):
+            client.close()
+            return
+        coordinator = self.lab.socket("a2", type=socket.SOCK_STREAM)
+        coordinator.setblocking(True)
+        coordinator.connect(self.to)
+        self.clients.append(coordinator)
+        client.sendall(self.answer)
+        for a, b in ((client, coordinator), (coordinator, client)):
+            threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def pump(a, b):
+        with contextlib.suppress(OSError):
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
 
 
 def laboratory():
@@ -79,7 +110,7 @@ def laboratory():
 
 def only_the_proxy_gets_out(mesh):
     nft(mesh.lab.gw("a"), f"table inet only_proxy {{ chain forward {{ type filter hook forward priority -1; policy accept;\n"
-        f"ip saddr != {mesh.lab.ip('a2')} iifname lan drop\nip saddr {mesh.lab.ip('a2')} meta l4proto != tcp drop\n}}\n}}\n")
+        f"iifname lan udp dport 53 reject\nip saddr != {mesh.lab.ip('a2')} iifname lan drop\nip saddr {mesh.lab.ip('a2')} meta l4proto != tcp drop\n}}\n}}\n")
 
 
 def configure(mesh, login=None):
@@ -192,7 +223,27 @@ def what_is_wrong_is_said_and_waited_out():
             check(mesh.ping("a1", "b1", 5) is not None, "no traffic")
 
 
+def a_coordinators_name_is_the_proxys_to_resolve():
+    with laboratory() as mesh:
+        only_the_proxy_gets_out(mesh)
+        configure(mesh)
+        conf = mesh.nodes["a1"].conf
+        with open(conf) as f:
+            text = f.read()
+        with open(conf, "w") as f:
+            f.write(text.replace(f'"{mesh.lab.ip("coord")}:27700"', '"c1.example.invalid:27700"'))
+        mesh.start("coord", "b1")
+        with NameProxy(mesh, b"c1.example.invalid"):
+            mesh.start("a1")
+            wait_connected(mesh, 5)
+            check(mesh.ping("a1", "b1", 5) is not None, "no traffic")
+            # There is no server to ask whether UDP passes: as far as can be known it does not.
+            why = mesh.ctl_json("a1", "why", "b1")
+            check(why["cause"] == "udp-blocked" and why["here"]["udp"] == "blocked", f"why: {why}")
+            mesh.nodes["a1"].stop()
+
+
 if not shutil.which("tinyproxy", path="/usr/sbin:/usr/bin"):
     print("skipped: no tinyproxy")
     sys.exit(77)
-main(traffic_passes_within_5_s, what_is_wrong_is_said_and_waited_out)
+main(traffic_passes_within_5_s, what_is_wrong_is_said_and_waited_out, a_coordinators_name_is_the_proxys_to_resolve)
