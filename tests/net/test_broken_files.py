@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """A broken configuration ends warrend with 78 within 1 s; it names file and line, and prints no secret.
 
 No topology: warrend ends before it opens anything (in a network namespace of its own, in case it does not).

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """A pair uses the best cipher that both ends allow and compute fast, and where there is none both say so at once.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=90
+# ctest: timeout=90 beside
 """The control socket of a peer: it answers promptly again after a coordinator refused a question, and says what a reload did
 and what became of the interface.
 

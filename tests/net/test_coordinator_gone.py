@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120 labels=tsan
+# ctest: timeout=120 labels=tsan beside
 """A direct pair does not need the coordinator, not even to agree on new keys; when it is back, so is everyone.
 
     coord  killed, kept away, started again

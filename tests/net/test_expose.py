@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=90
+# ctest: timeout=90 beside
 """`expose` opens a port of another program where its NAT allows that, and says why where it does not.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """With each offload turned off, and with all of them, on one side or on both, what goes in comes out the same.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """Strangers, wrong keys, false sources, replayed and changed datagrams: refused or dropped, counted, and nothing else changes.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """After an idle time of several lives of the NATs' mappings, the far side's first ping is answered within 1 s.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=90
+# ctest: timeout=90 beside
 """IPv6 inside over IPv4 outside, IPv4 inside over IPv6 outside, and both over an underlay that has only IPv6.
 
     coord  198.51.100.10, 2001:db8:ffff::10

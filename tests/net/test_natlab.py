@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """The laboratory is what the scenarios take it for: each kind of NAT maps and filters as its name says, events happen.
 
     inet -- coord (two addresses)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """What changes at a node's own network, or while it stood still, is made up for within 3 s; what does not concern it costs nothing.
 
     coord

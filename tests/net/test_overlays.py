@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """Neither the mesh itself nor another overlay carries the mesh: no candidates of theirs, no datagrams into them, and `why` says so.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """`path = relay` and `path = direct` of a peer's block hold, are said to the other side, and change under traffic by a reload.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """A port that the gateway maps opens what no punching opens, is given back, and is there again when the gateway forgot it.
 
     coord

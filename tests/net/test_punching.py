@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """One side's NAT draws a port for each destination, the other lets in only whom it sent to: found by a search, inside its budget.
 
     coord

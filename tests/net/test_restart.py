@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=90 labels=tsan
+# ctest: timeout=90 labels=tsan beside
 """A peer killed without a word and started again has traffic within 2 s of its start, whichever end it is.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """Where both NATs change ports, the pair is relayed, `why` names the cause, and the relay sees only what is sealed.
 
     coord  <- every frame captured here

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=180
+# ctest: timeout=180 beside
 """Where UDP does not pass, peers connect to each other by TCP, and go back to UDP as soon as it does.
 
     coord  udp 27700 27701, tcp 27700 443

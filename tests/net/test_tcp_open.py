@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """Where UDP is blocked and both ends are behind NATs, they open one TCP connection from both sides at the same moment.
 
     coord  tcp 27700 443

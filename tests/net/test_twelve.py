@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=180
+# ctest: timeout=180 beside
 """Twelve peers, each talking with each, are all direct; the coordinator's work grows with the pairs that talk.
 
     coord  <- its bytes are counted

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=90
+# ctest: timeout=90 beside
 """Where UDP is dropped and no TCP connection between the two can be, traffic passes within 5 s through TCP to the coordinator.
 
     coord  tcp 27700, 443

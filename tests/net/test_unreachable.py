@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """Whoever sends to an overlay address that nobody has, or whose node is offline, is told so by ICMP within a second.
 
     coord
