@@ -217,6 +217,14 @@ bool discovery_is_surveying(const struct discovery *d)
 	return d->survey.stage != STAGE_IDLE;
 }
 
+bool discovery_asks(const struct discovery *d, uint8_t ip_len)
+{
+	for (unsigned i = 0; i < d->n_servers; i++)
+		if (d->servers[i].to.endpoint.ip.len == ip_len)
+			return true;
+	return false;
+}
+
 uint64_t discovery_surveyed_ms(const struct discovery *d)
 {
 	return d->survey.ended_ms;

@@ -69,7 +69,8 @@ struct discovery_facts {
 	/* All but lifetime_s, NAT_UDP_BLOCKED, NAT_PORT_MAPPED and NAT_CAPTIVE. NAT_TESTED: every server has answered or was
 	 * given up since the start. */
 	struct nat_facts nat;
-	unsigned n_servers, n_addresses; /* that answered, over IPv4, when the mapping was judged */
+	unsigned n_servers, n_addresses; /* that answered, over IPv4, when the mapping was judged, */
+	unsigned n_endpoints;            /* and at how many endpoints they saw the data port */
 	unsigned n_reflexive;            /* distinct, newest first */
 	struct endpoint reflexive[DISCOVERY_REFLEXIVE_MAX];
 };
@@ -86,8 +87,9 @@ void discovery_network_changed(struct discovery *d, uint64_t now_ms);
 void discovery_refresh(struct discovery *d, uint64_t now_ms);
 /* Somebody wants the facts fresh: a survey, unless one is under way or began within the last 3 s. */
 void discovery_survey(struct discovery *d, uint64_t now_ms);
-bool discovery_is_surveying(const struct discovery *d);    /* or about to */
-uint64_t discovery_surveyed_ms(const struct discovery *d); /* when the last one ended; 0: never */
+bool discovery_is_surveying(const struct discovery *d);         /* or about to */
+bool discovery_asks(const struct discovery *d, uint8_t ip_len); /* there is a server of that family */
+uint64_t discovery_surveyed_ms(const struct discovery *d);      /* when the last one ended; 0: never */
 
 void discovery_on_answer(struct discovery *d, const struct discovery_answer *a, uint64_t now_ms);
 void discovery_on_loop(struct discovery *d, unsigned socket, uint64_t token, uint64_t now_ms);

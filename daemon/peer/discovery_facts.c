@@ -66,6 +66,20 @@ static unsigned count_addresses(const struct nat_observation *v, unsigned n)
 	return count;
 }
 
+static unsigned count_endpoints(const struct nat_observation *v, unsigned n)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned k = 0;
+
+		while (k < i && !endpoint_equal(&v[k].observed, &v[i].observed))
+			k++;
+		count += k == i;
+	}
+	return count;
+}
+
 /* Of the ports that one local port was seen at; of a NAT that draws one for each mapping, of all that were seen. */
 static uint16_t judge_spread(const struct discovery *d, const struct nat_observation *v, unsigned n)
 {
@@ -140,6 +154,7 @@ static void judge_round(struct discovery *d, uint64_t now_ms)
 	f->nat.mapping = (uint8_t)nat_judge_mapping(v, n);
 	f->n_servers = n;
 	f->n_addresses = count_addresses(v, n);
+	f->n_endpoints = count_endpoints(v, n);
 	for (unsigned i = 0; i < n; i++)
 		if (d->env->is_own(d->arg, &v[i].observed.ip))
 			f->nat.mapping = NAT_MAPPING_NONE;
@@ -147,7 +162,8 @@ static void judge_round(struct discovery *d, uint64_t now_ms)
 		survey_stop(d, now_ms);
 		survey_want(d, now_ms);
 	}
-	if (n > 0 && !ip_equal(&v[0].observed.ip, &s->address)) {
+	/* The tests of a first survey are of the address that it will have. */
+	if (n > 0 && s->stage != STAGE_TESTS && !ip_equal(&v[0].observed.ip, &s->address)) {
 		facts_forget_survey(d);
 		if (s->stage == STAGE_IDLE)
 			survey_want(d, now_ms);
@@ -158,7 +174,7 @@ static void judge_round(struct discovery *d, uint64_t now_ms)
 static bool facts_equal(const struct discovery_facts *a, const struct discovery_facts *b)
 {
 	if (!nat_facts_equal(&a->nat, &b->nat) || a->n_servers != b->n_servers || a->n_addresses != b->n_addresses ||
-	    a->n_reflexive != b->n_reflexive)
+	    a->n_endpoints != b->n_endpoints || a->n_reflexive != b->n_reflexive)
 		return false;
 	for (unsigned i = 0; i < a->n_reflexive; i++)
 		if (!endpoint_equal(&a->reflexive[i], &b->reflexive[i]))

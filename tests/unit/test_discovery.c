@@ -525,6 +525,28 @@ static void silent_second_address_does_not_keep_the_rest_waiting(void **state)
 	assert_int_equal(discovery_facts(f->d)->n_addresses, 1);
 }
 
+static void another_server_does_not_spoil_the_survey_under_way(void **state)
+{
+	struct fixture *f = *state;
+	struct discovery_server v[] = { { .endpoint = at(FIRST, PORT), .has_other_port = true },
+					{ .endpoint = at(FIRST, ALTERNATE_PORT) },
+					{ .number = 1, .endpoint = at(SECOND, PORT) } };
+
+	f->nat.mapping = NAT_MAPPING_ADDRESS_AND_PORT_DEPENDENT;
+	f->nat.ports = NAT_DOUBLE_STEPS;
+	f->nat.step = 1;
+	f->is_second_down = true;
+	discovery_set_servers(f->d, v, 2, f->now_ms);
+	/* The next round is judged 1 s later: the ports have been sampled, and the filtering is still being tested. */
+	run(f, 100);
+	discovery_set_servers(f->d, v, 3, f->now_ms);
+	run(f, 5000);
+	assert_int_equal(facts(f)->mapping, NAT_MAPPING_ADDRESS_AND_PORT_DEPENDENT);
+	assert_int_equal(facts(f)->port_step, 1);
+	assert_false(facts(f)->flags & NAT_KEEPS_PORT);
+	assert_int_equal(discovery_facts(f->d)->n_endpoints, 2);
+}
+
 static void nobody_answers_and_it_is_tried_every_30_s(void **state)
 {
 	struct fixture *f = *state;
@@ -766,7 +788,11 @@ static void second_coordinator_adds_destinations(void **state)
 	run(f, 5000);
 	assert_int_equal(facts(f)->mapping, NAT_MAPPING_ENDPOINT_INDEPENDENT);
 	assert_int_equal(discovery_facts(f->d)->n_addresses, 2);
+	assert_int_equal(discovery_facts(f->d)->n_endpoints, 1);
+	assert_true(discovery_asks(f->d, 4));
+	assert_false(discovery_asks(f->d, 16));
 	discovery_set_servers(f->d, v, 0, f->now_ms);
+	assert_false(discovery_asks(f->d, 4));
 	assert_int_equal(discovery_next_ms(f->d), UINT64_MAX);
 	assert_int_equal(facts(f)->mapping, NAT_MAPPING_ENDPOINT_INDEPENDENT); /* stands */
 }
@@ -846,6 +872,7 @@ int main(void)
 		TEST(stun_server_that_ignores_or_refuses_a_change_leaves_filtering_unknown),
 		TEST(spare_ports_that_cannot_be_had_leave_what_they_would_tell_unknown),
 		TEST(silent_second_address_does_not_keep_the_rest_waiting),
+		TEST(another_server_does_not_spoil_the_survey_under_way),
 		TEST(nobody_answers_and_it_is_tried_every_30_s),
 		TEST(filtering_is_not_misjudged_by_what_the_data_port_has_sent_to),
 		TEST(forwarded_data_port_is_open_to_all),
