@@ -4,6 +4,8 @@
 # WARREN_BUILD names a build to measure instead of building the release here.
 set -eu
 cd "$(dirname "$0")/../.."
+# shellcheck source=tests/packages.sh
+. tests/packages.sh
 
 peers="wireguard-go wireguard-tools nebula tinc n2n fastd openvpn openssl"
 wants() {
@@ -15,31 +17,13 @@ wants() {
 	return 1
 }
 
-# Installs the VPNs that are missing, and sees to it that none of their services starts, now or later: n2n's, as Debian
-# has it, would join a public network.
+# n2n's service, as Debian has it, would join a public network.
 install_peers() {
-	missing=""
-	for package in $peers; do
-		state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) || state=""
-		[ "$state" = "install ok installed" ] || missing="$missing $package"
-	done
-	[ -n "$missing" ] || return 0
-	policy=/usr/sbin/policy-rc.d made_policy=""
-	if [ ! -e $policy ]; then
-		made_policy=yes
-		trap '$sudo rm -f $policy' EXIT
-		trap 'exit 130' INT TERM
-		printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
-		$sudo chmod 755 $policy
-	fi
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2
 	# shellcheck disable=SC2086 # one word a package
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $missing >&2
-	for service in $missing; do
-		[ ! -e "/etc/init.d/$service" ] || $sudo update-rc.d "$service" disable || echo "$service: disable its service by hand" >&2
-	done
-	[ -z "$made_policy" ] || $sudo rm -f $policy
-	trap - EXIT INT TERM
+	missing=$(missing_of $peers)
+	[ -n "$missing" ] || return 0
+	# shellcheck disable=SC2086
+	install_without_services "$missing" $missing
 }
 
 if wants --help "$@" || wants -h "$@"; then
@@ -52,8 +36,10 @@ if [ -z "${WARREN_BUILD:-}" ]; then
 	cmake --build --preset release -j "$(nproc)" --target warrend warrenctl bench_udp_rate bench_floor >/dev/null
 	WARREN_BUILD=$PWD/build/release
 fi
-sudo=""
-[ "$(id -u)" -eq 0 ] || sudo="sudo"
+become_root || {
+	echo "run.sh: run as root, or install sudo" >&2
+	exit 77
+}
 if wants --install "$@"; then
 	install_peers
 fi

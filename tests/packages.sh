@@ -1,0 +1,40 @@
+#!/bin/sh
+# . tests/packages.sh   for the scripts here that install Debian packages
+
+# Sets `sudo` to what makes commands root's, or to nothing. False: there is no way.
+become_root() {
+	sudo=""
+	[ "$(id -u)" -ne 0 ] || return 0
+	command -v sudo >/dev/null || return 1
+	sudo="sudo"
+}
+
+# missing_of PACKAGE...   those that are not installed
+missing_of() {
+	for package in "$@"; do
+		state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) || state=""
+		[ "$state" = "install ok installed" ] || printf ' %s' "$package"
+	done
+}
+
+# install_without_services "SERVICE..." PACKAGE...
+# No service of theirs is started, and those that are named are not started later either.
+install_without_services() {
+	services=$1 policy=/usr/sbin/policy-rc.d made_policy=""
+	shift
+	if [ ! -e $policy ]; then
+		made_policy=yes
+		trap '$sudo rm -f $policy' EXIT
+		trap 'exit 130' INT TERM
+		printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+		$sudo chmod 755 $policy
+	fi
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@" >&2
+	for service in $services; do
+		# Under systemd too, be that running or not.
+		[ ! -e "/etc/init.d/$service" ] || $sudo update-rc.d "$service" disable || echo "$service: disable its service by hand" >&2
+	done
+	[ -z "$made_policy" ] || $sudo rm -f $policy
+	trap - EXIT INT TERM
+}
