@@ -1,10 +1,10 @@
 #include <errno.h>
 #include <glob.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -131,21 +131,36 @@ static bool send_all(int fd, const char *text, size_t len)
 	return true;
 }
 
-/* 1 with a whole line, 0 at the end without one, -ETIMEDOUT, or another negative errno. */
-static int receive_line(int fd, struct answer *a, uint64_t deadline_ms)
+/* 0 once there is something to read, -ETIMEDOUT, -EINTR if the command is to stop, or another negative errno. */
+static int wait_readable(const struct ctl *ctl, int fd, uint64_t deadline_ms)
 {
+	struct pollfd waits[] = { { .fd = fd, .events = POLLIN },
+				  { .fd = ctl->can_stop ? ctl->stop_fd : -1, .events = POLLIN } };
+
 	for (;;) {
 		uint64_t now_ms = clock_now_ms();
-		struct timeval left;
-		char *more;
-		ssize_t n;
+		int n;
 
 		if (now_ms >= deadline_ms)
 			return -ETIMEDOUT;
-		left.tv_sec = (time_t)((deadline_ms - now_ms) / 1000);
-		left.tv_usec = (suseconds_t)((deadline_ms - now_ms) % 1000 * 1000);
-		if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &left, sizeof(left)) < 0)
+		n = poll(waits, 2, (int)(deadline_ms - now_ms));
+		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (n > 0)
+			return waits[1].revents ? -EINTR : 0;
+	}
+}
+
+/* 1 with a whole line, 0 at the end without one, or as wait_readable. */
+static int receive_line(const struct ctl *ctl, int fd, struct answer *a, uint64_t deadline_ms)
+{
+	for (;;) {
+		int ret = wait_readable(ctl, fd, deadline_ms);
+		char *more;
+		ssize_t n;
+
+		if (ret < 0)
+			return ret;
 		if (a->len == a->capacity) {
 			if (a->capacity >= CONTROL_ANSWER_MAX_BYTES)
 				return -EMSGSIZE;
@@ -234,9 +249,11 @@ static int ask(const struct ctl *ctl, const char *request, const char *schema, u
 		return code;
 	/* Not asked whether it all went: a daemon that has too many clients says so and hangs up first. */
 	(void)(send_all(fd, request, strlen(request)) && send_all(fd, "\n", 1));
-	ret = receive_line(fd, &answer, clock_now_ms() + timeout_ms);
+	ret = receive_line(ctl, fd, &answer, clock_now_ms() + timeout_ms);
 	if (ret == 1)
 		code = judge(ctl, &answer, path, schema, out);
+	else if (ret == -EINTR)
+		code = EXIT_NO;
 	else if (ret == -ETIMEDOUT)
 		code = fail(ctl, EXIT_NO_DAEMON, "warrend at %s did not answer within %u s", path, timeout_ms / 1000);
 	else

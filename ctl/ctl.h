@@ -47,6 +47,8 @@ struct ctl {
 	const char *socket_dir; /* CONTROL_DIR */
 	unsigned columns;       /* of the terminal; 0: stdout is none, nothing is cut */
 	bool is_colored;        /* settled after the options are known */
+	bool can_stop;          /* ctl_repeat_begin() */
+	int stop_fd;            /* while can_stop: readable once a signal says to stop */
 	/* what the command line says */
 	const char *net, *socket;
 	bool is_json, is_plain, is_wide, has_no_header, is_help;
@@ -70,11 +72,19 @@ extern const struct ctl_option ctl_global_options[];
 const char *ctl_value(const struct ctl *ctl, const char *option);
 /* A number in a range, with words on ctl->err if it is none. */
 bool ctl_number(const struct ctl *ctl, const char *option, double min, double max, double fallback, double *out);
+/* A time, "5", "5s", "500ms", "2m" or "1h", likewise. */
+bool ctl_seconds(const struct ctl *ctl, const char *option, double min, double max, double fallback, double *out);
 
 /* client.c: asks the daemon; takes `request`. EXIT_YES with the document in *answer, or a code with words on ctl->err.
  * `schema` is what the document must be, without its version ("warren.peers"). */
 int ctl_ask_take(struct ctl *ctl, json_t *request, const char *schema, unsigned timeout_ms, json_t **answer);
 #define CTL_TIMEOUT_MS 5000
+
+/* repeat.c: a command that goes on until SIGINT, SIGTERM, or until nobody reads its output. From here on these signals, and a closed
+ * pipe, do not end the program but are seen by the two below, and end ctl_ask_take with EXIT_NO and no words. */
+void ctl_repeat_begin(struct ctl *ctl);
+bool ctl_is_stopped(const struct ctl *ctl);
+bool ctl_pause(const struct ctl *ctl, double seconds); /* false: stopped, or nobody reads the output any more */
 
 /* table.c: rows of text under a header, as wide as the terminal lets them be */
 struct ctl_column {
@@ -90,6 +100,7 @@ void ctl_table_print_take(struct ctl_table *t, const struct ctl *ctl);
 
 /* format.c: all write to `out` and return it; a JSON value that is null or of the wrong kind gives "-" */
 const char *ctl_text(const json_t *v, char out[static CTL_CELL_BYTES]); /* strings, escaped; numbers and booleans too */
+const char *ctl_known(const json_t *v, char out[static CTL_CELL_BYTES]); /* the same, but for null "not known" */
 const char *ctl_rtt(const json_t *ms, char out[static CTL_CELL_BYTES]);
 const char *ctl_bytes(const json_t *n, char out[static CTL_CELL_BYTES]);
 const char *ctl_duration(double seconds, char out[static CTL_CELL_BYTES]);  /* "3h12m", "41m", "2s", "3d" */

@@ -27,6 +27,11 @@ const char *ctl_text(const json_t *v, char out[static CTL_CELL_BYTES])
 	return out;
 }
 
+const char *ctl_known(const json_t *v, char out[static CTL_CELL_BYTES])
+{
+	return !v || json_is_null(v) ? "not known" : ctl_text(v, out);
+}
+
 const char *ctl_rtt(const json_t *ms, char out[static CTL_CELL_BYTES])
 {
 	double v = json_number_value(ms);

@@ -205,6 +205,36 @@ const char *ctl_value(const struct ctl *ctl, const char *option)
 	return NULL;
 }
 
+static bool is_within(double v, double min, double max)
+{
+	return isfinite(v) && v >= min && v <= max;
+}
+
+bool ctl_seconds(const struct ctl *ctl, const char *option, double min, double max, double fallback, double *out)
+{
+	static const struct {
+		const char *name;
+		double seconds;
+	} units[] = { { "", 1 }, { "s", 1 }, { "ms", 0.001 }, { "m", 60 }, { "h", 3600 } };
+	const char *text = ctl_value(ctl, option);
+	char *end;
+	double v;
+
+	*out = fallback;
+	if (!text)
+		return true;
+	v = strtod(text, &end);
+	for (size_t i = 0; end != text && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(end, units[i].name) != 0 || !is_within(v * units[i].seconds, min, max))
+			continue;
+		*out = v * units[i].seconds;
+		return true;
+	}
+	fprintf(ctl->err, "warrenctl: --%s is a time from %gs to %gs, such as 5s or 2m, not \"%s\"\n", option, min, max,
+		text);
+	return false;
+}
+
 bool ctl_number(const struct ctl *ctl, const char *option, double min, double max, double fallback, double *out)
 {
 	const char *text = ctl_value(ctl, option);
@@ -214,7 +244,7 @@ bool ctl_number(const struct ctl *ctl, const char *option, double min, double ma
 	if (!text)
 		return true;
 	*out = strtod(text, &end);
-	if (end != text && *end == '\0' && isfinite(*out) && *out >= min && *out <= max)
+	if (end != text && *end == '\0' && is_within(*out, min, max))
 		return true;
 	fprintf(ctl->err, "warrenctl: --%s is a number from %g to %g, not \"%s\"\n", option, min, max, text);
 	return false;

@@ -1,5 +1,4 @@
 #include <string.h>
-#include <time.h>
 
 #include "ctl/ctl.h"
 
@@ -58,15 +57,6 @@ static void print_sum(const struct ctl *ctl, const struct ping *p)
 	fputc('\n', ctl->out);
 }
 
-static void wait_for(double seconds)
-{
-	struct timespec t = { .tv_sec = (time_t)seconds };
-
-	t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
-	while (nanosleep(&t, &t) < 0)
-		;
-}
-
 int ctl_ping(struct ctl *ctl)
 {
 	bool is_until_direct = ctl_value(ctl, "until-direct"), wants_direct = ctl_value(ctl, "require");
@@ -80,8 +70,8 @@ int ctl_ping(struct ctl *ctl)
 		json_t *answer;
 		int code;
 
-		if (p.sent > 0)
-			wait_for(interval);
+		if (p.sent > 0 && !ctl_pause(ctl, interval))
+			break;
 		code = ctl_ask_take(ctl,
 				    json_pack("{s:s,s:s,s:i}", "cmd", "ping", "peer", ctl->operands[0], "timeout_ms",
 					      (int)PING_TIMEOUT_MS),

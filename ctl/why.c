@@ -38,8 +38,8 @@ static void print_side(const struct ctl *ctl, const char *label, const json_t *s
 		return;
 	}
 	fprintf(ctl->out, "  %-6s %s; filtering %s; UDP %s; IPv6 %s\n", label,
-		nat_words(json_object_get(side, "mapping")), ctl_text(json_object_get(side, "filtering"), filtering),
-		ctl_text(json_object_get(side, "udp"), udp), ctl_text(json_object_get(side, "ipv6"), ipv6));
+		nat_words(json_object_get(side, "mapping")), ctl_known(json_object_get(side, "filtering"), filtering),
+		ctl_known(json_object_get(side, "udp"), udp), ctl_known(json_object_get(side, "ipv6"), ipv6));
 }
 
 static void print_search(const struct ctl *ctl, const json_t *search)

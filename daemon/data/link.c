@@ -492,6 +492,15 @@ const struct endpoint *link_udp_endpoint(const struct link *l)
 	return &l->udp_endpoint;
 }
 
+bool link_address(const struct link *l, struct ip *out)
+{
+	if (l->stream && !ip_is_none(&l->udp_endpoint.ip))
+		*out = l->udp_endpoint.ip;
+	else
+		*out = ip_is_none(&l->ip4) ? l->ip6 : l->ip4;
+	return !ip_is_none(out);
+}
+
 const struct registrar *link_registrar(const struct link *l)
 {
 	return l->registrar;

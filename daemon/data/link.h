@@ -75,6 +75,8 @@ struct relay_link *link_udp(const struct link *l);
 const struct endpoint *link_connection(const struct link *l);
 /* Of the coordinator's relay port; ip none: through a proxy, and its name does not resolve here. */
 const struct endpoint *link_udp_endpoint(const struct link *l);
+/* The coordinator's address as far as it is known here, IPv4's first where it is not connected. False: it is not. */
+bool link_address(const struct link *l, struct ip *out);
 const struct registrar *link_registrar(const struct link *l);
 const struct binding *link_binding(const struct link *l);
 const struct wire_registered *link_registration(const struct link *l); /* the last one */

@@ -170,6 +170,8 @@ static void node_settle(uv_prepare_t *prepare)
 		node_publish(n, now);
 	tcp_paths_flush(n->tcp);
 	node_due(n, tcp_paths_next_ms(n->tcp));
+	node_netcheck_tick(n, now);
+	node_due(n, node_netcheck_next_ms(n));
 	if (tables_reclaim(&n->tables))
 		node_due(n, now + RECLAIM_AFTER_MS);
 	gaps_sleep(&n->gaps, n->due_ms, now);
@@ -479,6 +481,7 @@ void node_stop(struct node *n)
 	for (unsigned i = 0; i < n->n_workers; i++)
 		worker_stop(n->workers[i]);
 	node_control_free(n);
+	node_netcheck_free(n);
 	control_server_close(n->control);
 	for (unsigned i = 0; i < n->n_links; i++)
 		link_free(n->links[i]);

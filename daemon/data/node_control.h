@@ -19,6 +19,10 @@ json_t *node_json_time(uint64_t at_ms);
 json_t *node_json_ms(uint32_t us);
 json_t *node_json_loss(const struct path *path); /* null: not measured */
 
+/* node_status.c: where we are seen, newest first, of an address length; or null. And a coordinator as we see it. */
+json_t *node_json_reflexive(const struct node *n, uint8_t ip_len);
+json_t *node_json_link(const struct node *n, const struct link *l);
+
 /* node_compression.c */
 const char *node_compression_name(const struct node *n); /* the mode: "off", "auto", "on" */
 json_t *node_json_compression(const struct node *n, const struct peer *p, uint64_t now_ms);
@@ -31,8 +35,11 @@ json_t *node_json_exposed(const struct node *n);
 /* node_hook.c: {"program","runs","last_run","error"} of on_mapping_change, or null */
 json_t *node_json_hook(const struct node *n);
 
-/* node_status.c, node_why.c */
+/* node_status.c, node_netcheck.c, node_why.c */
 control_handler_fn node_cmd_status, node_cmd_netcheck, node_cmd_paths, node_cmd_why;
+/* The names of behaviours; null where they are not known. */
+json_t *node_json_mapping(const struct nat_facts *nat);
+json_t *node_json_filtering(const struct nat_facts *nat);
 /* node_offload.c: adds "offload", what is on, and "offload_off", why the rest is not. */
 void node_offload_json(const struct node *n, json_t *doc);
 enum why_cause node_judge(struct node *n, const struct peer *p);

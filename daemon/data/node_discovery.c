@@ -304,6 +304,16 @@ bool node_discovery_is_surveying(const struct node *n)
 	return discovery_is_surveying(n->discovery->discovery);
 }
 
+bool node_discovery_asks(const struct node *n, uint8_t ip_len)
+{
+	return discovery_asks(n->discovery->discovery, ip_len);
+}
+
+uint64_t node_discovery_surveyed_ms(const struct node *n)
+{
+	return discovery_surveyed_ms(n->discovery->discovery);
+}
+
 const struct discovery_facts *node_discovery_facts(const struct node *n)
 {
 	return discovery_facts(n->discovery->discovery);

@@ -206,6 +206,11 @@ bool node_lifetime_is_measuring(const struct node *n)
 	return lifetime_is_measuring(n->lifetime->lifetime);
 }
 
+bool node_lifetime_is_done(const struct node *n)
+{
+	return lifetime_is_done(n->lifetime->lifetime);
+}
+
 bool node_lifetime_uses_socket(const struct node *n, uint16_t number)
 {
 	return n->lifetime->spare && n->lifetime->spare == number;

@@ -168,6 +168,7 @@ struct node {
 	struct ping *pings;
 	unsigned n_pings;
 	struct waiter *waiters;
+	struct netcheck *netcheck;        /* node_netcheck.c's; NULL: none was asked for yet */
 	struct node_discovery *discovery; /* node_discovery.c */
 	struct node_lifetime *lifetime;   /* node_lifetime.c */
 	struct punch punch;               /* one search at a time */
@@ -311,6 +312,8 @@ void node_discovery_network_changed(struct node *n, uint64_t now_ms);
 void node_discovery_refresh(struct node *n, uint64_t now_ms); /* a path fell silent */
 void node_discovery_survey(struct node *n, uint64_t now_ms);  /* somebody wants to know it now */
 bool node_discovery_is_surveying(const struct node *n);
+bool node_discovery_asks(const struct node *n, uint8_t ip_len);
+uint64_t node_discovery_surveyed_ms(const struct node *n); /* when the last survey ended; 0: never */
 void node_discovery_on_bind(struct node *n, const struct link *l, const struct path_addr *from,
 			    const struct wire_bind *reply);
 void node_discovery_on_stun(struct node *n, const struct path_addr *from, const uint8_t *data, size_t len);
@@ -332,6 +335,7 @@ void node_lifetime_on_bind(struct node *n, const struct link *l, const struct pa
 bool node_lifetime_uses_socket(const struct node *n, uint16_t number);
 uint16_t node_lifetime_s(const struct node *n); /* as lifetime_s() */
 bool node_lifetime_is_measuring(const struct node *n);
+bool node_lifetime_is_done(const struct node *n);
 void node_lifetime_tick(struct node *n, uint64_t now_ms);
 uint64_t node_lifetime_next_ms(const struct node *n);
 void node_set_keepalive(struct node *n, struct peer *p); /* by both ends' lifetimes */
@@ -385,5 +389,10 @@ void node_waiters_tick(struct node *n, uint64_t now_ms, bool is_fresh);
 uint64_t node_waiters_next_ms(const struct node *n);
 void node_control_free(struct node *n);
 control_handler_fn node_cmd_ping;
+
+/* node_netcheck.c: what the network lets through. Answers when all is measured; at each turn's end, and when it is due. */
+void node_netcheck_tick(struct node *n, uint64_t now_ms);
+uint64_t node_netcheck_next_ms(const struct node *n);
+void node_netcheck_free(struct node *n);
 
 #endif

@@ -1,11 +1,11 @@
-/* `warrenctl status` and `netcheck`: this node as it sees itself. */
+/* `warrenctl status`: this node as it sees itself. */
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/data/node_control.h"
 
-static json_t *reflexive_text(const struct node *n, uint8_t ip_len)
+json_t *node_json_reflexive(const struct node *n, uint8_t ip_len)
 {
 	const struct discovery_facts *f = node_discovery_facts(n);
 	char text[ADDR_TEXT_BYTES];
@@ -24,7 +24,7 @@ static const char *link_state(const struct link *l)
 	case REGISTRAR_REGISTERED:
 		return "connected";
 	case REGISTRAR_WAITING:
-		return registrar_key_refused(r) ? "refused" : "waiting";
+		return registrar_fault(r) == REGISTRAR_FAULT_KEY ? "refused" : "waiting";
 	default:
 		return "connecting";
 	}
@@ -48,7 +48,7 @@ static json_t *proxy_json(const struct node *n, const struct link *l)
 			 *error ? json_string(error) : json_null());
 }
 
-static json_t *link_json(const struct node *n, const struct link *l)
+json_t *node_json_link(const struct node *n, const struct link *l)
 {
 	const struct config_coordinator *c = link_config(l);
 	const struct registrar *r = link_registrar(l);
@@ -77,7 +77,7 @@ static json_t *links_json(const struct node *n)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < n->n_links; i++)
-		json_array_append_new(list, link_json(n, n->links[i]));
+		json_array_append_new(list, node_json_link(n, n->links[i]));
 	return list;
 }
 
@@ -197,9 +197,9 @@ static json_t *addresses_json(const struct node *n)
 
 static json_t *underlay_json(const struct node *n)
 {
-	return json_pack("{s:o, s:o, s:i, s:s, s:b, s:o}", "udp4", reflexive_text(n, 4), "udp6", reflexive_text(n, 16),
-			 "port", (int)n->port, "mapping", nat_mapping_name(n->here.nat.mapping), "udp_blocked",
-			 (n->here.nat.flags & NAT_UDP_BLOCKED) != 0, "portmap", node_json_mapped(n));
+	return json_pack("{s:o, s:o, s:i, s:o, s:b, s:o}", "udp4", node_json_reflexive(n, 4), "udp6",
+			 node_json_reflexive(n, 16), "port", (int)n->port, "mapping", node_json_mapping(&n->here.nat),
+			 "udp_blocked", (n->here.nat.flags & NAT_UDP_BLOCKED) != 0, "portmap", node_json_mapped(n));
 }
 
 void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
@@ -236,60 +236,5 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 	json_object_set_new(doc, "counters", counters_json(n));
 	json_object_set_new(doc, "on_mapping_change", node_json_hook(n));
 	json_object_set_new(doc, "notices", notices);
-	control_reply_take(req, doc);
-}
-
-static json_t *family_json(const struct node *n, uint8_t ip_len, uint8_t ok_flag)
-{
-	bool is_ok = n->here.nat.flags & ok_flag, is_known = n->here.nat.flags & NAT_TESTED, has_address = false;
-
-	for (unsigned i = 0; i < n->ifaces.n; i++)
-		has_address |= n->ifaces.v[i].ip.len == ip_len;
-	return json_pack("{s:o, s:b, s:o}", "ok",
-			 is_ok                   ? json_true() :
-			 is_known && has_address ? json_false() :
-						   json_null(),
-			 "has_address", has_address, "endpoint", reflexive_text(n, ip_len));
-}
-
-static json_t *interfaces_json(const struct node *n)
-{
-	char text[ADDR_TEXT_BYTES];
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < n->ifaces.n; i++)
-		json_array_append_new(list, json_string(prefix_to_text(&n->ifaces.v[i], text)));
-	return list;
-}
-
-/* null: not measured. */
-static json_t *tested_json(const struct node *n, unsigned tested, unsigned flag)
-{
-	return n->here.nat.flags & tested ? json_boolean(n->here.nat.flags & flag) : json_null();
-}
-
-void node_cmd_netcheck(void *arg, struct control_request *req, const json_t *args)
-{
-	struct node *n = arg;
-	json_t *doc = json_object();
-
-	(void)args;
-	/* Asked anew, so that the next look is fresh; this answer is what is known now. */
-	for (unsigned i = 0; i < n->n_links; i++)
-		link_refresh(n->links[i], clock_now_ms());
-	json_object_set_new(doc, "schema", json_string("warren.netcheck/1"));
-	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
-	json_object_set_new(doc, "udp4", family_json(n, 4, NAT_UDP4_OK));
-	json_object_set_new(doc, "udp6", family_json(n, 16, NAT_UDP6_OK));
-	json_object_set_new(doc, "mapping", json_string(nat_mapping_name(n->here.nat.mapping)));
-	json_object_set_new(doc, "filtering", json_string(nat_filtering_name(n->here.nat.filtering)));
-	json_object_set_new(doc, "keeps_port", tested_json(n, NAT_TESTED, NAT_KEEPS_PORT));
-	json_object_set_new(doc, "hairpin", tested_json(n, NAT_HAIRPIN_TESTED, NAT_HAIRPIN));
-	json_object_set_new(doc, "mapping_lifetime_s",
-			    n->here.nat.lifetime_s ? json_integer(n->here.nat.lifetime_s) : json_null());
-	json_object_set_new(doc, "udp_blocked", json_boolean(n->here.nat.flags & NAT_UDP_BLOCKED));
-	json_object_set_new(doc, "portmap", node_json_portmap(n));
-	json_object_set_new(doc, "coordinators", links_json(n));
-	json_object_set_new(doc, "interfaces", interfaces_json(n));
 	control_reply_take(req, doc);
 }

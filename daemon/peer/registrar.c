@@ -48,7 +48,7 @@ struct registrar {
 	uint32_t rtt_us;
 	bool has_skew;
 	int64_t skew_ms;
-	bool is_key_refused;
+	enum registrar_fault fault;
 	char error[256];
 };
 
@@ -112,10 +112,12 @@ static void end(struct registrar *r, bool is_closed, uint64_t now_ms)
 		r->env->lost(r->arg);
 }
 
-static void __attribute__((format(printf, 2, 3))) set_error(struct registrar *r, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4)))
+set_error(struct registrar *r, enum registrar_fault fault, const char *fmt, ...)
 {
 	va_list args;
 
+	r->fault = fault;
 	va_start(args, fmt);
 	vsnprintf(r->error, sizeof(r->error), fmt, args);
 	va_end(args);
@@ -207,7 +209,7 @@ void registrar_on_connected(struct registrar *r, uint64_t now_ms)
 	if (ret > 0)
 		ret = r->env->send(r->arg, data, (size_t)ret, false);
 	if (ret < 0 && r->state == REGISTRAR_HANDSHAKING) {
-		set_error(r, "the handshake could not be sent: %s", strerror(-ret));
+		set_error(r, REGISTRAR_FAULT_LOST, "the handshake could not be sent: %s", strerror(-ret));
 		end(r, false, now_ms);
 	}
 }
@@ -220,20 +222,21 @@ static void on_response(struct registrar *r, const uint8_t *body, size_t len, ui
 
 	if (handshake_finish(&r->handshake, r->identity, body, len, &r->keys) < 0) {
 		/* Over a stream nobody else can have slipped it in unnoticed: what follows would be no better. */
-		set_error(r, "the answer to the handshake does not come from the coordinator's key: is its public_key "
-			     "right here?");
+		set_error(r, REGISTRAR_FAULT_FOREIGN,
+			  "the answer to the handshake does not come from the coordinator's key: is its public_key "
+			  "right here?");
 		end(r, false, now_ms);
 		return;
 	}
 	enter(r, REGISTRAR_REGISTERING, now_ms);
-	r->is_key_refused = false;
+	r->fault = REGISTRAR_FAULT_NONE;
 	channel_init(&r->channel, r->keys.send, r->keys.recv);
 	memcpy(m.name, r->name, sizeof(m.name));
 	ret = wire_register_encode(message, sizeof(message), &m);
 	if (ret > 0)
 		ret = send_sealed(r, message, (size_t)ret, false);
 	if (ret < 0 && r->state == REGISTRAR_REGISTERING) {
-		set_error(r, "the registration could not be sent: %s", strerror(-ret));
+		set_error(r, REGISTRAR_FAULT_LOST, "the registration could not be sent: %s", strerror(-ret));
 		end(r, false, now_ms);
 	}
 }
@@ -245,6 +248,7 @@ static void on_registered(struct registrar *r, const struct wire_registered *m, 
 	sodium_memzero(&r->keys, sizeof(r->keys));
 	enter(r, REGISTRAR_REGISTERED, now_ms);
 	r->error[0] = '\0';
+	r->fault = REGISTRAR_FAULT_NONE;
 	r->is_change_pending = false;
 	r->last_frame_ms = now_ms;
 	send_ping(r, now_ms); /* a round-trip time to show */
@@ -274,7 +278,8 @@ static void on_refused(struct registrar *r, const struct wire_refused *m, uint64
 	char text[160];
 
 	log_escape(text, sizeof(text), m->text, strnlen(m->text, sizeof(m->text)));
-	set_error(r, "%s%s%s%s", refused_text(m->reason), text[0] ? " (" : "", text, text[0] ? ")" : "");
+	set_error(r, m->reason == REFUSED_VERSION ? REGISTRAR_FAULT_VERSION : REGISTRAR_FAULT_REFUSED, "%s%s%s%s",
+		  refused_text(m->reason), text[0] ? " (" : "", text, text[0] ? ")" : "");
 	if (r->state == REGISTRAR_REGISTERED)
 		r->since_ms = now_ms; /* not lost by accident: no try at once */
 	r->is_change_pending = false;
@@ -362,7 +367,7 @@ void registrar_on_frame(struct registrar *r, uint8_t *body, size_t len, uint64_t
 		ret = on_message(r, body, (size_t)ret, now_ms);
 	}
 	if (ret < 0) {
-		set_error(r, "a frame from the coordinator was damaged");
+		set_error(r, REGISTRAR_FAULT_LOST, "a frame from the coordinator was damaged");
 		end(r, false, now_ms);
 	}
 }
@@ -375,21 +380,25 @@ void registrar_on_closed(struct registrar *r, int reason, uint64_t now_ms)
 	case REGISTRAR_WAITING:
 		return;
 	case REGISTRAR_CONNECTING:
-		set_error(r, "cannot connect to the coordinator: %s", why ? why : "its name does not resolve");
+		set_error(r, REGISTRAR_FAULT_UNREACHABLE, "cannot connect to the coordinator: %s",
+			  why ? why : "its name does not resolve");
 		break;
 	case REGISTRAR_HANDSHAKING:
-		r->is_key_refused = reason != -EBADMSG;
-		set_error(r, "%s",
-			  r->is_key_refused ?
-				  "the coordinator closed the connection during the handshake: is our public key a "
-				  "member there, and its public_key right here?" :
+		if (reason == -EBADMSG)
+			set_error(r, REGISTRAR_FAULT_FOREIGN,
 				  "what answers at the coordinator's endpoint is no coordinator");
+		else
+			set_error(r, REGISTRAR_FAULT_KEY,
+				  "the coordinator closed the connection during the handshake: is our public key a "
+				  "member there, and its public_key right here?");
 		break;
 	case REGISTRAR_REGISTERING:
-		set_error(r, "the coordinator closed the connection before it answered the registration");
+		set_error(r, REGISTRAR_FAULT_LOST,
+			  "the coordinator closed the connection before it answered the registration");
 		break;
 	case REGISTRAR_REGISTERED:
-		set_error(r, "the connection to the coordinator was lost: %s", why ? why : "closed by the other end");
+		set_error(r, REGISTRAR_FAULT_LOST, "the connection to the coordinator was lost: %s",
+			  why ? why : "closed by the other end");
 		break;
 	}
 	end(r, true, now_ms);
@@ -418,11 +427,12 @@ void registrar_network_changed(struct registrar *r, uint64_t now_ms)
 static void tick_registered(struct registrar *r, uint64_t now_ms)
 {
 	if (r->ping_deadline_ms && now_ms >= r->ping_deadline_ms) {
-		set_error(r, "the coordinator did not answer within %d s of a network change", CHANGE_PING_MS / 1000);
+		set_error(r, REGISTRAR_FAULT_LOST, "the coordinator did not answer within %d s of a network change",
+			  CHANGE_PING_MS / 1000);
 		r->is_change_pending = true; /* try anew at once, by the new way */
 		end(r, false, now_ms);
 	} else if (now_ms - r->last_frame_ms >= SILENCE_MS) {
-		set_error(r, "nothing came from the coordinator for %d s", SILENCE_MS / 1000);
+		set_error(r, REGISTRAR_FAULT_LOST, "nothing came from the coordinator for %d s", SILENCE_MS / 1000);
 		end(r, false, now_ms);
 	} else if (now_ms >= r->ping_due_ms) {
 		send_ping(r, now_ms);
@@ -448,7 +458,8 @@ void registrar_tick(struct registrar *r, uint64_t now_ms)
 	case REGISTRAR_CONNECTING:
 	case REGISTRAR_HANDSHAKING:
 	case REGISTRAR_REGISTERING:
-		set_error(r, "%s within %d s", steps[r->state], STEP_MS / 1000);
+		set_error(r, r->state == REGISTRAR_CONNECTING ? REGISTRAR_FAULT_UNREACHABLE : REGISTRAR_FAULT_SILENT,
+			  "%s within %d s", steps[r->state], STEP_MS / 1000);
 		end(r, false, now_ms);
 		break;
 	case REGISTRAR_REGISTERED:
@@ -493,7 +504,7 @@ const char *registrar_error(const struct registrar *r)
 	return r->error;
 }
 
-bool registrar_key_refused(const struct registrar *r)
+enum registrar_fault registrar_fault(const struct registrar *r)
 {
-	return r->is_key_refused;
+	return r->fault;
 }

@@ -24,6 +24,18 @@ enum registrar_state {
 	REGISTRAR_REGISTERED,
 };
 
+/* Why the last try, or the registration, ended. */
+enum registrar_fault {
+	REGISTRAR_FAULT_NONE,
+	REGISTRAR_FAULT_UNREACHABLE, /* no connection was made */
+	REGISTRAR_FAULT_SILENT,      /* one was, and nothing came over it */
+	REGISTRAR_FAULT_FOREIGN,     /* what came was not of the coordinator */
+	REGISTRAR_FAULT_KEY, /* it was closed during the handshake, as a coordinator does that takes a key for wrong */
+	REGISTRAR_FAULT_VERSION, /* the coordinator speaks another version of the protocol */
+	REGISTRAR_FAULT_REFUSED, /* the coordinator said no, for another reason */
+	REGISTRAR_FAULT_LOST,    /* it began well */
+};
+
 struct registrar;
 
 struct registrar_env {
@@ -63,6 +75,7 @@ bool registrar_clock_skew(const struct registrar *r, int64_t *skew_ms);
 /* Why the last try failed, one clause; "" if it did not. E.g. "the coordinator closed the connection during the
  * handshake: is our public key a member there, and its public_key right here?" */
 const char *registrar_error(const struct registrar *r);
-bool registrar_key_refused(const struct registrar *r);
+/* The same in a word; NONE also from a handshake that succeeded on. */
+enum registrar_fault registrar_fault(const struct registrar *r);
 
 #endif

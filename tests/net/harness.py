@@ -111,7 +111,7 @@ class Daemon:
     def ask(self, cmd, missing_ok=False, **args):
         """The document that the control socket answers with; None where nobody listens and that is allowed."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
-            s.settimeout(5 * FACTOR)
+            s.settimeout(8 * FACTOR)  # netcheck measures for 6 s
             try:
                 s.connect(self.control)
                 s.sendall(json.dumps({"cmd": cmd, **args}).encode() + b"\n")

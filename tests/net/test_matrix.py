@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # ctest: timeout=400 labels=release
-"""Every kind of NAT against every other: the kind of path, how soon, and what `why` says of it. Prints the matrix.
+"""Every kind of NAT against every other: the kind of path, how soon, and what `why` and `netcheck` say of it. Prints the matrix.
 
     coord
       |
@@ -12,7 +12,8 @@ P plain checks, S ports predicted, B ports drawn and searched for, T direct TCP,
 import threading
 import time
 
-from harness import Mesh, Site, check, main
+from harness import Mesh, Site, check, main, wait_until
+from verdicts import netchecks_whole, true_verdict, verdict
 
 KINDS = ("open", "openfw", "fullcone", "addr", "port", "symseq", "symrand", "udpblocked", "tcp443")
 EASY = {"open", "fullcone", "addr"}  # let in whoever they sent to, from any port
@@ -89,6 +90,12 @@ class Cell(threading.Thread):
                                            f"search {said['search']}")
             check(said["cause"] in (None, "udp-blocked"), f"direct, and yet the cause is said to be {said['cause']}")
             check(self.want == "T" or said["cause"] is None, f"direct, and yet the cause is said to be {said['cause']}")
+        for h, kind in ((self.a, self.k), (self.b, self.l)):
+            wait_until(lambda: self.verdict(h) == true_verdict(kind), 6, f"netcheck of {h} says {true_verdict(kind)}")
+
+    def verdict(self, h):
+        """What is known now, without measuring anew."""
+        return verdict(self.mesh.nodes[h].ask("netcheck", wait=False))
 
     def again(self):
         for h in (self.a, self.b):
@@ -115,7 +122,7 @@ def every_pair():
         hosts = [host(k, w) for k in KINDS for w in "ab"]
         mesh.start(*hosts)
         mesh.wait_registered(*hosts, within=10)
-        time.sleep(3)  # each has tested its NAT
+        netchecks_whole(mesh, hosts)  # each has tested its NAT
         cells = []
         for pairs in rounds():
             now = [Cell(mesh, k, l) for k, l in pairs]

@@ -22,7 +22,7 @@ from harness import Capture, Cgn, Mesh, Site, check, main, nft, wait_until
 
 
 def portmap(mesh, host="a1", family="ipv4"):
-    return mesh.nodes[host].ask("netcheck")["portmap"][family]
+    return mesh.nodes[host].ask("netcheck", wait=False)["portmap"][family]
 
 
 def mapping(mesh, host="a1"):
@@ -158,7 +158,7 @@ def switched_off_asks_nobody():
         with Capture(mesh.lab.gw("a"), "lan") as lan:
             mesh.start("coord", "a1")
             mesh.wait_registered("a1")
-            check(mesh.nodes["a1"].ask("netcheck")["portmap"] == {"enabled": False, "ipv4": None, "ipv6": None}, "netcheck")
+            check(mesh.nodes["a1"].ask("netcheck", wait=False)["portmap"] == {"enabled": False, "ipv4": None, "ipv6": None}, "netcheck")
             check("portmap       off" in mesh.ctl("a1", "netcheck").stdout, "netcheck says it is off")
             time.sleep(1)  # four times as long as it takes to ask by all three
         ports = [int.from_bytes(frame[36:38], "big") for frame, _ in lan.udp(source=mesh.lab.ip("a1"))]

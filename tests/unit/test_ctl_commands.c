@@ -385,13 +385,13 @@ static void why_gives_cause_and_remedy(void **state)
 
 	DAEMON(f, WHY(RELAY, "\"hard-hard-nat\""), WHY(DIRECT, "null"), WHY("null", "\"peer-offline\""));
 	assert_int_equal(RUN(f, "why", "carol"), 2);
-	assert_string_equal(f->out,
-			    "carol is as it is\n"
-			    "  here   NAT: port changes per destination (\"hard\"); filtering -; UDP yes; IPv6 no\n"
-			    "  there  not known\n"
-			    "  tried  0 pairs\n"
-			    "cause    hard-hard-nat\n"
-			    "fix      forward a port\n");
+	assert_string_equal(
+		f->out, "carol is as it is\n"
+			"  here   NAT: port changes per destination (\"hard\"); filtering not known; UDP yes; IPv6 no\n"
+			"  there  not known\n"
+			"  tried  0 pairs\n"
+			"cause    hard-hard-nat\n"
+			"fix      forward a port\n");
 	assert_int_equal(RUN(f, "why", "carol"), 0);
 	assert_int_equal(RUN(f, "why", "carol", "--json"), 1);
 	assert_string_equal(f->out, WHY("null", "\"peer-offline\"") "\n");
@@ -525,21 +525,86 @@ static void netcheck_shows_what_passes(void **state)
 {
 	struct fixture *f = *state;
 
-	DAEMON(f,
-	       "{\"schema\":\"warren.netcheck/1\",\"udp4\":{\"ok\":true,\"endpoint\":\"203.0.113.7:41833\"},"
-	       "\"udp6\":{\"ok\":false,\"endpoint\":null},\"mapping\":\"endpoint-independent\",\"filtering\":null,"
-	       "\"udp_blocked\":false,\"coordinators\":[{\"name\":\"c1\",\"rtt_ms\":18,\"udp_rtt_ms\":17.5,"
-	       "\"state\":\"connected\"}],\"interfaces\":[\"eth0\",{\"name\":\"wlan0\",\"addresses\":[\"192.0.2.1\"]}]}");
+	DAEMON(f, "{\"schema\":\"warren.netcheck/1\",\"time\":\"2026-01-02T12:44:03Z\","
+		  "\"udp4\":{\"state\":\"ok\",\"endpoint\":\"203.0.113.7:41833\"},"
+		  "\"udp6\":{\"state\":\"no-address\",\"endpoint\":null},\"mapping\":\"address-and-port-dependent\","
+		  "\"mapping_seen\":{\"servers\":4,\"addresses\":2,\"endpoints\":3},\"filtering\":null,"
+		  "\"classic\":\"symmetric\",\"keeps_port\":false,\"port_step\":1,\"hairpin\":false,"
+		  "\"lifetime\":{\"held_s\":60,\"done\":false,\"measuring\":true},\"udp_blocked\":false,"
+		  "\"mtu\":1480,\"mtu_is_least\":true,\"captive\":false,\"captive_seen\":null,"
+		  "\"tcp443\":{\"state\":\"ok\",\"connect_ms\":31.2,\"error\":null},\"clock_offset_s\":0.021,"
+		  "\"coordinators\":[{\"name\":\"c1\",\"rtt_ms\":18,\"udp_rtt_ms\":17.5,\"preferred\":true,"
+		  "\"state\":\"connected\",\"error\":null},{\"name\":\"c2\",\"rtt_ms\":null,\"state\":\"waiting\","
+		  "\"error\":\"cannot connect\"}],"
+		  "\"interfaces\":[\"eth0\",{\"name\":\"wlan0\",\"addresses\":[\"192.0.2.1\"]}],\"pending\":[]}");
 	assert_int_equal(RUN(f, "netcheck"), 0);
 	assert_string_equal(f->out, "udp4          ok, 203.0.113.7:41833\n"
-				    "udp6          none\n"
-				    "mapping       endpoint-independent\n"
-				    "filtering     -\n"
+				    "udp6          none (no address)\n"
 				    "udp blocked   no\n"
+				    "mapping       address-and-port-dependent (seen by 4 servers at 3 endpoints)\n"
+				    "filtering     not known\n"
+				    "ports         not kept, the next one is +1\n"
+				    "hairpin       no\n"
+				    "lifetime      UDP mapping held >= 60 s, still being measured\n"
+				    "mtu           1480 and more (probed)\n"
+				    "tcp443        ok, 31 ms\n"
 				    "portmap       not known\n"
-				    "coordinators  c1: connected, tcp 18 ms, udp 18 ms\n"
+				    "captive       no\n"
+				    "coordinators  c1: connected, tcp 18 ms, udp 18 ms (preferred)\n"
+				    "              c2: waiting, tcp -, udp -: cannot connect\n"
+				    "clock         +0.02 s\n"
 				    "interfaces    eth0\n"
 				    "              wlan0 192.0.2.1\n");
+	assert_int_equal(RUN(f, "netcheck", "-w"), 0);
+	says(f->out, "classic       symmetric\n");
+}
+
+static void netcheck_says_what_is_not_known_and_what_was_seen(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, "{\"schema\":\"warren.netcheck/1\"}",
+	       "{\"schema\":\"warren.netcheck/1\",\"udp4\":{\"state\":\"no-answer\"},\"udp_blocked\":true,"
+	       "\"captive\":true,\"captive_seen\":\"TCP port 443 of c1 is answered by something that is not it\","
+	       "\"tcp443\":{\"state\":\"unreachable\",\"error\":\"Connection refused\"},"
+	       "\"pending\":[\"nat\",\"portmap\"]}");
+	assert_int_equal(RUN(f, "netcheck"), 0);
+	assert_string_equal(f->out, "udp4          not known\n"
+				    "udp6          not known\n"
+				    "udp blocked   not known\n"
+				    "mapping       not known\n"
+				    "filtering     not known\n"
+				    "ports         not known\n"
+				    "hairpin       not known\n"
+				    "lifetime      not known\n"
+				    "mtu           not known\n"
+				    "tcp443        not known\n"
+				    "portmap       not known\n"
+				    "captive       not known\n"
+				    "clock         not known\n");
+	assert_int_equal(RUN(f, "netcheck"), 0);
+	says(f->out, "udp4          no answer\n");
+	says(f->out, "tcp443        no connection: Connection refused\n");
+	says(f->out,
+	     "captive       yes: TCP port 443 of c1 is answered by something that is not it; only TCP passes\n");
+	says(f->out, "measuring     nat, portmap: ask again\n");
+}
+
+#define NETCHECK "{\"schema\":\"warren.netcheck/1\",\"time\":\"2026-01-02T12:44:03Z\"}"
+
+static void netcheck_is_repeated_until_the_daemon_is_gone(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN(f, "netcheck", "--every", "5x"), 64);
+	says(f->err, "--every is a time from 0.5s to 86400s, such as 5s or 2m, not \"5x\"");
+	assert_int_equal(RUN(f, "netcheck", "--every", "s"), 64);
+	assert_int_equal(RUN(f, "netcheck", "--every", "100ms"), 64);
+	assert_int_equal(RUN(f, "netcheck", "--every", "25h"), 64);
+	DAEMON(f, NETCHECK, NETCHECK, "");
+	assert_int_equal(RUN(f, "netcheck", "--json", "--every", "500ms"), 69);
+	assert_string_equal(f->out, NETCHECK "\n" NETCHECK "\n");
+	says(f->err, "hung up without an answer");
 }
 
 static void expose_prints_the_endpoint(void **state)
@@ -702,6 +767,8 @@ int main(void)
 		TEST(a_coordinators_status_shows_its_network),
 		TEST(expose_prints_the_endpoint),
 		TEST(netcheck_shows_what_passes),
+		TEST(netcheck_says_what_is_not_known_and_what_was_seen),
+		TEST(netcheck_is_repeated_until_the_daemon_is_gone),
 		TEST(netcheck_shows_what_the_gateway_maps),
 		TEST(netcheck_tells_of_the_proxy),
 		TEST(wait_returns_when_it_is_so),

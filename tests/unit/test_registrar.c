@@ -258,7 +258,7 @@ static void whole_registration_gives_member_and_keys(void **state)
 	assert_memory_equal(f->registered_keys.tag_send, f->keys.tag_recv, SHORT_KEY_BYTES);
 	assert_int_equal(registrar_rtt_us(f->r), 3000);
 	assert_string_equal(registrar_error(f->r), "");
-	assert_false(registrar_key_refused(f->r));
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_NONE);
 	assert_int_equal(registrar_since_ms(f->r) + 3, f->now_ms);
 	assert_int_equal(f->n_connect, 1);
 	assert_int_equal(f->n_lost + f->n_disconnect, 0);
@@ -349,7 +349,24 @@ static void refusal_is_told_with_its_reason(void **state)
 	assert_non_null(strstr(registrar_error(f->r), "no address left"));
 	assert_non_null(strstr(registrar_error(f->r), "\\x1b[31m used up")); /* escaped: foreign text */
 	assert_int_equal(f->n_lost, 0);
-	assert_false(registrar_key_refused(f->r));
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_REFUSED);
+}
+
+static void another_version_is_told(void **state)
+{
+	struct wire_refused m = { .reason = REFUSED_VERSION };
+	struct fixture *f = *state;
+	uint8_t message[256];
+
+	handshake_now(f);
+	coordinator_sends(f, message, wire_refused_encode(message, sizeof(message), &m));
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_VERSION);
+	assert_non_null(strstr(registrar_error(f->r), "another version"));
+	f->now_ms = registrar_next_ms(f->r); /* it is what the last try ended with, until the next one does */
+	registrar_tick(f->r, f->now_ms);
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_VERSION);
+	registrar_on_closed(f->r, -ECONNREFUSED, f->now_ms);
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_UNREACHABLE);
 }
 
 static void node_with_our_key_elsewhere_is_not_fought(void **state)
@@ -373,13 +390,13 @@ static void closing_during_the_handshake_is_told_as_a_refused_key(void **state)
 	connect_now(f);
 	registrar_on_closed(f->r, -ECONNRESET, f->now_ms);
 	assert_int_equal(registrar_state(f->r), REGISTRAR_WAITING);
-	assert_true(registrar_key_refused(f->r));
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_KEY);
 	assert_non_null(strstr(registrar_error(f->r), "is our public key a member there"));
 	assert_int_equal(f->n_disconnect, 0); /* it is closed */
 	run(f, 2000);
 	registrar_on_connected(f->r, f->now_ms);
 	registrar_on_closed(f->r, -EBADMSG, f->now_ms); /* a web server, say */
-	assert_false(registrar_key_refused(f->r));
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_FOREIGN);
 	assert_non_null(strstr(registrar_error(f->r), "no coordinator"));
 }
 
@@ -389,10 +406,10 @@ static void accepted_key_is_refused_no_more(void **state)
 
 	connect_now(f);
 	registrar_on_closed(f->r, 0, f->now_ms);
-	assert_true(registrar_key_refused(f->r));
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_KEY);
 	f->now_ms = registrar_next_ms(f->r);
 	register_now(f);
-	assert_false(registrar_key_refused(f->r));
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_NONE);
 	assert_string_equal(registrar_error(f->r), "");
 }
 
@@ -758,6 +775,7 @@ int main(void)
 		TEST(message_before_registration_is_not_passed_on),
 		TEST(refusal_is_told_with_its_reason),
 		TEST(node_with_our_key_elsewhere_is_not_fought),
+		TEST(another_version_is_told),
 		TEST(closing_during_the_handshake_is_told_as_a_refused_key),
 		TEST(accepted_key_is_refused_no_more),
 		TEST(wrong_coordinator_key_is_told),
