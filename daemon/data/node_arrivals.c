@@ -41,7 +41,25 @@ static void responder_send(void *arg, const struct path_addr *to, uint32_t relay
 	node_send(arg, to, relay_member, buffer + WIRE_RELAY_HEADER_BYTES, len);
 }
 
-const struct responder_env node_responder_env = { .find = responder_find, .send = responder_send };
+/* The first time we say something in our version, by which the peer learns of it as we did. */
+static void responder_other_version(void *arg, const struct path_addr *from, uint32_t relay_member, uint8_t version)
+{
+	struct node *n = arg;
+	struct peer *p = peers_by_member(&n->peers, from->coordinator, relay_member);
+
+	if (!p || p->is_other_version)
+		return;
+	p->is_other_version = true;
+	log_warn("peer %s: speaks version %u of the protocol, and this node version %d", p->name, version,
+		 WIRE_VERSION);
+	node_want_peer(n, p);
+}
+
+const struct responder_env node_responder_env = {
+	.find = responder_find,
+	.send = responder_send,
+	.other_version = responder_other_version,
+};
 
 static void on_initiation(struct node *n, const struct path_addr *from, uint32_t member, const uint8_t *data,
 			  size_t len)

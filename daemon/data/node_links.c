@@ -263,8 +263,10 @@ static void on_peer_event(struct node *n, struct link *l, const struct wire_peer
 
 	if (!p)
 		return;
-	if (e->event == PEER_RESTARTED || e->event == PEER_ONLINE)
+	if (e->event == PEER_RESTARTED || e->event == PEER_ONLINE) {
 		sessions_forget_refusal(&p->sessions);
+		p->is_other_version = false;
+	}
 	switch (e->event) {
 	case PEER_RESTARTED: /* its sessions are gone */
 		if (p->paths && p->sessions.current) {

@@ -529,6 +529,7 @@ void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms)
 		bool is_first = p->settled_index == 0;
 
 		p->settled_index = s->local_index;
+		p->is_other_version = false;
 		counters_inc(node_counters(n), COUNTER_handshakes_completed);
 		node_check_compression(n, p, s, now_ms);
 		/* New keys: the far side is told where we can be reached, which also confirms them to it. */

@@ -6,6 +6,10 @@
 
 /* An initiation goes out at once; after this long without an answer it is worth naming. */
 #define UNANSWERED_MS 5000
+/* An initiation that was refused so lately says something of now: they are repeated every 5 s. */
+#define STALE_MS 12000
+/* Clocks that are kept are never so far apart. */
+#define CLOCK_OFF_MS 60000
 
 static bool has_family(const struct candidates *c, uint8_t ip_len)
 {
@@ -13,6 +17,18 @@ static bool has_family(const struct candidates *c, uint8_t ip_len)
 		if (c->v[i].endpoint.ip.len == ip_len)
 			return true;
 	return false;
+}
+
+static void add_coordinator(struct why_facts *f, const struct link *l)
+{
+	enum registrar_fault fault = registrar_fault(link_registrar(l));
+	int64_t skew_ms;
+
+	f->no_coordinator &= !link_is_registered(l);
+	f->is_key_refused |= fault == REGISTRAR_FAULT_KEY;
+	f->is_version_refused |= fault == REGISTRAR_FAULT_VERSION;
+	if (link_is_registered(l) && registrar_clock_skew(link_registrar(l), &skew_ms))
+		f->is_clock_off |= llabs(skew_ms) >= CLOCK_OFF_MS;
 }
 
 enum why_cause node_judge(struct node *n, const struct peer *p)
@@ -32,11 +48,14 @@ enum why_cause node_judge(struct node *n, const struct peer *p)
 	};
 
 	for (unsigned i = 0; i < n->n_links; i++)
-		f.no_coordinator &= !link_is_registered(n->links[i]);
+		add_coordinator(&f, n->links[i]);
+	f.is_other_version = p->is_other_version;
+	f.is_stale = p->sessions.stale_ms && now - p->sessions.stale_ms < STALE_MS;
+	f.wanted_bytes = n->mtu + WIRE_SEALED_OVERHEAD_BYTES;
 	f.is_relay_only = p->policy == PATH_POLICY_RELAY;
 	f.is_idle = !p->paths || (!sessions_sendable(&p->sessions, now) && !p->sessions.attempt.is_active);
 	f.handshake_unanswered = p->paths && p->sessions.attempt.is_active && !sessions_sendable(&p->sessions, now) &&
-				 now - p->sessions.attempt_started_ms >= UNANSWERED_MS;
+				 now - p->sessions.asked_since_ms >= UNANSWERED_MS;
 	f.n_inside = (unsigned)__builtin_popcount(p->inside);
 	f.no_common_cipher = p->sessions.has_no_suite && !sessions_sendable(&p->sessions, now);
 	return why_judge(&f);
@@ -139,14 +158,14 @@ void node_cmd_paths(void *arg, struct control_request *req, const json_t *args)
 
 static json_t *side_json(const struct nat_facts *nat, bool has_v6)
 {
-	const char *udp = "unknown";
+	const char *udp = NULL;
 
 	if (nat->flags & (NAT_UDP4_OK | NAT_UDP6_OK))
 		udp = "ok";
 	else if (nat->flags & NAT_UDP_BLOCKED)
 		udp = "blocked";
-	return json_pack("{s:s, s:s, s:s, s:b}", "mapping", nat_mapping_name(nat->mapping), "filtering",
-			 nat_filtering_name(nat->filtering), "udp", udp, "ipv6", has_v6);
+	return json_pack("{s:o, s:o, s:s?, s:b}", "mapping", node_json_mapping(nat), "filtering",
+			 node_json_filtering(nat), "udp", udp, "ipv6", has_v6);
 }
 
 /* What was spent on a search through NATs that change ports, and what came of it; null: none was ever needed. */

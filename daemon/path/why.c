@@ -41,6 +41,15 @@ static const struct {
 	[WHY_NO_COMMON_CIPHER] = { "no-common-cipher", "the two sides have no cipher in common",
 				   "allow one that both have in `ciphers` on both sides; warrenctl status names them" },
 	[WHY_PROBING] = { "probing", "direct paths are being tried right now", NULL },
+	[WHY_KEY_REFUSED_BY_COORDINATOR] = { "key-refused",
+					     "no coordinator is connected: one closes the connection during the "
+					     "handshake, as it does with a key that is no member's",
+					     "compare our public key with the coordinator's members, and its own with "
+					     "public_key here" },
+	[WHY_VERSION_MISMATCH_OF_COORDINATOR] = { "version-mismatch",
+						  "no coordinator is connected: it speaks another version of the "
+						  "protocol",
+						  "install the same version of warren at the coordinator and here" },
 };
 
 const char *why_name(enum why_cause c)
@@ -87,6 +96,14 @@ static bool is_direct(const struct path_set *paths)
 	return best && best->addr.kind == PATH_UDP;
 }
 
+/* What it carries is less than what it was found to carry before, and nobody said so. */
+static bool has_lost_large_ones(const struct why_facts *f)
+{
+	const struct path *best = path_set_best(f->paths);
+
+	return best->n_mtu_drops && best->mtu_bytes && best->mtu_bytes < f->wanted_bytes;
+}
+
 static bool is_relayed(const struct path_set *paths)
 {
 	return paths && path_set_best(paths) && !is_direct(paths);
@@ -125,22 +142,47 @@ static enum why_cause judge_attempts(const struct why_facts *f)
 	return f->n_inside ? WHY_ENDPOINT_INSIDE_MESH_ROUTE : WHY_FIREWALL_DROP;
 }
 
+static enum why_cause judge_coordinators(const struct why_facts *f)
+{
+	if (f->is_version_refused)
+		return WHY_VERSION_MISMATCH_OF_COORDINATOR;
+	return f->is_key_refused ? WHY_KEY_REFUSED_BY_COORDINATOR : WHY_PEER_OFFLINE;
+}
+
+/* Why there is no path at all; NONE: a session may come yet, or none is wanted. */
+static enum why_cause judge_session(const struct why_facts *f, bool *is_decided)
+{
+	*is_decided = true;
+	if (f->is_offline)
+		return WHY_PEER_OFFLINE;
+	/* What the last try showed holds, though nothing is tried now. */
+	if (f->is_other_version)
+		return WHY_VERSION_MISMATCH;
+	if (f->no_common_cipher)
+		return WHY_NO_COMMON_CIPHER;
+	if (f->is_stale)
+		return WHY_CLOCK_SKEW;
+	if (f->is_idle)
+		return WHY_NONE;
+	if (f->no_coordinator)
+		return judge_coordinators(f);
+	if (f->handshake_unanswered)
+		return f->is_clock_off ? WHY_CLOCK_SKEW : WHY_KEY_REFUSED;
+	*is_decided = false;
+	return WHY_NONE;
+}
+
 enum why_cause why_judge(const struct why_facts *f)
 {
+	bool is_decided = false;
+	enum why_cause cause = WHY_NONE;
+
 	if (is_direct(f->paths))
-		return WHY_NONE;
-	if (!is_relayed(f->paths)) {
-		if (f->is_offline)
-			return WHY_PEER_OFFLINE;
-		if (f->no_common_cipher)
-			return WHY_NO_COMMON_CIPHER;
-		if (f->is_idle)
-			return WHY_NONE; /* no path, because none is wanted */
-		if (f->no_coordinator)
-			return WHY_PEER_OFFLINE;
-		if (f->handshake_unanswered)
-			return WHY_KEY_REFUSED;
-	}
+		return has_lost_large_ones(f) ? WHY_MTU_BLACKHOLE : WHY_NONE;
+	if (!is_relayed(f->paths))
+		cause = judge_session(f, &is_decided);
+	if (is_decided)
+		return cause;
 	if (f->is_relay_only)
 		return WHY_POLICY_RELAY_ONLY;
 	/* No round over UDP can find anything, so its end is not waited for. */

@@ -23,6 +23,10 @@ enum why_cause {      /* names: UX "Fixed cause codes" */
 	WHY_CLOCK_SKEW,
 	WHY_NO_COMMON_CIPHER,
 	WHY_PROBING,
+	/* Other circumstances, and so other words, of causes above: */
+	WHY_KEY_REFUSED_BY_COORDINATOR,
+	WHY_VERSION_MISMATCH_OF_COORDINATOR,
+	WHY_COUNT,
 };
 
 struct why_facts {
@@ -34,9 +38,15 @@ struct why_facts {
 	bool is_offline;                                           /* a coordinator says so */
 	bool handshake_unanswered; /* initiations were sent for 5 s and more, none answered */
 	bool no_common_cipher;     /* one side refused the other's handshake for that */
-	bool no_coordinator;       /* we are registered nowhere */
+	bool is_other_version;     /* the peer's initiations are of another version of the protocol */
+	bool is_stale;             /* its initiations are refused: an earlier one had a later time */
+	bool is_clock_off;         /* ours is far from a coordinator's */
+	bool no_coordinator;       /* we are registered nowhere: */
+	bool is_key_refused;       /* one closes the connection during the handshake */
+	bool is_version_refused;   /* one speaks another version of the protocol */
 	bool is_relay_only;        /* the configuration of one side wants it so */
 	unsigned n_inside;         /* endpoints of the peer that are not used: the way to them leads into an overlay */
+	uint32_t wanted_bytes;     /* the longest datagram that traffic would make; 0: not told */
 	const struct path_set *paths; /* NULL: none */
 };
 

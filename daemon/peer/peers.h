@@ -50,6 +50,7 @@ struct peer {
 	unsigned n_tellings;       /* times our candidates were sent since they changed; 0: the peer has them */
 	uint64_t tell_ms;          /* when to send them again */
 	struct path_addr answered; /* where our answer to its last initiation went */
+	bool is_other_version;     /* its initiations are of another version of the protocol, as far as is known */
 	bool is_restarted;         /* its side of the session is gone: renew at the next introduction */
 	bool is_changed;           /* sessions or paths changed since the last settle */
 	uint32_t settled_index;    /* of the session its owner has acted on; 0: none */

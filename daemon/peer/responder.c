@@ -244,6 +244,7 @@ static struct sessions *authenticate(struct responder *r, struct handshake *h, c
 	}
 	if (timestamp_compare(payload.timestamp, s->last_timestamp) <= 0) {
 		counters_inc(r->counters, COUNTER_handshake_replayed);
+		sessions_on_replayed(s, payload.timestamp, now_ms);
 		return NULL;
 	}
 	if (s->last_accepted_ms && now_ms < s->last_accepted_ms + RESPONDER_SPACING_MS) {
@@ -259,6 +260,17 @@ static struct sessions *authenticate(struct responder *r, struct handshake *h, c
 	return answer(r, h, s, &payload, from, relay_member, now_ms);
 }
 
+/* It cannot be opened, so who sent it is only known where a relay vouches for it. That it is made for us mac1 shows. */
+static void hear_version(struct responder *r, const struct path_addr *from, uint32_t relay_member, const uint8_t *data,
+			 size_t len)
+{
+	struct wire_init msg;
+
+	if (r->env->other_version && path_addr_is_relay(from) && wire_init_decode(&msg, data, len) == 0 &&
+	    handshake_mac1_ok(r->identity, data, len, msg.mac1_at))
+		r->env->other_version(r->arg, from, relay_member, msg.version);
+}
+
 struct sessions *responder_receive(struct responder *r, const struct path_addr *from, uint32_t relay_member,
 				   const uint8_t *data, size_t len, uint64_t now_ms)
 {
@@ -268,6 +280,7 @@ struct sessions *responder_receive(struct responder *r, const struct path_addr *
 
 	if (wire_init_decode(&msg, data, len) < 0 || msg.version != WIRE_VERSION) {
 		counters_inc(r->counters, COUNTER_handshake_malformed);
+		hear_version(r, from, relay_member, data, len);
 		return NULL;
 	}
 	if (!handshake_mac1_ok(r->identity, data, len, msg.mac1_at)) {

@@ -36,6 +36,8 @@ struct responder_env {
 	struct sessions *(*find)(void *arg, const struct pubkey *key);
 	/* Sends an answer back the way the initiation came. `relay_member` is the sender's member id on relay paths. */
 	void (*send)(void *arg, const struct path_addr *to, uint32_t relay_member, const uint8_t *data, size_t len);
+	/* That member sent us an initiation of another version of the protocol, which is not answered. May be NULL. */
+	void (*other_version)(void *arg, const struct path_addr *from, uint32_t relay_member, uint8_t version);
 };
 
 struct responder *responder_new(const struct responder_env *env, void *arg, const struct identity *identity,

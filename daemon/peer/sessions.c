@@ -185,7 +185,7 @@ static void attempt_start(struct sessions *s)
 	s->attempt_index = indices_add(s->indices, INDEX_HANDSHAKE, s->owner);
 	if (!s->attempt_index)
 		return; /* memory: the next packet asks again */
-	s->attempt_started_ms = s->now_ms;
+	s->attempt_started_ms = s->asked_since_ms = s->now_ms;
 	s->n_attempts = 1;
 	s->n_cookie_repeats = 0;
 	attempt_send(s, 0);
@@ -223,11 +223,15 @@ void sessions_want(struct sessions *s, uint64_t now_ms)
 
 void sessions_renew(struct sessions *s, uint64_t now_ms)
 {
+	uint64_t since_ms;
+
 	see(s, now_ms);
 	if (s->attempt.is_active && s->now_ms - s->attempt_sent_ms < SESSIONS_RENEW_MS)
 		return; /* this one may still be answered */
+	since_ms = s->attempt.is_active ? s->asked_since_ms : s->now_ms;
 	attempt_end(s, false);
 	attempt_start(s);
+	s->asked_since_ms = since_ms;
 	plan(s);
 }
 
@@ -256,8 +260,19 @@ void sessions_on_refused(struct sessions *s, uint16_t suites_there)
 	note_no_suite(s, suites_there);
 }
 
+void sessions_on_replayed(struct sessions *s, const uint8_t timestamp[static WIRE_TIMESTAMP_BYTES], uint64_t now_ms)
+{
+	struct reader is = reader_of(timestamp, WIRE_TIMESTAMP_BYTES);
+	struct reader highest = reader_of(s->last_timestamp, WIRE_TIMESTAMP_BYTES);
+
+	if (reader_be64(&is) + SESSIONS_STALE_S < reader_be64(&highest))
+		s->stale_ms = now_ms;
+}
+
 void sessions_forget_refusal(struct sessions *s)
 {
+	s->stale_ms = 0;
+	s->asked_since_ms = s->now_ms;
 	s->has_no_suite = false;
 	s->refused_until_ms = 0;
 }

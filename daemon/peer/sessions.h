@@ -53,6 +53,7 @@ struct sessions {
 	/* initiating */
 	struct handshake attempt;
 	uint64_t attempt_started_ms, attempt_sent_ms, attempt_due_ms;
+	uint64_t asked_since_ms; /* attempts have followed each other, none answered, since then; while one goes on */
 	unsigned n_attempts;
 	bool has_cookie;
 	uint8_t cookie[COOKIE_BYTES];
@@ -61,6 +62,8 @@ struct sessions {
 	/* responding */
 	uint8_t last_timestamp[WIRE_TIMESTAMP_BYTES]; /* highest accepted */
 	uint64_t last_accepted_ms;
+	uint64_t
+		stale_ms; /* when one was refused for a time far before the highest; 0: never, or there was a session since */
 	uint64_t keepalive_sent_ms;
 	/* no common suite, as far as is known; until there is a session */
 	bool has_no_suite;
@@ -77,6 +80,8 @@ struct sessions {
 };
 
 #define SESSIONS_POLL_MS 2500
+/* So much earlier than the highest no timestamp is that was only overtaken: the peer's clock was set back. */
+#define SESSIONS_STALE_S 60
 /* A peer that refused is not asked again before this. */
 #define SESSIONS_REFUSED_MS 5000
 /* Cookie replies that are followed at once, an attempt: forged ones must not make us send at the pace of their
@@ -109,6 +114,8 @@ void sessions_on_answered(struct sessions *s, const struct handshake_keys *keys,
 			  uint32_t remote_index, uint64_t now_ms);
 /* The responder refused an initiation of the peer, which accepts these suites. That may be an old one: nothing ends. */
 void sessions_on_refused(struct sessions *s, uint16_t suites_there);
+/* The responder refused one that authenticates, for its timestamp. It may be an old one sent again: nothing ends. */
+void sessions_on_replayed(struct sessions *s, const uint8_t timestamp[static WIRE_TIMESTAMP_BYTES], uint64_t now_ms);
 /* The peer is another since it, or we, refused. */
 void sessions_forget_refusal(struct sessions *s);
 bool sessions_is_refused(const struct sessions *s, uint64_t now_ms); /* lately, by the peer */

@@ -60,7 +60,7 @@ static void on_answer(void *arg, const struct path_addr *to, uint32_t relay_memb
 		abort(); /* longer than any request */
 }
 
-static const struct responder_env responder_env = { on_find, on_answer };
+static const struct responder_env responder_env = { .find = on_find, .send = on_answer };
 
 static struct node *node_start(void)
 {

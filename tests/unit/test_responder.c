@@ -226,6 +226,91 @@ static void older_timestamp_is_refused(void **state)
 	assert_int_equal(count(w, COUNTER_handshake_replayed), 1);
 }
 
+static void clock_far_behind_is_noticed_and_forgotten_with_a_session(void **state)
+{
+	struct two_nodes *w = *state;
+	uint8_t older[WIRE_INIT_BYTES], newer[WIRE_INIT_BYTES];
+
+	hold_initiation(w, older);
+	w->now_ms += SESSIONS_STALE_S * 1000 + 2000;
+	hold_initiation(w, newer);
+	assert_non_null(give(w, newer, sizeof(newer)));
+	assert_int_equal(w->n[1].sessions.stale_ms, 0);
+	w->now_ms += 1000;
+	older[40] ^= 1; /* not of that peer, whatever it says */
+	fix_mac1(w, older);
+	assert_null(give(w, older, sizeof(older)));
+	assert_int_equal(w->n[1].sessions.stale_ms, 0);
+	older[40] ^= 1;
+	fix_mac1(w, older);
+	assert_null(give(w, older, sizeof(older)));
+	assert_int_equal(w->n[1].sessions.stale_ms, w->now_ms);
+	w->now_ms += 1000;
+	sessions_want(&w->n[0].sessions, w->now_ms);
+	two_nodes_run(w, 100);
+	assert_true(two_nodes_both_directions_carry_data(w));
+	assert_int_equal(w->n[1].sessions.stale_ms, 0);
+}
+
+struct version_heard {
+	unsigned n;
+	uint8_t version;
+	uint32_t member;
+	struct path_addr from;
+};
+
+static void hear_version(void *arg, const struct path_addr *from, uint32_t relay_member, uint8_t version)
+{
+	struct version_heard *heard = arg;
+
+	heard->n++;
+	heard->version = version;
+	heard->member = relay_member;
+	heard->from = *from;
+}
+
+static struct sessions *find_none(void *arg, const struct pubkey *key)
+{
+	(void)arg;
+	(void)key;
+	return NULL;
+}
+
+static void send_nothing(void *arg, const struct path_addr *to, uint32_t relay_member, const uint8_t *data, size_t len)
+{
+	(void)arg, (void)to, (void)relay_member, (void)data, (void)len;
+	fail();
+}
+
+static void another_version_is_told_where_the_relay_vouches_for_its_sender(void **state)
+{
+	static const struct responder_env env = { .find = find_none,
+						  .send = send_nothing,
+						  .other_version = hear_version };
+	const struct path_addr relay = { .kind = PATH_RELAY_UDP, .coordinator = 2 };
+	struct two_nodes *w = *state;
+	struct version_heard heard = { 0 };
+	struct responder *r = responder_new(&env, &heard, &w->n[1].identity, w->n[1].indices, &w->n[1].counters);
+	uint8_t data[WIRE_INIT_BYTES];
+
+	hold_initiation(w, data);
+	data[1] = WIRE_VERSION + 1;
+	assert_null(responder_receive(r, &relay, 7, data, sizeof(data), w->now_ms)); /* not made for us */
+	assert_int_equal(heard.n, 0);
+	fix_mac1(w, data);
+	assert_null(responder_receive(r, &two_nodes_address[0], 0, data, sizeof(data), w->now_ms)); /* of anybody */
+	assert_int_equal(heard.n, 0);
+	assert_null(responder_receive(r, &relay, 7, data, WIRE_INIT_HEADER_BYTES, w->now_ms));
+	assert_int_equal(heard.n, 0);
+	assert_null(responder_receive(r, &relay, 7, data, sizeof(data), w->now_ms));
+	assert_int_equal(heard.n, 1);
+	assert_int_equal(heard.version, WIRE_VERSION + 1);
+	assert_int_equal(heard.member, 7);
+	assert_int_equal(heard.from.coordinator, 2);
+	assert_int_equal(count(w, COUNTER_handshake_malformed), 4);
+	responder_free(r);
+}
+
 static void initiations_of_one_peer_are_20_ms_apart(void **state)
 {
 	struct two_nodes *w = *state;
@@ -354,14 +439,7 @@ static void catch_cookie(void *arg, const struct path_addr *to, uint32_t relay_m
 					     c->mac1) == 0;
 }
 
-static struct sessions *find_none(void *arg, const struct pubkey *key)
-{
-	(void)arg;
-	(void)key;
-	return NULL;
-}
-
-static const struct responder_env catching_env = { find_none, catch_cookie };
+static const struct responder_env catching_env = { .find = find_none, .send = catch_cookie };
 
 struct flooder {
 	struct cookie_catcher catcher;
@@ -498,6 +576,8 @@ int main(void)
 		TEST(unknown_key_gets_no_answer),
 		TEST(initiation_for_a_coordinator_is_not_a_peers),
 		TEST(older_timestamp_is_refused),
+		TEST(clock_far_behind_is_noticed_and_forgotten_with_a_session),
+		TEST(another_version_is_told_where_the_relay_vouches_for_its_sender),
 		TEST(initiations_of_one_peer_are_20_ms_apart),
 		TEST(peer_without_a_common_suite_is_told_so),
 		TEST(load_asks_for_a_cookie_and_the_round_trip_succeeds),

@@ -581,6 +581,29 @@ static void renewals_do_not_set_the_pace(void **state)
 	assert_in_range(w->n[0].n_initiations, 5, 6);
 }
 
+static void how_long_nobody_answers_is_counted_through_renewals(void **state)
+{
+	struct two_nodes *w = *state;
+	struct sessions *s = &w->n[0].sessions;
+	uint64_t begin_ms = w->now_ms;
+
+	w->is_cut = true;
+	sessions_want(s, w->now_ms);
+	for (unsigned i = 0; i < 10; i++) {
+		two_nodes_run(w, 2000);
+		sessions_renew(s, w->now_ms);
+		assert_true(s->attempt.is_active);
+	}
+	assert_true(s->attempt_started_ms > begin_ms);
+	assert_int_equal(s->asked_since_ms, begin_ms);
+	sessions_forget_refusal(s); /* the peer is another since */
+	assert_int_equal(s->asked_since_ms, w->now_ms);
+	two_nodes_run(w, 2000);
+	sessions_drop(s);
+	sessions_renew(s, w->now_ms); /* and after a pause it is counted anew */
+	assert_int_equal(s->asked_since_ms, w->now_ms);
+}
+
 /* ---------------------------------------------------------------- forgeries */
 
 static void forged_response_does_not_end_an_attempt(void **state)
@@ -837,6 +860,7 @@ int main(void)
 		TEST(renew_after_the_peers_restart_replaces_a_good_looking_session),
 		TEST(renew_does_not_wait_for_a_rare_repetition),
 		TEST(renewals_do_not_set_the_pace),
+		TEST(how_long_nobody_answers_is_counted_through_renewals),
 		TEST(forged_response_does_not_end_an_attempt),
 		TEST(replayed_response_makes_no_second_session),
 		TEST(cookie_from_a_stranger_is_ignored),

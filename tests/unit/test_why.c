@@ -171,18 +171,93 @@ static void without_any_path_the_peer_is_offline_idle_or_refuses(void **state)
 	assert_int_equal(why_judge(&f), WHY_PEER_OFFLINE);
 }
 
+static void a_coordinator_that_turns_us_away_is_the_cause(void **state)
+{
+	struct why_facts f = facts(NULL, &easy, NULL);
+
+	(void)state;
+	f.handshake_unanswered = f.no_coordinator = f.is_key_refused = true;
+	assert_int_equal(why_judge(&f), WHY_KEY_REFUSED_BY_COORDINATOR);
+	f.is_version_refused = true;
+	assert_int_equal(why_judge(&f), WHY_VERSION_MISMATCH_OF_COORDINATOR);
+	f.no_coordinator = false; /* another one took us */
+	assert_int_equal(why_judge(&f), WHY_KEY_REFUSED);
+	assert_string_equal(why_name(WHY_KEY_REFUSED_BY_COORDINATOR), why_name(WHY_KEY_REFUSED));
+	assert_string_equal(why_name(WHY_VERSION_MISMATCH_OF_COORDINATOR), why_name(WHY_VERSION_MISMATCH));
+}
+
+static void clocks_and_versions_are_named_by_what_was_seen(void **state)
+{
+	struct why_facts f = facts(NULL, &easy, NULL);
+
+	(void)state;
+	f.is_clock_off = true; /* alone no reason: timestamps need only rise */
+	assert_int_equal(why_judge(&f), WHY_PROBING);
+	f.handshake_unanswered = true;
+	assert_int_equal(why_judge(&f), WHY_CLOCK_SKEW);
+	f.is_clock_off = f.handshake_unanswered = false;
+	f.is_idle = true;
+	assert_int_equal(why_judge(&f), WHY_NONE);
+	f.is_stale = true; /* the peer tries, we do not */
+	assert_int_equal(why_judge(&f), WHY_CLOCK_SKEW);
+	f.is_other_version = true;
+	assert_int_equal(why_judge(&f), WHY_VERSION_MISMATCH);
+	f.is_offline = true;
+	assert_int_equal(why_judge(&f), WHY_PEER_OFFLINE);
+}
+
+static void none_of_them_matters_where_a_session_is(void **state)
+{
+	struct sim s;
+	struct why_facts f;
+
+	(void)state;
+	relayed(&s, 10000);
+	f = facts(s.node[0].set, &hard, &hard);
+	f.is_other_version = f.is_stale = f.is_clock_off = f.is_key_refused = f.is_version_refused = true;
+	assert_int_equal(why_judge(&f), WHY_HARD_HARD_NAT);
+	sim_fini(&s);
+}
+
+static void a_direct_path_that_swallows_what_is_large_is_said_to(void **state)
+{
+	struct path *best;
+	struct sim s;
+	struct why_facts f;
+
+	(void)state;
+	sim_init(&s, SIM_PORT_RESTRICTED, SIM_PORT_RESTRICTED, 1);
+	sim_start(&s);
+	assert_true(sim_run(&s, s.now_ms + 2000, sim_both_direct));
+	f = facts(s.node[0].set, &easy, &easy);
+	f.wanted_bytes = 1452;
+	best = (struct path *)path_set_best(s.node[0].set); /* as test_path_mtu has it recorded */
+	best->mtu_bytes = 1252;                             /* smaller, and that was known */
+	assert_int_equal(why_judge(&f), WHY_NONE);
+	best->n_mtu_drops = 1;
+	assert_int_equal(why_judge(&f), WHY_MTU_BLACKHOLE);
+	best->mtu_bytes = 1452; /* and it is whole again */
+	assert_int_equal(why_judge(&f), WHY_NONE);
+	best->mtu_bytes = 0; /* unknown */
+	assert_int_equal(why_judge(&f), WHY_NONE);
+	sim_fini(&s);
+}
+
 static void each_cause_has_a_name_a_text_and_all_but_one_a_fix(void **state)
 {
 	(void)state;
 	assert_null(why_name(WHY_NONE));
 	assert_null(why_text(WHY_NONE));
 	assert_null(why_fix(WHY_NONE));
-	for (enum why_cause c = WHY_UDP_BLOCKED; c <= WHY_PROBING; c++) {
+	for (enum why_cause c = WHY_UDP_BLOCKED; c < WHY_COUNT; c++) {
 		assert_true(strlen(why_name(c)) > 5);
 		assert_true(strlen(why_text(c)) > 20);
 		assert_int_equal(why_fix(c) == NULL, c == WHY_PROBING);
-		for (enum why_cause other = WHY_UDP_BLOCKED; other < c; other++)
-			assert_string_not_equal(why_name(c), why_name(other));
+		for (enum why_cause other = WHY_UDP_BLOCKED; other < c; other++) {
+			assert_string_not_equal(why_text(c), why_text(other));
+			if (c <= WHY_PROBING)
+				assert_string_not_equal(why_name(c), why_name(other));
+		}
 	}
 	assert_string_equal(why_name(WHY_HARD_HARD_NAT), "hard-hard-nat");
 	assert_string_equal(why_text(WHY_HARD_HARD_NAT), "both sides change ports, so neither can guess the other's");
@@ -203,6 +278,10 @@ int main(void)
 		cmocka_unit_test(an_endpoint_that_leads_into_the_mesh_is_named),
 		cmocka_unit_test(families_must_meet),
 		cmocka_unit_test(without_any_path_the_peer_is_offline_idle_or_refuses),
+		cmocka_unit_test(a_coordinator_that_turns_us_away_is_the_cause),
+		cmocka_unit_test(clocks_and_versions_are_named_by_what_was_seen),
+		cmocka_unit_test(none_of_them_matters_where_a_session_is),
+		cmocka_unit_test(a_direct_path_that_swallows_what_is_large_is_said_to),
 		cmocka_unit_test(each_cause_has_a_name_a_text_and_all_but_one_a_fix),
 	};
 

@@ -129,7 +129,7 @@ static void send_answer(void *arg, const struct path_addr *to, uint32_t relay_me
 		transmit(n, data, len);
 }
 
-static const struct responder_env responder_env = { find, send_answer };
+static const struct responder_env responder_env = { .find = find, .send = send_answer };
 
 static void node_start(struct two_nodes *w, unsigned i)
 {
