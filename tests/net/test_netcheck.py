@@ -26,6 +26,7 @@ from verdicts import APD, BLOCKED, TRUTH, netchecks_whole
 HAIRPIN = {"fullcone", "addr", "port", "portnp"}
 # At how many endpoints the data port is seen: by two addresses with two ports each; of coturn one port only answers from elsewhere.
 ENDPOINTS = {"symaddr": 2, "symseq": 4, "symrand": 4}
+NO_PORTMAP = "listen { portmap = off }"  # where it is not the question: gateways that do not answer cost 4 s
 ENDPOINTS_BY_COTURN = {"symaddr": 2, "symseq": 3, "symrand": 3}
 # An idle mapping of that site lives for 3 s, and there a second of the learning takes 55 ms: 25 and 45 of them pass, 60 do not.
 SHORT, SHORT_UNIT_MS = 3, 55
@@ -63,7 +64,7 @@ def reaches_the_coordinator(name, said, wrong):
     c, = said["coordinators"]
     facts = [c["state"] == "connected", c["preferred"], c["rtt_ms"] and c["rtt_ms"] < 500, c["tcp443"]["state"] == "ok",
              said["tcp443"]["state"] == "ok" and said["tcp443"]["connect_ms"] < 500, said["captive"] is False,
-             said["captive_seen"] is None, abs(said["clock_offset_s"]) < 0.5, c["clock_offset_s"] == said["clock_offset_s"]]
+             said["captive_seen"] is None, said["mtu"] is None, abs(said["clock_offset_s"]) < 0.5, c["clock_offset_s"] == said["clock_offset_s"]]
     if not all(facts):
         wrong.append(f"{name}: {facts} of {c}, {said['tcp443']}, {said['captive']}, {said['clock_offset_s']}")
 
@@ -178,6 +179,7 @@ def something_else_answers():
                         client.recv(1000)
                         client.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/\r\n\r\n")
         threading.Thread(target=serve, daemon=True).start()
+        mesh.configure_peer("a1", extra=NO_PORTMAP)
         mesh.start("coord", "a1")
         said = mesh.ctl_json("a1", "netcheck")
         c, = said["coordinators"]
@@ -194,31 +196,48 @@ def something_else_answers():
         wait_until(lambda: mesh.ctl_json("a1", "netcheck")["captive"] is False, 10, "the portal is gone")
 
 
-def again_and_again():
+def again_and_again(mesh, host):
     """--every: a document a line, until somebody says stop or nobody reads on."""
-    with Mesh([Site("a", "open")]) as mesh:
-        mesh.start("coord", "a1")
-        argv = [PROGRAMS["warrenctl"], "-s", mesh.nodes["a1"].control, "netcheck", "--every", "500ms", "--json"]
+    argv = [PROGRAMS["warrenctl"], "-s", mesh.nodes[host].control, "netcheck", "--every", "500ms", "--json"]
 
-        def begin():
-            p = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            documents = [json.loads(p.stdout.readline()) for _ in range(2)]
-            check(all(d["schema"] == "warren.netcheck/1" for d in documents), f"{documents}")
-            return p
-
-        def ended(p, how):
-            code = p.wait(3 * FACTOR)
-            check(code == 0, f"{how}: exit {code}")
-            check(p.stderr.read() == "", f"{how}: something on stderr")
-        running = [begin() for _ in range(3)]
-        running[0].send_signal(signal.SIGINT)
-        running[1].send_signal(signal.SIGTERM)
-        running[2].stdout.close()
-        for p, how in zip(running, ("SIGINT", "SIGTERM", "closed pipe")):
-            ended(p, how)
-        for p in running[:2]:
-            for line in p.stdout.read().splitlines():
-                json.loads(line)  # none is cut off
+    def ended(p, how):
+        code = p.wait(3 * FACTOR)
+        check(code == 0, f"{how}: exit {code}")
+        check(p.stderr.read() == "", f"{how}: something on stderr")
+    running = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for p in running:
+        documents = [json.loads(p.stdout.readline()) for _ in range(2)]
+        check(all(d["schema"] == "warren.netcheck/1" for d in documents), f"{documents}")
+    running[0].send_signal(signal.SIGINT)
+    running[1].send_signal(signal.SIGTERM)
+    running[2].stdout.close()
+    for p, how in zip(running, ("SIGINT", "SIGTERM", "closed pipe")):
+        ended(p, how)
+    for p in running[:2]:
+        for line in p.stdout.read().splitlines():
+            json.loads(line)  # none is cut off
 
 
-main(every_kind, something_else_answers, again_and_again)
+def the_largest_packet_and_again_and_again():
+    """Nobody knows it before there is traffic; then it is what the tunnel needs, or less where a link is smaller."""
+    with Mesh([Site("a", "port"), Site("b", "port")]) as mesh:
+        for host in "a1", "b1":
+            mesh.configure_peer(host, extra=NO_PORTMAP)
+        mesh.start("coord", "a1", "b1")
+        mesh.wait_registered("a1", "b1")
+
+        def mtu():
+            said = mesh.nodes["a1"].ask("netcheck", wait=False)
+            return said["mtu"], said["mtu_is_least"]
+        check(mtu() == (None, None), f"nothing was sent, and {mtu()} is said")
+        check(mesh.ping("a1", "b1", 1) is not None, "no ping answered within 1 s")
+        mesh.wait_path("a1", "b1", "direct", within=3)
+        with mesh.transfer("a1", "b1", mbit=5):
+            again_and_again(mesh, "b1")  # while the search goes on
+            wait_until(lambda: mtu() == (1420 + 32 + 28, True), 6, "what the tunnel needs goes through")
+            check("mtu           1480 and more (probed)\n" in mesh.ctl("a1", "netcheck").stdout, "the words")
+            mesh.lab.set("b", mtu=1400)
+            wait_until(lambda: mtu() == (1400, False), 10, "the smaller link is known")
+
+
+main(every_kind, something_else_answers, the_largest_packet_and_again_and_again)
