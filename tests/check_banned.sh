@@ -36,6 +36,11 @@ if grep -rnE '(^|[^a-z_])assert[[:space:]]*\(' daemon ctl tun crypto --include='
 	echo "assert() on a path that the network can reach"
 	exit 1
 fi
+# Elsewhere it would end the program where a table finds no memory.
+if grep -rn '<uthash\.h>' daemon ctl tun crypto tests --include='*.c' --include='*.h' | grep -v '^daemon/base/hash\.h:'; then
+	echo "uthash.h: include daemon/base/hash.h instead"
+	exit 1
+fi
 if git rev-parse --git-dir >/dev/null 2>&1 &&
 	git ls-files | grep -vE '^(daemon|ctl|tun|crypto|tests|conf)/|^(CMakeLists\.txt|CMakePresets\.json|README\.md|LICENSE|CHANGELOG\.md|\..*)$'; then
 	echo "files that do not belong at the top level"

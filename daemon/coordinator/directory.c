@@ -4,15 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/order.h"
+
 struct directory {
 	struct store *store;
 	uint64_t version;
 	struct prefix prefix, prefix6;
 	bool has_prefixes;
-	unsigned n, n_online, n_leased;
-	struct member *keys, *names, *ids, *addresses, *addresses6; /* heads of the tables */
-	struct member **sorted_by_id;                               /* n_leased of them */
-	struct member **sorted_by_name;                             /* n of them */
+	unsigned n_online;
+	struct member *keys; /* head of the table */
+	/* Everybody again, and those who have one of these. While a load is in progress the addresses are the fixed ones;
+	 * later, all that are in use. */
+	struct order names, ids, addresses, addresses6;
 };
 
 static void member_free(struct member *m)
@@ -49,6 +52,52 @@ void directory_changes_fini(struct directory_changes *c)
 	memset(c, 0, sizeof(*c));
 }
 
+/* ---------------------------------------------------------------- orders */
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+	const struct ip *x = a, *y = b;
+
+	return x->len != y->len ? x->len - y->len : memcmp(x->b, y->b, x->len);
+}
+
+/* Everybody again, as members are now. */
+static void fill_orders(struct directory *d)
+{
+	struct order *const orders[] = { &d->names, &d->ids, &d->addresses, &d->addresses6 };
+	struct member *m, *tmp;
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
+		orders[i]->n = 0;
+	d->n_online = 0;
+	HASH_ITER(by_key, d->keys, m, tmp) {
+		d->n_online += m->registration != NULL;
+		order_add(&d->names, m);
+		if (m->id)
+			order_add(&d->ids, m);
+		if (m->address.len) /* without a number too: a fixed address stays kept for it */
+			order_add(&d->addresses, m);
+		if (m->address6.len)
+			order_add(&d->addresses6, m);
+	}
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
+		order_sort(orders[i]);
+}
+
+/* ---------------------------------------------------------------- new and free */
+
 struct directory *directory_new(struct store *store, uint64_t first_version)
 {
 	struct directory *d = calloc(1, sizeof(*d));
@@ -57,15 +106,11 @@ struct directory *directory_new(struct store *store, uint64_t first_version)
 		return NULL;
 	d->store = store;
 	d->version = first_version;
+	d->names = (struct order){ .key = offsetof(struct member, name), .compare = compare_names };
+	d->ids = (struct order){ .key = offsetof(struct member, id), .compare = compare_ids };
+	d->addresses = (struct order){ .key = offsetof(struct member, address), .compare = compare_addresses };
+	d->addresses6 = (struct order){ .key = offsetof(struct member, address6), .compare = compare_addresses };
 	return d;
-}
-
-static void clear_tables(struct directory *d)
-{
-	HASH_CLEAR(by_name, d->names);
-	HASH_CLEAR(by_id, d->ids);
-	HASH_CLEAR(by_address, d->addresses);
-	HASH_CLEAR(by_address6, d->addresses6);
 }
 
 void directory_free(struct directory *d)
@@ -74,13 +119,14 @@ void directory_free(struct directory *d)
 
 	if (!d)
 		return;
-	clear_tables(d);
 	HASH_ITER(by_key, d->keys, m, tmp) {
 		HASH_DELETE(by_key, d->keys, m);
 		member_free(m);
 	}
-	free(d->sorted_by_id);
-	free(d->sorted_by_name);
+	free(d->names.v);
+	free(d->ids.v);
+	free(d->addresses.v);
+	free(d->addresses6.v);
 	free(d);
 }
 
@@ -125,13 +171,8 @@ static bool is_reserved(void *arg, uint32_t id)
 {
 	const struct directory *d = arg;
 	struct ip v4 = address_of(&d->prefix, id), v6 = address_of(&d->prefix6, id);
-	struct member *m;
 
-	/* While a load is in progress these two tables hold the fixed addresses; later, all that are in use. */
-	HASH_FIND(by_address, d->addresses, &v4, sizeof(v4), m);
-	if (!m)
-		HASH_FIND(by_address6, d->addresses6, &v6, sizeof(v6), m);
-	return m != NULL;
+	return order_find(&d->addresses, &v4) || order_find(&d->addresses6, &v6);
 }
 
 static bool is_unused(void *arg, const struct pubkey *key)
@@ -203,126 +244,7 @@ static void use_known_leases(struct directory *d)
 	}
 }
 
-/* ---------------------------------------------------------------- tables */
-
-static int compare_ids(const void *a, const void *b)
-{
-	uint32_t x = (*(struct member *const *)a)->id, y = (*(struct member *const *)b)->id;
-
-	return x < y ? -1 : x > y;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp((*(struct member *const *)a)->name, (*(struct member *const *)b)->name);
-}
-
-static void add_fixed_addresses(struct directory *d)
-{
-	struct member *m, *tmp;
-
-	HASH_ITER(by_key, d->keys, m, tmp) {
-		if (m->fixed.len)
-			HASH_ADD(by_address, d->addresses, fixed, sizeof(m->fixed), m);
-		if (m->fixed6.len)
-			HASH_ADD(by_address6, d->addresses6, fixed6, sizeof(m->fixed6), m);
-	}
-}
-
-/* Fills every table but the one by key from it. */
-static void fill_tables(struct directory *d)
-{
-	struct member *m, *tmp;
-
-	clear_tables(d);
-	d->n = d->n_leased = d->n_online = 0;
-	HASH_ITER(by_key, d->keys, m, tmp) {
-		HASH_ADD(by_name, d->names, name, (unsigned)strlen(m->name), m);
-		d->sorted_by_name[d->n++] = m;
-		d->n_online += m->registration != NULL;
-		if (m->id) {
-			HASH_ADD(by_id, d->ids, id, sizeof(m->id), m);
-			d->sorted_by_id[d->n_leased++] = m;
-		}
-		if (m->address.len) /* without a number too: a fixed address stays kept for it */
-			HASH_ADD(by_address, d->addresses, address, sizeof(m->address), m);
-		if (m->address6.len)
-			HASH_ADD(by_address6, d->addresses6, address6, sizeof(m->address6), m);
-	}
-	qsort(d->sorted_by_id, d->n_leased, sizeof(*d->sorted_by_id), compare_ids);
-	qsort(d->sorted_by_name, d->n, sizeof(*d->sorted_by_name), compare_names);
-}
-
 /* ---------------------------------------------------------------- load */
-
-/* What a load needs, allocated before anything is changed. */
-struct load {
-	struct member **fresh; /* new members, config->n_members places */
-	unsigned n_fresh;
-	struct member **by_id, **by_name;
-	struct directory_changes changes;
-};
-
-static int load_prepare(struct load *l, const struct directory *d, const struct config *config)
-{
-	size_t n = config->n_members + 1u;
-
-	memset(l, 0, sizeof(*l));
-	l->fresh = calloc(n, sizeof(*l->fresh));
-	l->by_id = calloc(n, sizeof(*l->by_id));
-	l->by_name = calloc(n, sizeof(*l->by_name));
-	l->changes.changed = calloc(d->n + 1u, sizeof(struct member *));
-	l->changes.removed = calloc(d->n + 1u, sizeof(struct member *));
-	l->changes.old_ids = calloc(d->n + 1u, sizeof(uint32_t));
-	if (!l->fresh || !l->by_id || !l->by_name || !l->changes.changed || !l->changes.removed || !l->changes.old_ids)
-		return -ENOMEM;
-	for (unsigned i = 0; i < config->n_members; i++) {
-		if (directory_by_key(d, &config->members[i].key))
-			continue;
-		l->fresh[l->n_fresh] = member_new(&config->members[i].key);
-		if (!l->fresh[l->n_fresh])
-			return -ENOMEM;
-		l->n_fresh++;
-	}
-	return 0;
-}
-
-static void load_abandon(struct load *l)
-{
-	for (unsigned i = 0; i < l->n_fresh; i++)
-		member_free(l->fresh[i]);
-	free(l->fresh);
-	free(l->by_id);
-	free(l->by_name);
-	directory_changes_fini(&l->changes);
-}
-
-/* Takes over the file's words on every member, adds the new and sorts out the removed. */
-static void merge(struct directory *d, const struct config *config, struct load *l)
-{
-	struct member *m, *tmp;
-
-	for (unsigned i = 0; i < l->n_fresh; i++)
-		HASH_ADD(by_key, d->keys, key, sizeof(m->key), l->fresh[i]);
-	HASH_ITER(by_key, d->keys, m, tmp)
-		m->is_kept = false;
-	for (unsigned i = 0; i < config->n_members; i++) {
-		const struct config_member *c = &config->members[i];
-
-		m = directory_by_key(d, &c->key);
-		m->is_kept = true;
-		memcpy(m->name, c->name, sizeof(m->name));
-		m->fixed = c->address;
-		m->fixed6 = c->address6;
-		m->fixed_id = host_number(&d->prefix, &m->fixed);
-	}
-	HASH_ITER(by_key, d->keys, m, tmp) {
-		if (m->is_kept)
-			continue;
-		HASH_DELETE(by_key, d->keys, m);
-		l->changes.removed[l->changes.n_removed++] = m;
-	}
-}
 
 /* A member as others know it. */
 struct face {
@@ -348,56 +270,161 @@ static bool is_other_face(const struct face *f)
 	       !ip_equal(&f->address6, &m->address6);
 }
 
+/* What a load needs, allocated before anything is changed. */
+struct load {
+	struct face *before; /* everybody */
+	unsigned n_before;
+	struct member **fresh; /* new members */
+	unsigned n_fresh;
+	void **names, **ids, **addresses, **addresses6; /* room for everybody, of the orders */
+	struct directory_changes changes;
+};
+
+static void load_fini(struct load *l)
+{
+	free(l->before);
+	free(l->fresh);
+	free(l->names);
+	free(l->ids);
+	free(l->addresses);
+	free(l->addresses6);
+}
+
+static void load_abandon(struct directory *d, struct load *l)
+{
+	for (unsigned i = 0; i < l->n_fresh; i++) {
+		if (hash_has(by_key, l->fresh[i]))
+			HASH_DELETE(by_key, d->keys, l->fresh[i]);
+		member_free(l->fresh[i]);
+	}
+	directory_changes_fini(&l->changes);
+	load_fini(l);
+}
+
+static int load_allocate(struct load *l, unsigned n_old, unsigned n_new)
+{
+	size_t n = n_new + 1u;
+
+	l->before = calloc(n_old + 1u, sizeof(*l->before));
+	l->fresh = calloc(n, sizeof(*l->fresh));
+	l->names = calloc(n, sizeof(*l->names));
+	l->ids = calloc(n, sizeof(*l->ids));
+	l->addresses = calloc(n, sizeof(*l->addresses));
+	l->addresses6 = calloc(n, sizeof(*l->addresses6));
+	l->changes.changed = calloc(n_old + 1u, sizeof(struct member *));
+	l->changes.removed = calloc(n_old + 1u, sizeof(struct member *));
+	l->changes.old_ids = calloc(n_old + 1u, sizeof(uint32_t));
+	return l->before && l->fresh && l->names && l->ids && l->addresses && l->addresses6 && l->changes.changed &&
+			       l->changes.removed && l->changes.old_ids ?
+		       0 :
+		       -ENOMEM;
+}
+
+/* New members are in the table already when this returns: it may have to grow. */
+static int load_prepare(struct load *l, struct directory *d, const struct config *config)
+{
+	struct member *m, *tmp;
+
+	memset(l, 0, sizeof(*l));
+	if (load_allocate(l, d->names.n, config->n_members) < 0)
+		return -ENOMEM;
+	HASH_ITER(by_key, d->keys, m, tmp)
+		l->before[l->n_before++] = face_of(m);
+	for (unsigned i = 0; i < config->n_members; i++) {
+		if (directory_by_key(d, &config->members[i].key))
+			continue;
+		m = member_new(&config->members[i].key);
+		if (!m)
+			return -ENOMEM;
+		l->fresh[l->n_fresh++] = m;
+		HASH_ADD(by_key, d->keys, key, sizeof(m->key), m);
+		if (!hash_has(by_key, m))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Takes over the file's words on every member, and sorts out the removed. */
+static void merge(struct directory *d, const struct config *config, struct load *l)
+{
+	struct member *m, *tmp;
+
+	HASH_ITER(by_key, d->keys, m, tmp)
+		m->is_kept = false;
+	for (unsigned i = 0; i < config->n_members; i++) {
+		const struct config_member *c = &config->members[i];
+
+		m = directory_by_key(d, &c->key);
+		m->is_kept = true;
+		memcpy(m->name, c->name, sizeof(m->name));
+		m->fixed = m->address = c->address; /* its address, until it has its number */
+		m->fixed6 = m->address6 = c->address6;
+		m->fixed_id = host_number(&d->prefix, &m->fixed);
+	}
+	HASH_ITER(by_key, d->keys, m, tmp) {
+		if (m->is_kept)
+			continue;
+		HASH_DELETE(by_key, d->keys, m);
+		l->changes.removed[l->changes.n_removed++] = m;
+	}
+}
+
+static void find_changes(struct load *l)
+{
+	for (unsigned i = 0; i < l->n_before; i++) {
+		struct face *was = &l->before[i];
+
+		if (!was->member->is_kept || !is_other_face(was))
+			continue;
+		l->changes.old_ids[l->changes.n_changed] = was->id;
+		l->changes.changed[l->changes.n_changed++] = was->member;
+	}
+	l->changes.n_added = l->n_fresh;
+}
+
+static void swap(void ***a, void ***b)
+{
+	void **was = *a;
+
+	*a = *b;
+	*b = was;
+}
+
 int directory_load(struct directory *d, const struct config *config, struct directory_changes *changes)
 {
 	struct member *m, *tmp;
-	struct face *before;
 	struct load l;
-	unsigned n_before = 0;
 	int ret = load_prepare(&l, d, config);
 
-	before = calloc(d->n + 1u, sizeof(*before));
-	if (ret || !before) {
-		load_abandon(&l);
-		free(before);
-		return -ENOMEM;
+	if (ret) {
+		load_abandon(d, &l);
+		return ret;
 	}
-	HASH_ITER(by_key, d->keys, m, tmp)
-		before[n_before++] = face_of(m);
-	clear_tables(d);
 	if (!d->has_prefixes) { /* changing them takes a restart: every member's addresses lie in them */
 		d->prefix = config->network.prefix;
 		d->prefix6 = config->network.prefix6;
 		d->has_prefixes = true;
 	}
+	swap(&d->names.v, &l.names);
+	swap(&d->ids.v, &l.ids);
+	swap(&d->addresses.v, &l.addresses);
+	swap(&d->addresses6.v, &l.addresses6);
 	merge(d, config, &l);
-	add_fixed_addresses(d);
+	fill_orders(d);
 	ret = lease_all(d);
 	if (ret && ret != -EADDRNOTAVAIL)
 		use_known_leases(d);
 	l.changes.lease_error = ret;
-	clear_tables(d); /* keys in them are the fixed addresses, until set_addresses */
 	HASH_ITER(by_key, d->keys, m, tmp) {
 		set_addresses(d, m);
 		l.changes.n_unleased += m->id == 0;
 	}
-	free(d->sorted_by_id);
-	free(d->sorted_by_name);
-	d->sorted_by_id = l.by_id;
-	d->sorted_by_name = l.by_name;
-	fill_tables(d);
-	for (unsigned i = 0; i < n_before; i++) {
-		if (!before[i].member->is_kept || !is_other_face(&before[i]))
-			continue;
-		l.changes.old_ids[l.changes.n_changed] = before[i].id;
-		l.changes.changed[l.changes.n_changed++] = before[i].member;
-	}
-	l.changes.n_added = l.n_fresh;
+	fill_orders(d);
+	find_changes(&l);
 	if (l.changes.n_added || l.changes.n_changed || l.changes.n_removed)
 		d->version++;
 	*changes = l.changes;
-	free(l.fresh);
-	free(before);
+	load_fini(&l);
 	return 0;
 }
 
@@ -412,9 +439,8 @@ int directory_lease(struct directory *d, struct member *m)
 		m->id = 0;
 		return ret;
 	}
-	clear_tables(d); /* before the addresses, which are keys in them, change */
 	set_addresses(d, m);
-	fill_tables(d);
+	fill_orders(d);
 	d->version++;
 	return 0;
 }
@@ -442,28 +468,18 @@ struct member *directory_by_key(const struct directory *d, const struct pubkey *
 
 struct member *directory_by_name(const struct directory *d, const char *name)
 {
-	struct member *m;
-
-	HASH_FIND(by_name, d->names, name, (unsigned)strlen(name), m);
-	return m;
+	return order_find(&d->names, name);
 }
 
 struct member *directory_by_id(const struct directory *d, uint32_t id)
 {
-	struct member *m;
-
-	HASH_FIND(by_id, d->ids, &id, sizeof(id), m);
-	return m;
+	return order_find(&d->ids, &id);
 }
 
 struct member *directory_by_address(const struct directory *d, const struct ip *address)
 {
-	struct member *m = NULL;
+	struct member *m = order_find(address->len == 4 ? &d->addresses : &d->addresses6, address);
 
-	if (address->len == 4)
-		HASH_FIND(by_address, d->addresses, address, sizeof(*address), m);
-	else if (address->len == 16)
-		HASH_FIND(by_address6, d->addresses6, address, sizeof(*address), m);
 	return m && m->id ? m : NULL;
 }
 
@@ -474,7 +490,7 @@ uint64_t directory_version(const struct directory *d)
 
 unsigned directory_count(const struct directory *d)
 {
-	return d->n;
+	return d->names.n;
 }
 
 unsigned directory_online(const struct directory *d)
@@ -484,22 +500,14 @@ unsigned directory_online(const struct directory *d)
 
 struct member *directory_next(const struct directory *d, uint32_t from)
 {
-	unsigned low = 0, high = d->n_leased;
+	unsigned at = order_before(&d->ids, &from);
 
-	while (low < high) {
-		unsigned middle = low + (high - low) / 2;
-
-		if (d->sorted_by_id[middle]->id < from)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < d->n_leased ? d->sorted_by_id[low] : NULL;
+	return at < d->ids.n ? d->ids.v[at] : NULL;
 }
 
 struct member *directory_at(const struct directory *d, unsigned nth)
 {
-	return nth < d->n ? d->sorted_by_name[nth] : NULL;
+	return nth < d->names.n ? d->names.v[nth] : NULL;
 }
 
 void directory_record(const struct member *m, struct wire_member *out)

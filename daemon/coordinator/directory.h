@@ -3,12 +3,12 @@
  * Built from the configuration's member blocks and the leases of the store. A reload changes what the file says and
  * keeps what is known of a member's registration; members live at one place until they are removed. The version rises
  * with every change that a member record shows, its online flag too, and begins where the owner says (a clock), so
- * that it rises across restarts as well. No sockets. Thread: loop. */
+ * that it rises across restarts as well. All memory that a load needs is there before it changes anything, and nothing else
+ * allocates. No sockets. Thread: loop. */
 #ifndef DAEMON_COORDINATOR_DIRECTORY_H
 #define DAEMON_COORDINATOR_DIRECTORY_H
 
-#include <uthash.h>
-
+#include "daemon/base/hash.h"
 #include "daemon/config/config.h"
 #include "daemon/coordinator/bucket.h"
 #include "daemon/coordinator/introduced.h"
@@ -39,7 +39,7 @@ struct member {
 	struct relay_account *account; /* with the workers */
 	bool has_limits;               /* the two above and the account's quota are set up */
 
-	UT_hash_handle by_key, by_name, by_id, by_address, by_address6;
+	UT_hash_handle by_key;
 };
 
 struct directory;

@@ -7,10 +7,13 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/base/mailbox.h"
+#include "daemon/coordinator/directory.h"
 #include "daemon/data/held.h"
 #include "daemon/data/lane.h"
 #include "daemon/peer/indices.h"
@@ -120,6 +123,88 @@ static void peer_there_is_no_memory_for_is_refused(void **state)
 	assert_int_equal(t.peers.n, 0);
 }
 
+/* ---------------------------------------------------------------- a coordinator's members */
+
+#define LOADED_AT_ONCE 8
+
+struct loading {
+	struct directory *directory;
+	struct config config;
+	struct config_member members[PEERS];
+	unsigned n_before;
+	uint64_t version;
+};
+
+/* Whoever was there is, with name, id and addresses; nobody else is. */
+static void check_members(const struct loading *l, unsigned n)
+{
+	assert_int_equal(directory_count(l->directory), n);
+	for (unsigned i = 0; i < PEERS; i++) {
+		const struct config_member *c = &l->members[i];
+		struct member *m = directory_by_key(l->directory, &c->key);
+
+		assert_int_equal(m != NULL, i < n);
+		assert_ptr_equal(directory_by_name(l->directory, c->name), m);
+		if (!m)
+			continue;
+		assert_true(m->id > 0);
+		assert_ptr_equal(directory_by_id(l->directory, m->id), m);
+		assert_ptr_equal(directory_by_address(l->directory, &m->address), m);
+	}
+}
+
+static bool load_members(void *arg)
+{
+	struct directory_changes changes;
+	struct loading *l = arg;
+	int ret = directory_load(l->directory, &l->config, &changes);
+
+	if (ret) {
+		assert_int_equal(ret, -ENOMEM);
+		assert_int_equal(directory_version(l->directory), l->version);
+		check_members(l, l->n_before);
+		return false;
+	}
+	assert_int_equal(changes.n_added, l->config.n_members - l->n_before);
+	assert_int_equal(changes.n_changed + changes.n_removed, 0);
+	directory_changes_fini(&changes);
+	return true;
+}
+
+static void load_there_is_no_memory_for_changes_nothing(void **state)
+{
+	static struct loading l;
+	char dir[] = "/tmp/warren_no_memory_XXXXXX", path[64], error[256];
+	struct store *store;
+	unsigned n_refused = 0;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/coordinator.db", dir);
+	assert_int_equal(store_open(&store, path, error, sizeof(error)), 0);
+	l = (struct loading){ .directory = directory_new(store, 1), .config.members = l.members };
+	assert_int_equal(prefix_from_text(&l.config.network.prefix, "10.77.0.0/16"), 0);
+	for (unsigned i = 0; i < PEERS; i++) {
+		memcpy(l.members[i].key.b, (uint8_t[]){ 0x40, (uint8_t)(i >> 8), (uint8_t)i }, 3);
+		snprintf(l.members[i].name, sizeof(l.members[i].name), "m%u", i);
+	}
+	while (l.config.n_members < PEERS) {
+		l.n_before = l.config.n_members;
+		l.version = directory_version(l.directory);
+		l.config.n_members += LOADED_AT_ONCE;
+		n_refused += refuse_in_turn(load_members, &l);
+		check_members(&l, l.config.n_members);
+	}
+	/* The lists, two of each member, and the table, which grew. */
+	assert_true(n_refused > PEERS / LOADED_AT_ONCE * 9 + 2 * PEERS + 2);
+	directory_free(l.directory);
+	store_close(store);
+	unlink(path);
+	rmdir(dir);
+}
+
+/* ---------------------------------------------------------------- what else is made */
+
 static bool add_an_index(void *arg)
 {
 	enum index_kind kind;
@@ -228,6 +313,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(peer_there_is_no_memory_for_is_refused),
+		cmocka_unit_test(load_there_is_no_memory_for_changes_nothing),
 		cmocka_unit_test(index_there_is_no_memory_for_is_refused),
 		cmocka_unit_test(what_there_is_no_memory_for_is_not_made),
 	};
