@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/control/offload_json.h"
 #include "daemon/net/offload.h"
 
 static json_t *time_of(uint64_t at_ms)
@@ -103,25 +104,15 @@ static json_t *notices(const struct coordinator *c)
 	return array;
 }
 
-static void say_offload(json_t *on, json_t *off, const char *name, bool is_on, bool is_disabled, int error,
-			const char *else_why)
-{
-	json_object_set_new(on, name, json_boolean(is_on));
-	if (error)
-		json_object_set_new(off, name, json_sprintf("refused by the kernel: %s", strerror(error)));
-	else if (!is_on)
-		json_object_set_new(off, name, json_string(is_disabled ? "turned off" : else_why));
-}
-
 /* What of the kernel's help is in use, and why not the rest. */
 static void offload(const struct coordinator *c, json_t *on, json_t *off)
 {
 	struct ports_offload o = ports_offload(c->ports);
 
-	say_offload(on, off, "reuseport", ports_workers(c->ports) > 1, o.disabled & OFFLOAD_NO_REUSEPORT, 0,
-		    o.workers_wanted > 1 ? "not in this kernel" : "one worker");
-	say_offload(on, off, "gso", o.has_gso, o.disabled & OFFLOAD_NO_GSO, o.gso_error, "not in this kernel");
-	say_offload(on, off, "gro", o.has_gro, o.disabled & OFFLOAD_NO_GRO, 0, "not in this kernel");
+	offload_json_add(on, off, "reuseport", ports_workers(c->ports) > 1, o.disabled & OFFLOAD_NO_REUSEPORT, 0,
+			 o.workers_wanted > 1 ? OFFLOAD_NOT_THERE : OFFLOAD_ONE_WORKER);
+	offload_json_add(on, off, "gso", o.has_gso, o.disabled & OFFLOAD_NO_GSO, o.gso_error, OFFLOAD_NOT_THERE);
+	offload_json_add(on, off, "gro", o.has_gro, o.disabled & OFFLOAD_NO_GRO, 0, OFFLOAD_NOT_THERE);
 }
 
 static json_t *relay(const struct coordinator *c)

@@ -10,6 +10,8 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mailbox.h"
 #include "daemon/coordinator/binds.h"
+#include "daemon/coordinator/surroundings.h"
+#include "daemon/net/gso.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/offload.h"
 #include "daemon/net/thread.h"
@@ -44,6 +46,8 @@ struct ports {
 	unsigned n_open_handles;
 	struct loop_timer *reclaim;
 	struct binds *binds;
+	struct gso gso;
+	struct surroundings *surroundings; /* NULL: the kernel does not tell */
 };
 
 /* ---------------------------------------------------------------- what workers tell */
@@ -66,10 +70,17 @@ static void on_letter(void *arg, void *head, uint8_t *data, size_t len)
 	struct ports *p = arg;
 	uint64_t now_ms = clock_now_ms();
 
-	if (m->kind == RELAYER_BIND)
+	switch (m->kind) {
+	case RELAYER_BIND:
 		binds_request(p->binds, &m->from, data, len, now_ms);
-	else
+		break;
+	case RELAYER_FORWARD:
 		forward_mail(p->use.forward, m->sender, m->receiver, data, len, now_ms);
+		break;
+	case RELAYER_REFUSED:
+		gso_refused(&p->gso, ports_number(p, 0));
+		break;
+	}
 }
 
 static void on_wake(uv_async_t *wake)
@@ -100,6 +111,25 @@ static void on_prepare(uv_prepare_t *prepare)
 static void on_reclaim(void *arg)
 {
 	reclaim(arg);
+}
+
+/* ---------------------------------------------------------------- trains that were refused */
+
+static void visit_sockets(void *owner, gso_visit_fn *visit, void *arg)
+{
+	struct ports *p = owner;
+
+	for (unsigned i = 0; i < p->n_hands; i++)
+		for (unsigned j = 0; j < PORTS_MAX; j++)
+			if (p->hands[i]->relayer.udp[j].fd >= 0)
+				visit(arg, &p->hands[i]->relayer.udp[j]);
+}
+
+static void on_surroundings(void *arg, bool is_moved)
+{
+	struct ports *p = arg;
+
+	gso_retry(&p->gso, is_moved);
 }
 
 /* ---------------------------------------------------------------- open and close */
@@ -233,10 +263,14 @@ static struct udp *a_socket(void *arg, unsigned nth)
 	return &p->hands[0]->relayer.udp[nth];
 }
 
-static int start(struct ports *p, char *error, size_t capacity)
+static int start(struct ports *p, uv_loop_t *loop, const struct config *config, char *error, size_t capacity)
 {
-	int ret = 0;
+	int ret = surroundings_open(&p->surroundings, loop, config->listen.bind_interface, on_surroundings, p);
 
+	if (ret)
+		log_warn("the kernel does not tell of changes of the network (%s): what it refuses is not tried again",
+			 strerror(-ret));
+	ret = 0;
 	for (unsigned i = 0; i < p->n_hands && ret == 0; i++)
 		ret = hand_start(p->hands[i]);
 	if (ret)
@@ -259,6 +293,7 @@ int ports_open(struct ports **out, uv_loop_t *loop, const struct config *config,
 	p->use = *use;
 	p->has_stun = config->listen.stun;
 	p->disabled = offload_disabled(config->offload);
+	p->gso = (struct gso){ .sockets = visit_sockets, .owner = p };
 	uv_async_init(loop, &p->wake, on_wake);
 	uv_prepare_init(loop, &p->prepare);
 	uv_prepare_start(&p->prepare, on_prepare);
@@ -270,7 +305,7 @@ int ports_open(struct ports **out, uv_loop_t *loop, const struct config *config,
 	if (ret == 0)
 		ret = binds_open(&p->binds, loop, config, &binds_use, error, capacity);
 	if (ret == 0)
-		ret = start(p, error, capacity);
+		ret = start(p, loop, config, error, capacity);
 	if (ret == 0)
 		*out = p;
 	else
@@ -292,6 +327,7 @@ void ports_close(struct ports *p)
 		return;
 	while (p->n_hands)
 		hand_stop(p->hands[--p->n_hands]);
+	surroundings_close(p->surroundings);
 	binds_close(p->binds);
 	stun_limit_free(p->stun_limit);
 	loop_timer_close(p->reclaim);
@@ -321,12 +357,9 @@ unsigned ports_workers(const struct ports *p)
 
 struct ports_offload ports_offload(const struct ports *p)
 {
-	struct ports_offload o = { .disabled = p->disabled, .workers_wanted = p->n_wanted, .has_gso = true };
+	struct ports_offload o = { .disabled = p->disabled, .workers_wanted = p->n_wanted };
 
-	for (unsigned i = 0; i < p->n_hands && o.has_gso; i++)
-		for (unsigned j = 0; j < PORTS_MAX && o.has_gso; j++)
-			if (p->hands[i]->relayer.udp[j].fd >= 0)
-				o.has_gso = udp_has_gso(&p->hands[i]->relayer.udp[j], &o.gso_error);
+	o.has_gso = gso_is_on(&p->gso, &o.gso_error);
 	o.has_gro = p->hands[0]->relayer.udp[0].has_gro;
 	return o;
 }

@@ -38,14 +38,24 @@ void relayer_fini(struct relayer *r)
 
 /* ---------------------------------------------------------------- sending */
 
+static void tell(struct relayer *r, const struct relayer_mail *m, const uint8_t *data, size_t len, bool is_minor)
+{
+	if (!r->tell(r->arg, m, data, len, is_minor))
+		counters_inc(&r->counters, COUNTER_drop_queue_full);
+}
+
 static void flush(struct relayer *r, unsigned nth)
 {
 	unsigned n_errors = 0;
+	bool had_gso;
 	int n;
 
 	if (!r->n_out[nth])
 		return;
+	had_gso = udp_has_gso(&r->udp[nth], NULL);
 	n = udp_send(&r->udp[nth], r->out[nth], r->n_out[nth], &n_errors, NULL);
+	if (had_gso && !udp_has_gso(&r->udp[nth], NULL))
+		tell(r, &(struct relayer_mail){ .kind = RELAYER_REFUSED }, NULL, 0, false);
 	counters_add(&r->counters, COUNTER_drop_send_error, n_errors);
 	for (unsigned i = 0; i < r->n_out[nth]; i++) {
 		size_t count = udp_run_count(&r->out[nth][i]);
@@ -75,12 +85,6 @@ static void queue(struct relayer *r, const struct way *way, uint8_t *data, size_
 		flush_all(r);
 	/* A relayed train for one member leaves as it came: its datagrams were rewritten where they lay. */
 	r->n_out[way->port] = udp_runs_add(r->out[way->port], r->n_out[way->port], &way->peer, &way->local, data, len);
-}
-
-static void tell(struct relayer *r, const struct relayer_mail *m, const uint8_t *data, size_t len, bool is_minor)
-{
-	if (!r->tell(r->arg, m, data, len, is_minor))
-		counters_inc(&r->counters, COUNTER_drop_queue_full);
 }
 
 /* ---------------------------------------------------------------- datagrams */

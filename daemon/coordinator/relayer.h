@@ -27,7 +27,8 @@
 
 enum relayer_mail_kind {
 	RELAYER_BIND = 1, /* bytes: the datagram; from */
-	RELAYER_FORWARD   /* bytes: the payload; sender, receiver */
+	RELAYER_FORWARD,  /* bytes: the payload; sender, receiver */
+	RELAYER_REFUSED,  /* the kernel refused trains that it had offered to take: udp_has_gso() says which */
 };
 
 struct relayer_mail { /* heads of a mailbox */

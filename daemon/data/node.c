@@ -214,7 +214,7 @@ static void on_timer(void *arg)
 	if (now >= outside_next_ms(n->outside))
 		outside_tick(n->outside, now);
 	due = earlier(due, outside_next_ms(n->outside));
-	due = earlier(due, n->look_ms);
+	due = earlier(due, n->looks.due_ms);
 	node_expose_tick(n, now);
 	due = earlier(due, node_expose_next_ms(n));
 	node_due(n, due);
@@ -446,6 +446,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 		n->udp[i].fd = -1;
 	randombytes_buf(&n->boot_id, sizeof(n->boot_id));
 	n->disabled = offload_disabled(config->offload);
+	node_offload_init(n);
 	tables_init(&n->tables);
 	punch_init(&n->punch, &node_punch_env, n);
 	n->sweep_ms = n->report_ms = UINT64_MAX;

@@ -1,7 +1,6 @@
 /* Our own network: what changes in it and is worth checking everything anew, and which endpoints of peers must not be sent to.
  *
- * A change that the kernel tells of makes us look (net/ways.h); looks that find nothing come ever more seldom, so that a host which
- * makes and unmakes containers all day costs little. What differs is checked at once and as if it were new: coordinators, peers,
+ * A change that the kernel tells of makes us look (net/ways.h, base/looks.h). What differs is checked at once and as if it were new: coordinators, peers,
  * port mappings. So is everything when the machine slept or the process stood still: nobody told what changed meanwhile, and
  * mappings of NATs and the patience of peers ran out. */
 #include <net/if.h>
@@ -10,9 +9,6 @@
 
 #include "daemon/data/node_private.h"
 
-/* Between two looks; doubled by each that finds nothing. */
-#define LOOK_WAIT_MIN_MS 100
-#define LOOK_WAIT_MAX_MS 2000
 #define MARK_FIRST 0xcbf29ce484222325
 
 /* The links make themselves IPv6 link-local addresses, which are told to nobody. */
@@ -184,8 +180,7 @@ static void look(struct node *n, bool is_all_new, uint64_t now_ms)
 	bool is_moved = read_interfaces(n), is_out_new = is_all_new, is_found = is_moved;
 	uint64_t mark = MARK_FIRST;
 
-	n->look_ms = UINT64_MAX;
-	n->looked_ms = now_ms;
+	looks_begin(&n->looks, now_ms);
 	counters_inc(node_counters(n), COUNTER_network_looks);
 	if (is_moved) {
 		log_info("network changed: other addresses");
@@ -199,7 +194,7 @@ static void look(struct node *n, bool is_all_new, uint64_t now_ms)
 		n->out_mark = mark;
 	}
 	/* A link's features, or what lies on the way, may be others without a mark that differs. */
-	node_retry_offload(n, is_out_new || is_moved);
+	gso_retry(&n->gso, is_out_new || is_moved);
 	if (is_out_new)
 		check_links(n, now_ms);
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
@@ -212,20 +207,12 @@ static void look(struct node *n, bool is_all_new, uint64_t now_ms)
 		check_peer(n, p, now_ms);
 	}
 	ways_end(&n->ways);
-	if (is_found || is_out_new) {
+	looks_end(&n->looks, is_found || is_out_new);
+	if (is_found || is_out_new)
 		counters_inc(node_counters(n), COUNTER_network_changes);
-		n->look_wait_ms = LOOK_WAIT_MIN_MS;
-	} else if (n->look_wait_ms < LOOK_WAIT_MAX_MS) {
-		n->look_wait_ms *= 2;
-	}
 }
 
 /* ---------------------------------------------------------------- when */
-
-static uint64_t later(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
 
 static void on_netlink(void *arg, int fd)
 {
@@ -233,10 +220,10 @@ static void on_netlink(void *arg, int fd)
 
 	(void)fd;
 	check_tun(n);
-	if (!ways_drain(&n->ways) || n->look_ms != UINT64_MAX)
+	if (!ways_drain(&n->ways))
 		return;
-	n->look_ms = later(clock_now_ms(), n->looked_ms + n->look_wait_ms);
-	node_due(n, n->look_ms);
+	looks_want(&n->looks, clock_now_ms());
+	node_due(n, n->looks.due_ms);
 }
 
 int node_open_network(struct node *n)
@@ -249,8 +236,7 @@ int node_open_network(struct node *n)
 	ret = loop_watch_open(&n->ways_watch, n->loop, n->ways.watch.fd, on_netlink, n);
 	if (ret < 0)
 		return ret;
-	n->look_ms = UINT64_MAX;
-	n->look_wait_ms = LOOK_WAIT_MIN_MS;
+	looks_init(&n->looks);
 	gaps_init(&n->gaps, clock_slept_ms());
 	read_interfaces(n);
 	if (ways_begin(&n->ways, &mark) == 0)
@@ -268,7 +254,7 @@ void node_close_network(struct node *n)
 
 void node_network_tick(struct node *n, uint64_t now_ms)
 {
-	if (now_ms >= n->look_ms)
+	if (now_ms >= n->looks.due_ms)
 		look(n, false, now_ms);
 }
 

@@ -11,6 +11,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/gaps.h"
+#include "daemon/base/looks.h"
 #include "daemon/base/log.h"
 #include "daemon/control/server.h"
 #include "daemon/data/held.h"
@@ -23,6 +24,7 @@
 #include "daemon/data/table.h"
 #include "daemon/data/tcp_paths.h"
 #include "daemon/data/worker.h"
+#include "daemon/net/gso.h"
 #include "daemon/net/hook.h"
 #include "daemon/net/ifaces.h"
 #include "daemon/net/loop.h"
@@ -124,8 +126,9 @@ struct node {
 	/* the data path */
 	struct tun tun;
 	bool is_tun_gone; /* deleted by somebody else */
-	bool is_gso_refusal_logged, is_tso_refusal_logged, is_uso_refusal_logged;
+	bool is_tso_refusal_logged, is_uso_refusal_logged;
 	unsigned mtu;
+	struct gso gso;
 	unsigned n_workers;
 	struct udp udp[CONFIG_WORKERS_MAX];
 	struct spares *spares;
@@ -148,8 +151,8 @@ struct node {
 	struct directory_copy copies[CONFIG_COORDINATORS_MAX];
 	struct ifaces ifaces;
 	struct ways ways;
-	uint64_t out_mark;                         /* of the ways out and to the coordinators, at the last look */
-	uint64_t look_ms, looked_ms, look_wait_ms; /* the next look (UINT64_MAX: none is due), the last, between two */
+	uint64_t out_mark; /* of the ways out and to the coordinators, at the last look */
+	struct looks looks;
 	struct gaps gaps;
 	struct outside *outside; /* mapped and configured endpoints */
 	struct candidates here;  /* what we last told others */
@@ -251,9 +254,8 @@ bool node_may_send_to(struct node *n, struct peer *p, const struct path_addr *to
 const char *node_inside_link(struct node *n, const struct ip *ip, char name[static IF_NAMESIZE]);
 
 /* node_offload.c */
+void node_offload_init(struct node *n);
 void node_offload_refused(struct node *n); /* a worker says so */
-/* The way out may be another one: what it was refused for is tried again. One more refusal is worth_a_line in the log, or not. */
-void node_retry_offload(struct node *n, bool is_worth_a_line);
 
 /* The relay a first packet takes; {PATH_NONE} if there is none. */
 struct path_addr node_relay_of(const struct node *n, const struct peer *p);

@@ -153,18 +153,9 @@ void spares_sweep(struct spares *s, bool (*is_used)(void *arg, uint16_t number),
 			slot_close(s, &s->slots[i]);
 }
 
-bool spares_have_gso(const struct spares *s, int *error)
-{
-	*error = 0;
-	for (unsigned i = 0; i < SPARES_MAX && s->n && *error == 0; i++)
-		if (s->slots[i].spare)
-			udp_has_gso(&s->slots[i].spare->udp, error);
-	return *error == 0;
-}
-
-void spares_retry_gso(struct spares *s)
+void spares_each(const struct spares *s, spares_fn *fn, void *arg)
 {
 	for (unsigned i = 0; i < SPARES_MAX && s->n; i++)
 		if (s->slots[i].spare)
-			udp_retry_gso(&s->slots[i].spare->udp);
+			fn(arg, s->slots[i].spare);
 }

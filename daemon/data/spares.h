@@ -24,9 +24,9 @@ struct spare *spare_ref(struct spare *s);
 void spare_unref(struct spare *s); /* closes the socket with the last; NULL is fine */
 
 struct spares;
-typedef void spares_fn(void *arg, struct spare *s); /* there is something to read */
+typedef void spares_fn(void *arg, struct spare *s);
 
-/* Sockets are opened with `options`, but for the port, which the kernel draws. NULL: memory. */
+/* Sockets are opened with `options`, but for the port, which the kernel draws. `fn`: there is something to read. NULL: memory. */
 struct spares *spares_new(uv_loop_t *loop, const struct udp_options *options, spares_fn *fn, void *arg);
 void spares_free(struct spares *s); /* closes all; NULL is fine */
 
@@ -37,8 +37,6 @@ struct spare *spares_find(const struct spares *s, uint16_t number); /* NULL: non
 unsigned spares_count(const struct spares *s);
 /* Closes those that `is_used` does not claim. */
 void spares_sweep(struct spares *s, bool (*is_used)(void *arg, uint16_t number), void *arg);
-/* False if UDP_SEGMENT was refused on one of them; *error: with what (udp_has_gso). */
-bool spares_have_gso(const struct spares *s, int *error);
-void spares_retry_gso(struct spares *s);
+void spares_each(const struct spares *s, spares_fn *fn, void *arg); /* fn opens and closes none */
 
 #endif

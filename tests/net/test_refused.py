@@ -7,7 +7,7 @@
     inet ---- [open] ---- a1  ==TCP==>  b1
         `---- [open] ---- b1
 
-UDP_SEGMENT: a1's sockets are forbidden to checksum (SO_NO_CHECK, set from outside), which every kernel refuses trains for, as
+UDP_SEGMENT: a1's sockets, or the relay's, are forbidden to checksum (SO_NO_CHECK, set from outside), which every kernel refuses trains for, as
 with EIO where a driver cannot checksum (before Linux 6.11) or IPsec lies on the way. And what an administrator switches off with
 ethtool, on the TUN and on the link, where the kernel cuts and joins by itself from then on.
 """
@@ -19,6 +19,7 @@ import socket
 import struct
 
 from harness import Mesh, Site, check, main, netns, wait_until
+from links import RELAY
 
 PIDFD_GETFD = 438  # the same number on every architecture
 SIOCETHTOOL = 0x8946
@@ -69,48 +70,62 @@ def moves(transfer, what):
     check(not transfer.error, f"{what}: {transfer.error}")
 
 
-def session_of(mesh):
-    counters = {h: mesh.counters(h) for h in ("a1", "b1")}
-    return [counters[h][c] for h in counters for c in ("handshakes_initiated", "handshakes_completed", "handshakes_answered",
-                                                       "drop_send_error", "drop_tun_error", "drop_auth")]
+def session_of(mesh, kind="direct"):
+    """What a session that was lost, or a packet, would have counted."""
+    counters = {h: mesh.counters(h) for h in ("coord", "a1", "b1")}
+    names = ["handshakes_initiated", "handshakes_completed", "handshakes_answered", "drop_tun_error", "drop_auth"]
+    session = [counters[h][c] for h in ("a1", "b1") for c in names]
+    # Where there is no direct path, it is tried now and then, and the router refuses.
+    return session + [counters[h]["drop_send_error"] for h in (counters if kind == "direct" else ["coord"])]
 
 
-def gso(mesh):
+def gso(mesh, host="a1"):
     """None while it is on, else why not."""
-    status = mesh.nodes["a1"].ask("status")
+    status = mesh.nodes[host].ask("status")
     check(status["offload"]["gso"] == ("gso" not in status["offload_off"]), f"{status['offload']}, {status['offload_off']}")
     return status["offload_off"].get("gso")
 
 
-def refused_in_mid_transfer():
-    with Mesh([Site("a", "open"), Site("b", "open")]) as mesh:
+def refused_at(host, kind):
+    """While a1 sends to b1 over a path of that kind, the host's kernel refuses trains, and takes them again."""
+    with Mesh([Site("a", "open"), Site("b", "open")], relay=RELAY) as mesh:
+        if kind == "relay":
+            mesh.relay_only()
         mesh.start("coord", "a1", "b1")
         mesh.wait_registered("a1", "b1")
         check(mesh.ping("a1", "b1", 2) is not None, "a1 does not reach b1")
-        mesh.wait_path("a1", "b1", "direct", within=4)
-        at_start = gso(mesh)
+        mesh.wait_path("a1", "b1", kind, within=4)
+        at_start = gso(mesh, host)
         with mesh.transfer("a1", "b1", mbit=150) as transfer:
             moves(transfer, "at the start")
-            before = session_of(mesh)
-            check(forbid_checksums(mesh.nodes["a1"].process, True) >= 1, "a1 has no UDP socket")
+            before = session_of(mesh, kind)
+            check(forbid_checksums(mesh.nodes[host].process, True) >= 1, f"{host} has no UDP socket")
             moves(transfer, "refused")
             if at_start is None:
-                why = wait_until(lambda: gso(mesh), 5, "status says that UDP_SEGMENT is off")
+                why = wait_until(lambda: gso(mesh, host), 5, "status says that UDP_SEGMENT is off")
                 check(why == "refused by the kernel: Invalid argument", why)
-                check(f"gso off ({why})" in mesh.ctl("a1", "status").stdout, mesh.ctl("a1", "status").stdout)
+                check(f"gso off ({why})" in mesh.ctl(host, "status").stdout, mesh.ctl(host, "status").stdout)
             moves(transfer, "datagram by datagram")
             # Tried again when the network changes, refused again, and that is no news.
-            mesh.lab.run("a1", ["ip", "route", "add", "192.0.2.0/24", "dev", "eth0"], check=True)
+            mesh.lab.run(host, ["ip", "route", "add", "192.0.2.0/24", "dev", "eth0"], check=True)
             moves(transfer, "tried again")
-            check(gso(mesh) == at_start if at_start else gso(mesh), "UDP_SEGMENT is on although it is refused")
-            check(mesh.nodes["a1"].log().count("refuses trains") == (at_start is None), "not one line in the log")
-            forbid_checksums(mesh.nodes["a1"].process, False)
-            mesh.lab.run("a1", ["ip", "route", "del", "192.0.2.0/24", "dev", "eth0"], check=True)
-            wait_until(lambda: gso(mesh) == at_start, 5, "UDP_SEGMENT is as at the start")
+            check(gso(mesh, host) == at_start if at_start else gso(mesh, host), "UDP_SEGMENT is on although it is refused")
+            check(mesh.nodes[host].log().count("refuses trains") == (at_start is None), "not one line in the log")
+            forbid_checksums(mesh.nodes[host].process, False)
+            mesh.lab.run(host, ["ip", "route", "del", "192.0.2.0/24", "dev", "eth0"], check=True)
+            wait_until(lambda: gso(mesh, host) == at_start, 5, "UDP_SEGMENT is as at the start")
             moves(transfer, "as at the start")
-            check(gso(mesh) == at_start, f"UDP_SEGMENT is off again: {gso(mesh)}")
-            check(session_of(mesh) == before, f"{session_of(mesh)} instead of {before}")
+            check(gso(mesh, host) == at_start, f"UDP_SEGMENT is off again: {gso(mesh, host)}")
+            check(session_of(mesh, kind) == before, f"{session_of(mesh, kind)} instead of {before}")
             transfer.finish()
+
+
+def refused_in_mid_transfer():
+    refused_at("a1", "direct")
+
+
+def refused_at_the_relay():
+    refused_at("coord", "relay")
 
 
 def switched_off_in_mid_transfer():
@@ -137,4 +152,4 @@ def switched_off_in_mid_transfer():
             transfer.finish()
 
 
-main(refused_in_mid_transfer, switched_off_in_mid_transfer)
+main(refused_in_mid_transfer, refused_at_the_relay, switched_off_in_mid_transfer)

@@ -57,7 +57,8 @@ static bool on_tell(void *arg, const struct relayer_mail *m, const uint8_t *data
 	struct fixture *f = arg;
 
 	f->told = *m;
-	memcpy(f->bytes, data, len);
+	if (len)
+		memcpy(f->bytes, data, len);
 	f->len = len;
 	f->is_minor = is_minor;
 	f->n_told++;
@@ -256,12 +257,11 @@ static void a_members_datagrams_may_come_to_any_relayer(void **state)
 	assert_int_equal(f->members[0].account->sent_bytes, count(f, COUNTER_relay_forwarded_bytes));
 }
 
-static void a_train_goes_on_as_a_train(void **state)
+/* Twenty from the first member to each of the others, in one run. */
+static void take_a_train(struct fixture *f)
 {
 	static uint8_t data[64 * 100];
-	struct fixture *f = *state;
 	struct udp_run run = { .peer = f->members[0].endpoint, .data = data, .segment_bytes = 100 };
-	char payload[256];
 
 	for (unsigned i = 0; i < 40; i++) {
 		size_t len = i < 39 ? 100 - WIRE_RELAY_HEADER_BYTES : 20;
@@ -271,12 +271,49 @@ static void a_train_goes_on_as_a_train(void **state)
 		run.len += WIRE_RELAY_HEADER_BYTES + len;
 	}
 	relayer_batch(&f->relayers[0], 0, &run, 1, false, NOW);
+}
+
+static void expect_a_train(struct fixture *f)
+{
+	char payload[256];
+
 	for (unsigned i = 0; i < 20; i++)
 		assert_int_equal(receive(f, 1, 0, payload), 72);
 	for (unsigned i = 20; i < 40; i++)
 		assert_int_equal(receive(f, 2, 0, payload), i < 39 ? 72 : 20);
+}
+
+static void a_train_goes_on_as_a_train(void **state)
+{
+	struct fixture *f = *state;
+
+	take_a_train(f);
+	expect_a_train(f);
 	assert_int_equal(count(f, COUNTER_rx_datagrams), 40);
 	assert_int_equal(count(f, COUNTER_tx_datagrams), 40);
+}
+
+static void a_train_that_is_refused_goes_on_and_is_told_once(void **state)
+{
+	struct fixture *f = *state;
+	int on = 1;
+
+	if (!udp_has_gso(&f->relayers[0].udp[0], NULL))
+		skip();
+	/* Every kernel refuses trains of a socket that is forbidden to checksum. */
+	assert_int_equal(setsockopt(f->relayers[0].udp[0].fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
+	for (unsigned i = 1; i <= 3; i++) {
+		take_a_train(f);
+		expect_a_train(f);
+		assert_int_equal(count(f, COUNTER_tx_datagrams), 40 * i);
+	}
+	assert_int_equal(f->n_told, 1);
+	assert_int_equal(f->told.kind, RELAYER_REFUSED);
+	assert_int_equal(count(f, COUNTER_drop_send_error), 0);
+	udp_retry_gso(&f->relayers[0].udp[0]); /* it is refused again */
+	take_a_train(f);
+	expect_a_train(f);
+	assert_int_equal(f->n_told, 2);
 }
 
 static void a_replay_is_noticed_by_the_other_relayer_too(void **state)
@@ -596,6 +633,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_members_datagrams_may_come_to_any_relayer),
 		TEST(a_train_goes_on_as_a_train),
+		TEST(a_train_that_is_refused_goes_on_and_is_told_once),
 		TEST(a_replay_is_noticed_by_the_other_relayer_too),
 		TEST(only_the_bound_endpoint_is_a_source),
 		TEST(what_cannot_go_over_udp_is_told),
