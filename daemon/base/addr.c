@@ -333,3 +333,13 @@ struct ip prefix_network(const struct prefix *p)
 	}
 	return net;
 }
+
+bool prefix_is_last(const struct prefix *p, const struct ip *ip)
+{
+	if (!prefix_contains(p, ip))
+		return false;
+	for (unsigned bit = p->bits; bit < ip->len * 8u; bit++)
+		if (!(ip->b[bit / 8] & 0x80 >> bit % 8))
+			return false;
+	return true;
+}

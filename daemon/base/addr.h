@@ -79,5 +79,7 @@ const char *prefix_to_text(const struct prefix *p, char out[static ADDR_TEXT_BYT
 bool prefix_contains(const struct prefix *p, const struct ip *ip);
 bool prefix_overlaps(const struct prefix *a, const struct prefix *b);
 struct ip prefix_network(const struct prefix *p); /* the address with its host bits cleared */
+/* Its highest address; of IPv4 that is its broadcast address, unless there are but two (RFC 3021) or one. */
+bool prefix_is_last(const struct prefix *p, const struct ip *ip);
 
 #endif

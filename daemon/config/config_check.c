@@ -86,12 +86,9 @@ static int check_peer(const struct config_load *l)
 static bool is_first_or_last(const struct prefix *p, const struct ip *ip)
 {
 	struct ip net = prefix_network(p);
-	bool is_last = true;
 
-	for (unsigned bit = p->bits; bit < ip->len * 8u; bit++)
-		is_last = is_last && (ip->b[bit / 8] & 0x80 >> bit % 8);
 	/* IPv6 has no broadcast; the first is its subnet-router anycast address (RFC 4291 2.6.1). */
-	return ip_equal(&net, ip) || (ip->len == 4 && is_last);
+	return ip_equal(&net, ip) || (ip->len == 4 && prefix_is_last(p, ip));
 }
 
 static const char *address_error(const struct prefix *p, const struct ip *ip, uint8_t len)

@@ -188,6 +188,15 @@ void node_lookup_free(struct node *n)
 
 /* ---------------------------------------------------------------- packets */
 
+/* To all hosts of the network: as with multicast, no error answers it (RFC 1122 section 3.2.2). */
+static bool is_to_all(const struct node *n, const struct ip *ip)
+{
+	for (unsigned i = 0; i < n->state.n_addrs && ip->len == 4; i++)
+		if (n->state.addrs[i].bits < 31 && prefix_is_last(&n->state.addrs[i], ip))
+			return true;
+	return false;
+}
+
 void node_packet(struct node *n, const uint8_t *packet, size_t len)
 {
 	uint64_t now = clock_now_ms();
@@ -197,6 +206,10 @@ void node_packet(struct node *n, const uint8_t *packet, size_t len)
 
 	if (inner_ip_parse(&ip, packet, len) < 0)
 		return;
+	if (is_to_all(n, &ip.dst)) {
+		counters_inc(node_counters(n), COUNTER_drop_multicast);
+		return;
+	}
 	if (!node_is_overlay(n, &ip.dst)) {
 		tell_unreachable(n, packet, len);
 		return;

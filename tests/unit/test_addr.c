@@ -294,6 +294,31 @@ static void prefix_text_comes_back(void **state)
 	assert_string_equal(prefix_to_text(&host6, out), "fd00::1/128");
 }
 
+static void last_address_of_a_prefix(void **state)
+{
+	static const struct {
+		const char *prefix, *ip;
+		bool is_last;
+	} cases[] = {
+		{ "10.77.0.0/16", "10.77.255.255", true },    { "10.77.3.4/16", "10.77.255.255", true },
+		{ "10.77.0.0/16", "10.77.255.254", false },   { "10.77.0.0/16", "10.77.0.0", false },
+		{ "10.77.0.0/16", "10.78.255.255", false },   { "10.77.0.0/22", "10.77.3.255", true },
+		{ "10.77.0.0/22", "10.77.2.255", false },     { "10.77.0.4/31", "10.77.0.5", true },
+		{ "10.77.0.4/32", "10.77.0.4", true },        { "0.0.0.0/0", "255.255.255.255", true },
+		{ "fd77::/120", "fd77::ff", true },           { "fd77::/120", "fd77::fe", false },
+		{ "10.77.0.0/16", "fd77::ffff:ffff", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct prefix p = prefix_of(cases[i].prefix);
+		struct ip ip = { 0 };
+
+		assert_int_equal(ip_from_text(&ip, cases[i].ip), 0);
+		assert_int_equal(prefix_is_last(&p, &ip), cases[i].is_last);
+	}
+}
+
 static void bad_prefix_text_is_refused(void **state)
 {
 	static const char *const texts[] = { "",
@@ -393,6 +418,7 @@ int main(void)
 		cmocka_unit_test(a_scope_is_kept_of_link_local_addresses_only),
 		cmocka_unit_test(other_families_are_refused),
 		cmocka_unit_test(prefix_text_comes_back),
+		cmocka_unit_test(last_address_of_a_prefix),
 		cmocka_unit_test(bad_prefix_text_is_refused),
 		cmocka_unit_test(a_prefix_contains_its_net_and_nothing_else),
 		cmocka_unit_test(overlap_is_containment_either_way),
