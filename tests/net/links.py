@@ -55,9 +55,9 @@ def set_links(mesh, mtu, links=("b", "c")):
         mesh.lab.set(link, mtu=mtu)
 
 
-def path_mtu(mesh, target):
-    """Of a1's path to the target, as `paths` has it; None before it is known."""
-    paths, = (p["paths"] for p in mesh.nodes["a1"].ask("paths")["peers"] if p["peer"] == target)
+def path_mtu(mesh, target, source="a1"):
+    """Of the path to the target, as `paths` has it; None before it is known."""
+    paths, = (p["paths"] for p in mesh.nodes[source].ask("paths")["peers"] if p["peer"] == target)
     return next(p["mtu"] for p in paths if p["state"] == "in use")
 
 
