@@ -156,6 +156,8 @@ def arguments():
     ap.add_argument("--svg", metavar="FILE", help="the chart")
     ap.add_argument("--from-json", metavar="FILE", help="report on an earlier run; measure nothing")
     ap.add_argument("--install", action="store_true", help="install the other VPNs from Debian first (done by run.sh)")
+    ap.add_argument("--micro", action="store_true",
+                    help="instead of all this the parts alone, on one core and without root: seal and open, look-up, handshake (done by run.sh)")
     options = ap.parse_args()
     if options.rounds < 1 or not 1 <= options.seconds <= 60:
         ap.error("at least one round, and 1 to 60 seconds")

@@ -1,5 +1,6 @@
 #!/bin/sh
 # sh tests/bench/run.sh [--install] [option...]   measures warren and the VPNs that are installed; --help says how
+# sh tests/bench/run.sh --micro                   measures the parts alone: seal and open, look-up, handshake
 #
 # WARREN_BUILD names a build to measure instead of building the release here.
 set -eu
@@ -29,12 +30,26 @@ install_peers() {
 if wants --help "$@" || wants -h "$@"; then
 	exec python3 -B tests/bench/bench.py --help
 fi
+micro="bench_aead bench_table bench_handshake"
+sets="build net" targets="warrend warrenctl bench_udp_rate bench_floor"
+if wants --micro "$@"; then
+	sets=build targets=$micro
+fi
 if [ -z "${WARREN_BUILD:-}" ]; then
-	sh tests/install.sh build net
+	# shellcheck disable=SC2086 # one word a set
+	sh tests/install.sh $sets
 	echo "building"
 	cmake --preset release >/dev/null
-	cmake --build --preset release -j "$(nproc)" --target warrend warrenctl bench_udp_rate bench_floor >/dev/null
+	# shellcheck disable=SC2086 # one word a target
+	cmake --build --preset release -j "$(nproc)" --target $targets >/dev/null
 	WARREN_BUILD=$PWD/build/release
+fi
+if wants --micro "$@"; then
+	for program in $micro; do
+		echo "== $program"
+		"$WARREN_BUILD/tests/$program"
+	done
+	exit 0
 fi
 become_root || {
 	echo "run.sh: run as root, or install sudo" >&2
