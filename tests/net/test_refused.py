@@ -70,13 +70,19 @@ def moves(transfer, what):
     check(not transfer.error, f"{what}: {transfer.error}")
 
 
-def session_of(mesh, kind="direct"):
-    """What a session that was lost, or a packet, would have counted."""
-    counters = {h: mesh.counters(h) for h in ("coord", "a1", "b1")}
+def session_of(mesh):
+    """What a session that was lost would have counted, and how many datagrams could not be sent."""
     names = ["handshakes_initiated", "handshakes_completed", "handshakes_answered", "drop_tun_error", "drop_auth"]
-    session = [counters[h][c] for h in ("a1", "b1") for c in names]
-    # Where there is no direct path, it is tried now and then, and the router refuses.
-    return session + [counters[h]["drop_send_error"] for h in (counters if kind == "direct" else ["coord"])]
+    counters = {h: mesh.counters(h) for h in ("coord", "a1", "b1")}
+    return [counters[h][c] for h in ("a1", "b1") for c in names], [c["drop_send_error"] for c in counters.values()]
+
+
+def unharmed(mesh, before):
+    """Trains that were refused and lost would be hundreds of datagrams; single ones are probes of ways that are not there, sent where
+    there is no direct path, or where a busy machine made it look silent."""
+    (session, unsent), now = before, session_of(mesh)
+    check(now[0] == session, f"{now[0]} instead of {session}")
+    check(all(b - a < 50 for a, b in zip(unsent, now[1])), f"could not be sent: {now[1]} instead of {unsent}")
 
 
 def gso(mesh, host="a1"):
@@ -98,7 +104,7 @@ def refused_at(host, kind):
         at_start = gso(mesh, host)
         with mesh.transfer("a1", "b1", mbit=150) as transfer:
             moves(transfer, "at the start")
-            before = session_of(mesh, kind)
+            before = session_of(mesh)
             check(forbid_checksums(mesh.nodes[host].process, True) >= 1, f"{host} has no UDP socket")
             moves(transfer, "refused")
             if at_start is None:
@@ -116,7 +122,7 @@ def refused_at(host, kind):
             wait_until(lambda: gso(mesh, host) == at_start, 5, "UDP_SEGMENT is as at the start")
             moves(transfer, "as at the start")
             check(gso(mesh, host) == at_start, f"UDP_SEGMENT is off again: {gso(mesh, host)}")
-            check(session_of(mesh, kind) == before, f"{session_of(mesh, kind)} instead of {before}")
+            unharmed(mesh, before)
             transfer.finish()
 
 
@@ -148,7 +154,7 @@ def switched_off_in_mid_transfer():
                     why = gso(mesh)
                     check(why in (None, "turned off") or why.startswith("refused by the kernel"), why)
             check({("warren0", "tso"), ("eth0", "tx"), ("eth0", "gro")} <= done, f"only {done} could be switched")
-            check(session_of(mesh) == before, f"{session_of(mesh)} instead of {before}")
+            unharmed(mesh, before)
             transfer.finish()
 
 
