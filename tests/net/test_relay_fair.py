@@ -2,7 +2,7 @@
 # ctest: timeout=60 labels=release
 """A member that floods the relay takes from the others neither their datagrams nor their TCP.
 
-    coord  [sends 200 Mbit/s at most]
+    coord  [sends 200 Mbit/s at most; 80 where WARREN_DISABLE makes every datagram go by itself]
       |
     inet   [passes only what goes to coord or comes from it]
       |---- a1  ==UDP, 600 Mbit/s==>  b1
@@ -10,6 +10,7 @@
       `---- e1  ==UDP, 4 Mbit/s==>    f1, and pings
 """
 import contextlib
+import os
 import select
 import socket
 import subprocess
@@ -18,7 +19,8 @@ import time
 
 from harness import Mesh, Site, check, main, netns, wait_until
 
-MBIT, FLOOD_MBIT, SECONDS = 200, 600, 8
+# What is offered must be more than the link takes, also by two busy cores.
+MBIT, FLOOD_MBIT, SECONDS = 80 if os.environ.get("WARREN_DISABLE") else 200, 600, 8
 NO_LIMIT = 'rate_per_peer = "10Gbit"  rate_total = "10Gbit"  packets_per_peer = 10000000'
 
 
