@@ -5,6 +5,9 @@
 
 #define NEVER UINT64_MAX
 #define RETRY_MS 30000
+/* The way to the relay is interrupted, rather than closed for UDP, while it answered in this time: then each second. */
+#define OUTAGE_MS 120000
+#define RETRY_SOON_MS 1000
 #define REFRESH_SPACING_MS 500
 #define REPEATS 5
 /* Requests that follow an answer at once, a round: a server that never binds must not make us send at its pace. */
@@ -29,6 +32,7 @@ struct binding {
 	bool was_answered;        /* since the last refresh */
 	unsigned n_echoes;
 	uint64_t refreshed_ms, refresh_due_ms; /* due: NEVER: none waits */
+	uint64_t answered_ms;                  /* last; 0: never */
 	uint64_t bound_ms;
 	uint32_t rtt_us;
 	struct facts facts;
@@ -133,6 +137,13 @@ void binding_refresh(struct binding *b, uint64_t now_ms)
 		b->refresh_due_ms = b->refreshed_ms + REFRESH_SPACING_MS; /* what changed since is not lost */
 }
 
+static uint64_t retry_due_ms(const struct binding *b, uint64_t now_ms)
+{
+	bool is_outage = b->answered_ms && now_ms - b->answered_ms < OUTAGE_MS;
+
+	return now_ms + (is_outage ? RETRY_SOON_MS : RETRY_MS);
+}
+
 static uint64_t keepalive_due_ms(const struct binding *b, uint64_t from_ms)
 {
 	if (!b->keepalive_ms)
@@ -189,6 +200,7 @@ bool binding_on_reply(struct binding *b, const struct endpoint *from, const stru
 		return false;
 	b->n_unanswered = 0;
 	b->was_answered = true;
+	b->answered_ms = now_ms;
 	b->facts.reflexive = reply->observed;
 	take_proof(b, reply, was_repeated, now_ms);
 	conclude(b, &before);
@@ -208,7 +220,7 @@ static void repeat_or_give_up(struct binding *b, uint64_t now_ms)
 	if (b->was_answered)
 		ask_anew(b, now_ms); /* it answered a while ago: once more */
 	else
-		b->due_ms = now_ms + RETRY_MS;
+		b->due_ms = retry_due_ms(b, now_ms);
 }
 
 static uint64_t proof_end_ms(const struct binding *b)

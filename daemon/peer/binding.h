@@ -2,7 +2,8 @@
  *
  * Sends bind requests (wire/bind.h) to a coordinator's relay port, proves our endpoint to the relay by repeating its challenge,
  * and keeps the mapping open: a request at most every keepalive (18 s at first), drawn from its last sixth. Unanswered requests
- * are repeated after 150, 300, 600, 1200 ms; 5 unanswered: it is tried again every 30 s and at once on binding_refresh.
+ * are repeated after 150, 300, 600, 1200 ms; 5 unanswered: it is tried again after 1 s in the first 2 minutes since the last answer, later
+ * every 30 s, and at once on binding_refresh.
  * Decisions only. Thread: loop. */
 #ifndef DAEMON_PEER_BINDING_H
 #define DAEMON_PEER_BINDING_H
