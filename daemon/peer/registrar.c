@@ -12,7 +12,7 @@
 
 #define WAIT_FIRST_MS 1000
 #define WAIT_MAX_MS 60000
-#define WAIT_OUTAGE_MAX_MS 6000 /* during the first OUTAGE_MS */
+#define WAIT_OUTAGE_MAX_MS 1500 /* during the first OUTAGE_MS */
 #define OUTAGE_MS 120000
 #define STABLE_MS 2000 /* it worked: not refused, not replaced by a twin */
 #define TRY_SPACING_MS 500

@@ -2,8 +2,8 @@
  *
  *   waiting --due, or network changed--> connecting --connected--> handshaking --response--> registering
  *   registering --CONTROL_REGISTERED--> registered; from any of them --closed, timeout, bad frame--> waiting
- * Waits 1 s, doubled to 60 s but to 6 s only during the first 2 minutes of an outage (a coordinator that was
- * restarted has everyone back within 10 s), with 0..25 % jitter; at once after a network change and at the first try
+ * Waits 1 s, doubled to 60 s but to 1.5 s only during the first 2 minutes of an outage (a coordinator that was
+ * restarted has everyone back, and relays again, within 3 s), with 0..25 % jitter; at once after a network change and at the first try
  * after a registration that lasted over 2 s was lost, but never twice within 500 ms. A node that another one
  * with its key replaced waits 60 s: the two would replace each other for ever. A step without progress for 5 s ends
  * the try. When registered: CONTROL_PING every 25 s, no frame for 60 s ends it; after a network change a ping must be
