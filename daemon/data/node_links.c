@@ -160,6 +160,12 @@ static void refresh_relays(struct node *n)
 	n->are_candidates_stale = true;
 }
 
+/* It has said what it knows of the peer, or will not. */
+static void stop_asking(struct peer *p, const struct link *l)
+{
+	p->asking &= (uint8_t) ~(1u << link_number(l));
+}
+
 static void on_registered(void *arg, struct link *l, const struct wire_registered *r)
 {
 	struct node *n = arg;
@@ -177,11 +183,8 @@ static void on_registered(void *arg, struct link *l, const struct wire_registere
 	/* Whom we are talking to, or want to: the coordinator, perhaps restarted, shall know, so that it tells each of the other. */
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 		if (p->paths && node_is_in_contact(p, now)) {
-			uint8_t message[16];
-			int len = wire_connect_encode(message, sizeof(message), p->member[link_number(l)]);
-
-			if (p->member[link_number(l)] && len > 0)
-				link_send(l, message, (size_t)len);
+			if (!node_introduce_at(l, p))
+				node_ask_key_at(n, l, &p->key);
 			if (!held_is_empty(p->held))
 				node_want_peer(n, p);
 		}
@@ -193,8 +196,10 @@ static void on_lost(void *arg, struct link *l)
 	struct node *n = arg;
 
 	log_warn("coordinator %s: lost: %s", link_config(l)->name, registrar_error(link_registrar(l)));
-	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
 		p->is_online[link_number(l)] = false;
+		stop_asking(p, l);
+	}
 	n->copies[link_number(l)].is_fetching = false;
 	refresh_relays(n);
 	node_discovery_servers_changed(n, clock_now_ms());
@@ -218,6 +223,7 @@ static void on_introduce(struct node *n, struct link *l, const struct wire_intro
 		return;
 	log_debug("peer %s: introduced by %s, %u candidates", p->name, link_config(l)->name, m->candidates.n);
 	node_take_candidates(n, p, &m->candidates);
+	stop_asking(p, l);
 	p->offline_ms = 0;
 	/* The asker's initiation comes through the relay. Without a relay both must send to open their NATs. */
 	if (sessions_sendable(&p->sessions, now) && !p->is_restarted)
@@ -283,8 +289,11 @@ static void on_peer_event(struct node *n, struct link *l, const struct wire_peer
 		break;
 	case PEER_OFFLINE:
 		p->is_online[link_number(l)] = false;
+		stop_asking(p, l);
+		if (!node_is_known_offline(n, p))
+			break;
 		p->offline_ms = now;
-		if (p->paths && !sessions_sendable(&p->sessions, now) && node_is_known_offline(n, p))
+		if (p->paths && !sessions_sendable(&p->sessions, now))
 			node_unreachable(n, p->held);
 		break;
 	case PEER_REMOVED:
@@ -292,8 +301,7 @@ static void on_peer_event(struct node *n, struct link *l, const struct wire_peer
 		forget_at(n, p, link_number(l));
 		return;
 	}
-	if (p->paths)
-		node_mark_peer(n, p);
+	node_relays_changed(n, p, now);
 }
 
 /* ---------------------------------------------------------------- the directory */

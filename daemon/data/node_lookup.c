@@ -89,6 +89,18 @@ void node_ask_key(struct node *n, const struct pubkey *key)
 	ask(n, &question);
 }
 
+void node_ask_key_at(struct node *n, struct link *l, const struct pubkey *key)
+{
+	struct wire_lookup question = { .by = LOOKUP_KEY, .token = ++n->last_token };
+	uint8_t message[128];
+	int len;
+
+	memcpy(question.key, key->b, sizeof(question.key));
+	len = wire_lookup_encode(message, sizeof(message), &question);
+	if (len > 0)
+		link_send(l, message, (size_t)len);
+}
+
 static void start_lookup(struct node *n, const struct ip *ip, const uint8_t *packet, size_t len)
 {
 	struct lookup *l;
@@ -132,24 +144,38 @@ static void hold_for_peer(void *arg, const uint8_t *packet, size_t len)
 	counters_add(node_counters(n), COUNTER_drop_queue_full, (uint64_t)gone);
 }
 
+/* What is known by now will have to do. */
+static void conclude(struct node *n, struct lookup *l, uint64_t now_ms)
+{
+	struct peer *p = peers_by_addr(&n->peers, &l->ip);
+
+	if (!p) {
+		give_up(n, l, now_ms);
+		return;
+	}
+	node_want_peer(n, p);
+	if (p->paths)
+		held_drain(l->held, hold_for_peer, p);
+	remove_lookup(n, l);
+}
+
 void node_lookup_answered(struct node *n, struct link *link, const struct wire_found *found)
 {
 	struct peer *p = found->found ? node_put_peer(n, link_number(link), &found->member) : NULL;
+	bool is_there = p && p->is_online[link_number(link)];
+	uint64_t now = clock_now_ms();
 	struct lookup *l, *tmp;
 
+	/* This coordinator came later than our contact, or answered later than another: it shall know, and tell each of the other. */
+	if (p && p->paths && node_is_in_contact(p, now))
+		node_introduce_at(link, p);
 	DL_FOREACH_SAFE(n->lookups, l, tmp) {
 		if (l->token != found->token || l->is_absent)
 			continue;
-		if (p) {
-			node_want_peer(n, p);
-			if (p->paths)
-				held_drain(l->held, hold_for_peer, p);
-			remove_lookup(n, l);
-			continue;
-		}
 		l->waiting &= ~(1u << link_number(link));
-		if (!l->waiting)
-			give_up(n, l, clock_now_ms());
+		/* Where one knows it to be away, or not at all, another may know it to be there. */
+		if (is_there || !l->waiting)
+			conclude(n, l, now);
 	}
 }
 
@@ -165,7 +191,7 @@ void node_lookup_tick(struct node *n, uint64_t now_ms)
 		if (l->is_absent)
 			remove_lookup(n, l);
 		else
-			give_up(n, l, now_ms);
+			conclude(n, l, now_ms);
 	}
 }
 

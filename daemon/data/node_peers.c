@@ -27,20 +27,6 @@ bool node_is_in_contact(const struct peer *p, uint64_t now_ms)
 	return last && now_ms - last < p->sessions.reject_after_ms;
 }
 
-bool node_is_known_offline(const struct node *n, const struct peer *p)
-{
-	bool is_known = false;
-
-	for (unsigned i = 0; i < n->n_links; i++) {
-		if (!link_is_registered(n->links[i]) || !p->member[i])
-			continue;
-		if (p->is_online[i])
-			return false;
-		is_known = true;
-	}
-	return is_known;
-}
-
 void node_mark_peer(struct node *n, struct peer *p)
 {
 	p->is_changed = true;
@@ -49,23 +35,6 @@ void node_mark_peer(struct node *n, struct peer *p)
 
 /* ---------------------------------------------------------------- ways */
 
-static bool can_relay(const struct node *n, const struct peer *p, unsigned i, enum path_kind kind)
-{
-	return p->member[i] && link_can_relay(n->links[i], kind);
-}
-
-/* Over UDP where that works, else over TCP. */
-struct path_addr node_relay_of(const struct node *n, const struct peer *p)
-{
-	static const enum path_kind kinds[] = { PATH_RELAY_UDP, PATH_RELAY_TCP };
-
-	for (size_t k = 0; k < 2; k++)
-		for (unsigned i = 0; i < n->n_links; i++)
-			if (can_relay(n, p, i, kinds[k]))
-				return (struct path_addr){ .kind = kinds[k], .coordinator = (uint8_t)i };
-	return (struct path_addr){ .kind = PATH_NONE };
-}
-
 struct path_addr node_path_of(const struct node *n, const struct peer *p)
 {
 	const struct path *best = p->paths ? path_set_best(p->paths) : NULL;
@@ -73,21 +42,6 @@ struct path_addr node_path_of(const struct node *n, const struct peer *p)
 	if (!best && p->policy == PATH_POLICY_DIRECT)
 		return (struct path_addr){ .kind = PATH_NONE };
 	return best ? best->addr : node_relay_of(n, p);
-}
-
-void node_relays_changed(struct node *n, struct peer *p, uint64_t now_ms)
-{
-	if (!p->paths)
-		return;
-	for (unsigned i = 0; i < CONFIG_COORDINATORS_MAX; i++) {
-		bool is_there = i < n->n_links && n->links[i];
-
-		path_set_relay(p->paths, PATH_RELAY_UDP, (uint8_t)i, is_there && can_relay(n, p, i, PATH_RELAY_UDP),
-			       now_ms);
-		path_set_relay(p->paths, PATH_RELAY_TCP, (uint8_t)i, is_there && can_relay(n, p, i, PATH_RELAY_TCP),
-			       now_ms);
-	}
-	node_mark_peer(n, p);
 }
 
 /* The peer's id at the relay; 0: it is none. */
@@ -130,8 +84,8 @@ static void send_initiation(void *owner, const uint8_t *data, size_t len, unsign
 		for (size_t k = 0; k < 2; k++) {
 			struct path_addr relay = { .kind = kinds[k], .coordinator = (uint8_t)i };
 
-			has_relay |= can_relay(n, p, i, kinds[k]);
-			if (can_relay(n, p, i, kinds[k]) && !path_addr_equal(&relay, &first))
+			has_relay |= node_can_relay(n, p, i, kinds[k]);
+			if (node_can_relay(n, p, i, kinds[k]) && !path_addr_equal(&relay, &first))
 				send_handshake(n, p, &relay, data, len);
 		}
 	}
@@ -381,21 +335,6 @@ void node_remove_peer(struct node *n, struct peer *p)
 		n->is_table_stale = true;
 	}
 	peers_remove_take(&n->peers, p);
-}
-
-void node_ask_introduction(struct node *n, struct peer *p, uint64_t now_ms)
-{
-	uint8_t message[64];
-
-	if (p->asked_ms && now_ms - p->asked_ms < NODE_ASK_AGAIN_MS)
-		return;
-	p->asked_ms = now_ms;
-	for (unsigned i = 0; i < n->n_links; i++) {
-		int len = wire_connect_encode(message, sizeof(message), p->member[i]);
-
-		if (p->member[i] && len > 0)
-			link_send(n->links[i], message, (size_t)len);
-	}
 }
 
 void node_want_peer(struct node *n, struct peer *p)

@@ -217,16 +217,13 @@ struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wi
 void node_remove_peer(struct node *n, struct peer *p);
 int node_set_up_peer(struct node *n, struct peer *p); /* sessions, paths; 0 if they are there already */
 void node_want_peer(struct node *n, struct peer *p);
-void node_ask_introduction(struct node *n, struct peer *p, uint64_t now_ms); /* at most every NODE_ASK_AGAIN_MS */
 void node_mark_peer(struct node *n, struct peer *p);
 void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms);
 void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms);
-void node_relays_changed(struct node *n, struct peer *p, uint64_t now_ms);
 void node_say_close(struct node *n);
 /* The way packets to a peer go now; {PATH_NONE} if there is none. */
 struct path_addr node_path_of(const struct node *n, const struct peer *p);
 bool node_is_in_contact(const struct peer *p, uint64_t now_ms);
-bool node_is_known_offline(const struct node *n, const struct peer *p);
 int node_send_session(struct node *n, struct peer *p, const struct path_addr *to, const uint8_t *body, size_t len);
 /* Tells the peer where we can be reached, over the path in use and a relay, again until it answers. */
 void node_tell_peer(struct node *n, struct peer *p, uint64_t now_ms);
@@ -253,12 +250,21 @@ bool node_may_send_to(struct node *n, struct peer *p, const struct path_addr *to
 /* The name of the link, if the way to that address leads into the mesh or another overlay; else NULL. */
 const char *node_inside_link(struct node *n, const struct ip *ip, char name[static IF_NAMESIZE]);
 
+/* node_relays.c: what coordinators do for a peer */
+/* The relay a first packet takes; {PATH_NONE} if there is none. */
+struct path_addr node_relay_of(const struct node *n, const struct peer *p);
+bool node_can_relay(const struct node *n, const struct peer *p, unsigned coordinator, enum path_kind kind);
+/* What node_can_relay() goes by is other than it was. */
+void node_relays_changed(struct node *n, struct peer *p, uint64_t now_ms);
+bool node_is_known_offline(const struct node *n, const struct peer *p);
+/* Asks all coordinators, at most every NODE_ASK_AGAIN_MS. */
+void node_ask_introduction(struct node *n, struct peer *p, uint64_t now_ms);
+bool node_introduce_at(struct link *l,
+		       const struct peer *p); /* asks one; false: it does not know the peer, or is away */
+
 /* node_offload.c */
 void node_offload_init(struct node *n);
 void node_offload_refused(struct node *n); /* a worker says so */
-
-/* The relay a first packet takes; {PATH_NONE} if there is none. */
-struct path_addr node_relay_of(const struct node *n, const struct peer *p);
 
 /* node_punch.c: searches through NATs that change ports */
 extern const struct punch_env node_punch_env;
@@ -350,6 +356,7 @@ void node_lookup_tick(struct node *n, uint64_t now_ms);
 uint64_t node_lookup_next_ms(const struct node *n);
 void node_lookup_free(struct node *n);
 void node_ask_key(struct node *n, const struct pubkey *key);
+void node_ask_key_at(struct node *n, struct link *l, const struct pubkey *key); /* one coordinator, without a limit */
 
 /* node_links.c: what coordinators tell */
 extern const struct link_env node_link_env;

@@ -46,6 +46,7 @@ struct peer {
 	uint64_t wanted_ms;        /* a packet or a person wanted it; 0: never */
 	uint64_t offline_ms;       /* when a coordinator last answered that it is offline; 0: never, or it came back */
 	uint64_t asked_ms;         /* when an introduction was asked for */
+	uint8_t asking;            /* bits of the coordinators that may still answer that */
 	uint64_t due_ms;           /* when its sessions and paths want a tick */
 	unsigned n_tellings;       /* times our candidates were sent since they changed; 0: the peer has them */
 	uint64_t tell_ms;          /* when to send them again */

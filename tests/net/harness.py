@@ -172,10 +172,11 @@ class Mesh:
     """A laboratory, one network, and a node in each host; nothing runs until it is started."""
 
     def __init__(self, sites, cgns=(), coord=None, underlay="4", members=None, env=(), relay="", psk=False,
-                 settings=""):
+                 settings="", coordinators=("coord",)):
         self.sites, self.cgns, self.uplink = sites, cgns, coord
         self.underlay, self.members, self.relay = underlay, members, relay
         self.settings = settings  # further lines of the coordinator's file
+        self.coordinators = coordinators  # hosts; every peer's file lists them as "c1", "c2"
         self.env, self.psk, self.nodes, self.keys = dict(env), psk, {}, {}
 
     # -- life
@@ -194,8 +195,8 @@ class Mesh:
     def __exit__(self, kind, error, trace):
         faults = []
         # Peers first: the end of the coordinator is nothing they should have to live through.
-        peers = [n for n in self.nodes.values() if n.host != "coord"]
-        coord = [n for n in self.nodes.values() if n.host == "coord"]
+        peers = [n for n in self.nodes.values() if n.host not in self.coordinators]
+        coord = [n for n in self.nodes.values() if n.host in self.coordinators]
         for step in [*[n.terminate for n in peers], *[n.ended for n in peers], *[n.stop for n in coord]]:
             try:
                 if step.__self__.process:
@@ -236,7 +237,7 @@ class Mesh:
 
     def _configure(self):
         hosts = self.lab.hosts()
-        for host in ("coord", *hosts):
+        for host in (*self.coordinators, *hosts):
             os.mkdir(f"{self.dir}/{host}.state", 0o700)
             self.nodes[host] = Daemon(self, host)
             self.keys[host] = Key(f"{self.dir}/{host}.key")
@@ -244,31 +245,34 @@ class Mesh:
             self.write_psk(*hosts)
         for host in hosts:
             self.configure_peer(host)
-        self.configure_coordinator(hosts if self.members is None else self.members)
+        for coordinator in self.coordinators:
+            self.configure_coordinator(hosts if self.members is None else self.members, coordinator)
 
     def _common(self, host, role):
         return (f'role = {role}\nname = "{host}"\n'
                 f'private_key_file = "{self.keys[host].path}"\n'
                 f'control_socket = "{self.dir}/{host}.sock"\nstate_dir = "{self.dir}/{host}.state"\n')
 
-    def configure_coordinator(self, members):
-        text = self._common("coord", "coordinator") + self.settings + "\n"
+    def configure_coordinator(self, members, coordinator="coord"):
+        text = self._common(coordinator, "coordinator") + self.settings + "\n"
         text += ('listen { address = "::"  port = 27700  alternate_port = 27701  tcp_ports = {27700, 443}\n'
-                 f'         alternate_address = "{self.lab.links["coord"].v4[1]}" }}\n'
+                 f'         alternate_address = "{self.lab.links[coordinator].v4[1]}" }}\n'
                  f'network {{ name = "home"  prefix = "{PREFIX4}"  prefix6 = "{PREFIX6}" }}\n'
                  f'relay {{ enabled = true  {self.relay} }}\n')
         for m in members:
             text += (f'member "{m}" {{ public_key = "{self.keys[m].public}"  address = "{self.overlay(m)}"  '
                      f'address6 = "{self.overlay(m, six=True)}" }}\n')
-        self._write("coord", text)
+        self._write(coordinator, text)
 
     def configure_peer(self, host, extra=""):
-        address = f"[{self.lab.ip6('coord')}]" if self.underlay == "6" else self.lab.ip("coord")
         text = self._common(host, "peer")
         if self.psk:
             text += f'psk_file = "{self.dir}/{host}.psk"\n'
-        text += (f'tun {{ name = "warren0" }}\n{extra}\n'
-                 f'coordinator "c1" {{ endpoint = "{address}:27700"  public_key = "{self.keys["coord"].public}" }}\n')
+        text += f'tun {{ name = "warren0" }}\n{extra}\n'
+        for i, coordinator in enumerate(self.coordinators, 1):
+            address = f"[{self.lab.ip6(coordinator)}]" if self.underlay == "6" else self.lab.ip(coordinator)
+            text += (f'coordinator "c{i}" {{ endpoint = "{address}:27700"  '
+                     f'public_key = "{self.keys[coordinator].public}" }}\n')
         self._write(host, text)
 
     def write_psk(self, *hosts):
@@ -292,8 +296,8 @@ class Mesh:
             wait_until(self.nodes[host].ready, 3 * FACTOR, f"{host}: warrend answers on its control socket")
 
     def relay_only(self):
-        """From now on the router passes nothing but what goes to the coordinator or comes from it."""
-        coord = "{" + ", ".join(self.lab.links["coord"].v4) + "}"
+        """From now on the router passes nothing but what goes to a coordinator or comes from it."""
+        coord = "{" + ", ".join(a for c in self.coordinators for a in self.lab.links[c].v4) + "}"
         nft(self.lab.ns("inet"), "table inet relay_only { chain forward { type filter hook forward priority 0; policy accept;\n"
             f"ip saddr != {coord} ip daddr != {coord} drop\nmeta nfproto ipv6 drop\n}}\n}}\n")
 
@@ -344,9 +348,9 @@ class Mesh:
     def transfer(self, source, target, six=False, **kw):
         return Transfer(self.lab, source, target, self.overlay(target, six), **kw)
 
-    def wait_registered(self, *hosts, within=5):
+    def wait_registered(self, *hosts, within=5, at="coord"):
         """Until the coordinator has counted as many registrations as there are hosts; returns the time of the last."""
-        wait_until(lambda: self.counter("coord", "registrations") >= len(hosts), within,
+        wait_until(lambda: self.counter(at, "registrations") >= len(hosts), within,
                    f"{len(hosts)} registrations at the coordinator")
         return time.monotonic()
 
