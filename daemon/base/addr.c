@@ -199,6 +199,11 @@ int endpoint_from_text(struct endpoint *out, const char *text)
 	return 0;
 }
 
+uint32_t endpoint_through(const struct endpoint *ep)
+{
+	return ip_is_link_local(&ep->ip) ? 0 : ep->scope;
+}
+
 const char *endpoint_to_text(const struct endpoint *ep, char out[static ADDR_TEXT_BYTES])
 {
 	char ip[ADDR_TEXT_BYTES];

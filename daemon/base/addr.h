@@ -23,9 +23,13 @@ struct ip {
 
 struct endpoint {
 	struct ip ip;
-	uint16_t port;  /* host order */
-	uint32_t scope; /* interface index of a link-local IPv6 address, else 0 */
+	uint16_t port; /* host order */
+	uint32_t
+		scope; /* interface index: of a link-local IPv6 address; else of the link to send through, 0: the kernel's choice */
 };
+
+/* The link that the kernel is told to send through, whatever its routes prefer; 0: none. */
+uint32_t endpoint_through(const struct endpoint *ep);
 
 struct prefix {
 	struct ip ip; /* host bits may be set: "10.77.0.2/16" is an interface address and its net */

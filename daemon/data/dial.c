@@ -9,8 +9,9 @@
 #include "daemon/net/loop.h"
 #include "daemon/wire/http_connect.h"
 
-#define AGAIN_MAX 2 /* addresses that are tried from any port too; and addresses of a proxy */
-#define WAYS_MAX (2 * LOOP_RESOLVE_MAX + AGAIN_MAX)
+#define AGAIN_MAX 2     /* addresses that are tried from any port too; and addresses of a proxy */
+#define ELSEWHERE_MAX 2 /* addresses that are tried through each other uplink */
+#define WAYS_MAX (2 * LOOP_RESOLVE_MAX + ELSEWHERE_MAX * UPLINKS_MAX + AGAIN_MAX)
 /* Even if the proxy's name took long to resolve. */
 #define PROXY_TIMEOUT_MIN_MS 1000
 
@@ -267,7 +268,8 @@ static void begin_next(struct track *t)
 	}
 }
 
-static void add_ways(struct track *t, const struct endpoint *v, unsigned n, uint16_t port, uint16_t local_port)
+static void add_ways(struct track *t, const struct endpoint *v, unsigned n, uint16_t port, uint16_t local_port,
+		     const struct uplink *through)
 {
 	for (unsigned i = 0; i < n && t->n_ways < WAYS_MAX; i++) {
 		struct way *way = &t->ways[t->n_ways++];
@@ -275,16 +277,20 @@ static void add_ways(struct track *t, const struct endpoint *v, unsigned n, uint
 		*way = (struct way){ .to = v[i], .port = port, .local_port = local_port, .after_ms = DIAL_STAGGER_MS };
 		if (!t->is_proxied)
 			way->to.port = port;
+		if (through && through->ifindex && !ip_is_link_local(&way->to.ip))
+			way->to.scope = (uint32_t)through->ifindex;
 	}
 }
 
 static void add_both_ports(struct track *t, const struct endpoint *v, unsigned n, uint16_t local_port)
 {
 	const struct dial_options *o = &t->dial->options;
+	/* A proxy is of the network that the host's routes are made for. */
+	const struct uplink *via = o->uplinks && !t->is_proxied ? &o->uplinks->via : NULL;
 
-	add_ways(t, v, n, o->port, local_port);
+	add_ways(t, v, n, o->port, local_port, via);
 	if (o->port != DIAL_OTHER_PORT)
-		add_ways(t, v, n, DIAL_OTHER_PORT, local_port);
+		add_ways(t, v, n, DIAL_OTHER_PORT, local_port, via);
 }
 
 static void on_resolved(void *arg, const struct endpoint *v, unsigned n, int error)
@@ -292,6 +298,7 @@ static void on_resolved(void *arg, const struct endpoint *v, unsigned n, int err
 	struct dial *d = arg;
 	struct track *t = &d->direct;
 	const struct dial_options *o = &d->options;
+	const struct uplinks *u = o->uplinks;
 
 	t->resolve = NULL;
 	if (n == 0)
@@ -299,10 +306,12 @@ static void on_resolved(void *arg, const struct endpoint *v, unsigned n, int err
 	else if (d->env->resolved)
 		d->env->resolved(d->arg, v, n);
 	add_both_ports(t, v, n, o->local_port);
+	for (unsigned i = 0; u && i < u->n; i++)
+		add_ways(t, v, n < ELSEWHERE_MAX ? n : ELSEWHERE_MAX, o->port, o->local_port, &u->v[i]);
 	if (o->local_port) {
 		unsigned again = t->n_ways;
 
-		add_ways(t, v, n < AGAIN_MAX ? n : AGAIN_MAX, o->port, 0);
+		add_ways(t, v, n < AGAIN_MAX ? n : AGAIN_MAX, o->port, 0, u ? &u->via : NULL);
 		if (t->n_ways > again)
 			t->ways[again].after_ms = DIAL_PATIENCE_MS;
 	}

@@ -1,7 +1,8 @@
 /* daemon/data/dial.h - a connection to a coordinator, by whichever way answers first
  *
- * The ways: each address of its name with its port, each with 443, both from our own TCP port; then, DIAL_PATIENCE_MS later, once more
- * from any port, for whatever stands between may remember another connection of ours. They are begun DIAL_STAGGER_MS apart, and
+ * The ways: each address of its name with its port, each with 443, both from our own TCP port; the first two through each other
+ * uplink, for the kernel's choice may lead nowhere; then, DIAL_PATIENCE_MS later, once more from any port, for whatever stands between
+ * may remember another connection of ours. They are begun DIAL_STAGGER_MS apart, and
  * at once when the one before has failed.
  * Beside them those through an HTTP proxy, if there is one: to the coordinator's port and to 443, in the same manner, from
  * DIAL_PROXY_AFTER_MS on, or at once when there is no other way. The coordinator's name is then the proxy's to resolve.
@@ -14,6 +15,7 @@
 #include "crypto/keyfile.h"
 #include "daemon/config/config.h"
 #include "daemon/net/stream.h"
+#include "daemon/net/uplinks.h"
 
 /* A round trip across a continent, so that the next way is rarely begun in vain. */
 #define DIAL_STAGGER_MS 300
@@ -60,6 +62,7 @@ struct dial_options {
 	const char *bind_interface;     /* borrowed; may be "" */
 	uint16_t local_port;            /* 0: any */
 	const struct dial_proxy *proxy; /* borrowed; NULL: none */
+	const struct uplinks *uplinks;  /* borrowed; NULL: only as the kernel chooses */
 };
 
 struct dial *dial_new(const struct dial_env *env, void *arg, uv_loop_t *loop); /* NULL: memory */

@@ -17,6 +17,8 @@ static void tell_too_big(struct lane *l)
 		struct mail m = { .kind = MAIL_TOO_BIG, .index = (uint32_t)longest };
 
 		m.from = (struct path_addr){ .kind = PATH_UDP, .endpoint = l->runs[i].peer };
+		if (endpoint_through(&m.from.endpoint))
+			m.from.endpoint.scope = 0;
 		if (l->runs[i].segment_bytes == longest)
 			lane_tell(l, &m);
 	}
@@ -87,7 +89,10 @@ static void put_on_path(struct lane *l, const struct table_path *path, size_t le
 {
 	size_t headroom = headroom_of(path);
 	uint8_t *at = l->out + l->out_len, *datagram = at + headroom;
+	struct endpoint to = path->addr.endpoint;
 
+	if (path->through)
+		to.scope = path->through;
 	switch (path->addr.kind) {
 	case PATH_UDP:
 		break;
@@ -113,7 +118,7 @@ static void put_on_path(struct lane *l, const struct table_path *path, size_t le
 		return;
 	}
 	leave_by(l, path->spare ? &path->spare->udp : l->udp);
-	l->n_runs = udp_runs_add(l->runs, l->n_runs, &path->addr.endpoint, NULL, at, headroom + len);
+	l->n_runs = udp_runs_add(l->runs, l->n_runs, &to, NULL, at, headroom + len);
 	l->out_len += headroom + len;
 }
 

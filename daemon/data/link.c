@@ -16,6 +16,7 @@ struct link {
 	struct config_coordinator config;
 	const struct dial_proxy *proxy;
 	const char *bind_interface;
+	const struct uplinks *uplinks;
 	uint16_t tcp_port; /* that connections leave from; 0: any */
 	struct indices *indices;
 	uint32_t index; /* ours, for its bind and relay datagrams */
@@ -95,6 +96,8 @@ static void on_dial_answered(void *arg, struct stream *s, bool is_proxied, uint8
 		l->proxy_logged[0] = '\0';
 	if (udp_local_address(stream_peer(s), &l->local) < 0)
 		l->local = (struct ip){ 0 };
+	if (!is_proxied) /* what a proxy reaches says nothing of uplinks */
+		l->env->came_by(l->arg, l, (int)endpoint_through(stream_peer(s)));
 	on_frame(l, s, body, len);
 }
 
@@ -144,6 +147,7 @@ static void do_connect(void *arg)
 	const struct dial_options options = { .host = l->config.host,
 					      .port = l->config.port,
 					      .bind_interface = l->bind_interface,
+					      .uplinks = l->uplinks,
 					      .local_port = l->tcp_port,
 					      .proxy = l->proxy };
 	int ret;
@@ -261,7 +265,8 @@ static const struct binding_env binding_env = { .send = bind_send, .changed = bi
 struct link *link_new(const struct link_env *env, void *arg, uv_loop_t *loop, unsigned number,
 		      const struct config_coordinator *config, const struct dial_proxy *proxy,
 		      const struct identity *identity, const char *own_name, const char *bind_interface,
-		      uint16_t tcp_port, uint64_t boot_id, struct indices *indices, uint64_t now_ms)
+		      const struct uplinks *uplinks, uint16_t tcp_port, uint64_t boot_id, struct indices *indices,
+		      uint64_t now_ms)
 {
 	struct link *l = calloc(1, sizeof(*l));
 
@@ -273,6 +278,7 @@ struct link *link_new(const struct link_env *env, void *arg, uv_loop_t *loop, un
 	l->config = *config;
 	l->proxy = proxy;
 	l->bind_interface = bind_interface;
+	l->uplinks = uplinks;
 	l->tcp_port = tcp_port;
 	l->indices = indices;
 	l->index = indices_add(indices, INDEX_LINK, l);
@@ -340,15 +346,31 @@ void link_proxy_changed(struct link *l, uint64_t now_ms)
 	due(l);
 }
 
+/* Our address towards the other end, as a connection made now would have it. */
+static int local_now(const struct link *l, struct ip *out)
+{
+	struct endpoint to = *stream_peer(l->stream);
+
+	if (!ip_is_link_local(&to.ip))
+		to.scope = l->is_proxied ? 0 : (uint32_t)l->uplinks->via.ifindex;
+	return udp_local_address(&to, out);
+}
+
 void link_network_changed(struct link *l, uint64_t now_ms)
 {
 	struct ip local;
 
 	/* The kernel would keep sending from an address we no longer have until TCP gave up. */
-	if (l->stream && (udp_local_address(stream_peer(l->stream), &local) < 0 || !ip_equal(&local, &l->local)))
+	if (l->stream && (local_now(l, &local) < 0 || !ip_equal(&local, &l->local)))
 		connect_anew(l, "our address changed", now_ms);
 	registrar_network_changed(l->registrar, now_ms);
 	binding_refresh(l->binding, now_ms);
+	due(l);
+}
+
+void link_doubt(struct link *l, uint64_t now_ms)
+{
+	registrar_doubt(l->registrar, now_ms);
 	due(l);
 }
 

@@ -26,13 +26,16 @@ struct link_env {
 	void (*changed)(void *arg, struct link *l); /* its binding: our endpoint, bound */
 	void (*due)(void *arg, uint64_t at_ms);     /* link_tick wants to be called then */
 	int (*send_udp)(void *arg, const struct endpoint *to, const uint8_t *data, size_t len);
+	void (*came_by)(void *arg, struct link *l,
+			int ifindex); /* the uplink it was answered through; 0: the kernel's choice */
 };
 
 /* Borrows all but `config`; `proxy` may change, and link_proxy_changed be told. */
 struct link *link_new(const struct link_env *env, void *arg, uv_loop_t *loop, unsigned number,
 		      const struct config_coordinator *config, const struct dial_proxy *proxy,
 		      const struct identity *identity, const char *own_name, const char *bind_interface,
-		      uint16_t tcp_port, uint64_t boot_id, struct indices *indices, uint64_t now_ms);
+		      const struct uplinks *uplinks, uint16_t tcp_port, uint64_t boot_id, struct indices *indices,
+		      uint64_t now_ms);
 void link_free(struct link *l);
 
 void link_tick(struct link *l, uint64_t now_ms);
@@ -51,6 +54,8 @@ int link_seal_bind(struct link *l, uint8_t out[static RELAY_BIND_DATAGRAM_BYTES]
 unsigned link_servers(const struct link *l, struct discovery_server *v, unsigned n, unsigned max);
 /* A path fell silent: is our reflexive endpoint still what it was? */
 void link_refresh(struct link *l, uint64_t now_ms);
+/* And there is another uplink: is the coordinator still there? */
+void link_doubt(struct link *l, uint64_t now_ms);
 void link_set_keepalive(struct link *l, uint64_t keepalive_ms, uint64_t now_ms); /* binding_set_keepalive */
 
 int link_send(struct link *l, const uint8_t *message, size_t len);

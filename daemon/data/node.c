@@ -62,16 +62,16 @@ int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8
 		const struct spare *spare = spares_find(n->spares, to->socket);
 
 		if (spare)
-			ret = udp_send_one(&spare->udp, &to->endpoint, datagram, len);
+			ret = node_udp_send(n, &spare->udp, &to->endpoint, datagram, len);
 	} else if (to->kind == PATH_UDP) {
-		ret = udp_send_one(&n->udp[0], &to->endpoint, datagram, len);
+		ret = node_udp_send(n, &n->udp[0], &to->endpoint, datagram, len);
 	} else if (to->kind == PATH_RELAY_TCP) {
 		return link_send_relayed(l, member, datagram, len);
 	} else if (to->kind == PATH_RELAY_UDP && link_udp(l)) {
 		datagram -= WIRE_RELAY_HEADER_BYTES;
 		relay_link_wrap(link_udp(l), datagram, member, len);
 		len += WIRE_RELAY_HEADER_BYTES;
-		ret = udp_send_one(&n->udp[0], link_udp_endpoint(l), datagram, len);
+		ret = node_udp_send(n, &n->udp[0], link_udp_endpoint(l), datagram, len);
 	}
 	if (ret == 0) {
 		counters_inc(c, COUNTER_tx_datagrams);
@@ -199,6 +199,7 @@ static void on_timer(void *arg)
 	node_discovery_tick(n, now);
 	node_lifetime_tick(n, now);
 	node_punch_tick(n, now);
+	node_uplinks_tick(n, now);
 	tcp_paths_tick(n->tcp, now);
 	node_lookup_tick(n, now);
 	node_ping_tick(n, now);
@@ -334,7 +335,7 @@ static void set_proxy(struct node *n, const struct config *config, const struct 
 static int open_link(struct node *n, unsigned i, const struct config_coordinator *c, uint64_t now_ms)
 {
 	n->links[i] = link_new(&node_link_env, n, n->loop, i, c, &n->proxy, &n->identity, n->name, n->bind_interface,
-			       tcp_paths_port(n->tcp), n->boot_id, n->indices, now_ms);
+			       &n->uplinks, tcp_paths_port(n->tcp), n->boot_id, n->indices, now_ms);
 	if (!n->links[i])
 		return -ENOMEM;
 	node_due(n, link_next_ms(n->links[i]));

@@ -297,6 +297,7 @@ static void on_bind(struct node *n, const struct path_addr *from, uint8_t *data,
 	else if (from->socket || !link_on_bind(l, &from->endpoint, &reply, clock_now_ms())) {
 		/* Each of them knows its own by its token. */
 		node_punch_on_bind(n, from->socket, &reply);
+		node_uplinks_on_bind(n, from->socket, &reply);
 		node_discovery_on_bind(n, l, from, &reply);
 		node_lifetime_on_bind(n, l, from, &reply);
 	}

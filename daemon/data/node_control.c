@@ -41,17 +41,19 @@ json_t *node_json_path(struct node *n, const struct peer *p, const struct path_a
 	struct path path = { .addr = *addr };
 	char text[ADDR_TEXT_BYTES];
 	json_t *o, *local = json_null(), *remote = json_null(), *via = json_null();
-	struct endpoint here = { .port = n->port };
+	struct endpoint here = { .port = n->port }, to = addr->endpoint;
 
 	if (addr->kind == PATH_NONE)
 		return json_null();
 	for (unsigned i = 0; p->paths && i < path_set_count(p->paths); i++)
 		if (path_addr_equal(&path_set_at(p->paths, i)->addr, addr))
 			path = *path_set_at(p->paths, i);
+	if (node_through(n, &to))
+		to.scope = node_through(n, &to);
 	if (path_addr_is_direct(addr)) {
 		remote = json_string(endpoint_to_text(&addr->endpoint, text));
 		if (addr->kind == PATH_TCP ? tcp_paths_local(n->tcp, &addr->endpoint, &here) == 0 :
-					     udp_local_address(&addr->endpoint, &here.ip) == 0)
+					     udp_local_address(&to, &here.ip) == 0)
 			local = json_string(endpoint_to_text(&here, text));
 	} else {
 		via = json_string(link_config(n->links[addr->coordinator])->name);

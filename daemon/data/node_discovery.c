@@ -41,9 +41,9 @@ static int send_from(struct node *n, unsigned socket, const struct endpoint *to,
 	int ret = -ENOTCONN;
 
 	if (socket == DISCOVERY_DATA)
-		ret = udp_send_one(&n->udp[0], to, data, len);
+		ret = node_udp_send(n, &n->udp[0], to, data, len);
 	else if (spare)
-		ret = udp_send_one(&spare->udp, to, data, len);
+		ret = node_udp_send(n, &spare->udp, to, data, len);
 	counters_inc(node_counters(n), ret == 0 ? COUNTER_tx_datagrams : COUNTER_drop_send_error);
 	if (ret == 0)
 		counters_add(node_counters(n), COUNTER_tx_bytes, len);

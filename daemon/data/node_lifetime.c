@@ -59,7 +59,7 @@ static bool ask(void *arg, uint64_t token, uint16_t delay_ds)
 		return false;
 	nl->asked = to->endpoint;
 	nl->asked_link = to->number;
-	udp_send_one(&spare->udp, &nl->asked, datagram, sizeof(datagram));
+	node_udp_send(n, &spare->udp, &nl->asked, datagram, sizeof(datagram));
 	return true;
 }
 
@@ -100,7 +100,7 @@ static bool network_now(struct node *n, struct state_network *out)
 {
 	const struct discovery_facts *f = node_discovery_facts(n);
 	const struct discovery_server *server = node_discovery_coordinator(n);
-	int ifindex = n->bind_interface[0] ? (int)if_nametoindex(n->bind_interface) : 0;
+	int ifindex = n->bind_interface[0] ? (int)if_nametoindex(n->bind_interface) : n->uplinks.via.ifindex;
 	struct netlink_way way;
 
 	*out = (struct state_network){ 0 };

@@ -451,7 +451,7 @@ static void on_due(void *arg, uint64_t at_ms)
 static int send_udp(void *arg, const struct endpoint *to, const uint8_t *data, size_t len)
 {
 	struct node *n = arg;
-	int ret = udp_send_one(&n->udp[0], to, data, len);
+	int ret = node_udp_send(n, &n->udp[0], to, data, len);
 
 	counters_inc(node_counters(n), ret == 0 ? COUNTER_tx_datagrams : COUNTER_drop_send_error);
 	if (ret == 0)
@@ -466,4 +466,5 @@ const struct link_env node_link_env = {
 	.changed = on_changed,
 	.due = on_due,
 	.send_udp = send_udp,
+	.came_by = node_uplinks_came_by,
 };

@@ -189,6 +189,7 @@ static void look(struct node *n, bool is_all_new, uint64_t now_ms)
 	if (ways_begin(&n->ways, &mark) < 0) { /* for want of a descriptor: all may be new */
 		is_out_new = true;
 	} else {
+		node_uplinks_look(n);
 		mark = look_out(n, mark);
 		is_out_new |= mark != n->out_mark;
 		n->out_mark = mark;
@@ -239,8 +240,11 @@ int node_open_network(struct node *n)
 	looks_init(&n->looks);
 	gaps_init(&n->gaps, clock_slept_ms());
 	read_interfaces(n);
-	if (ways_begin(&n->ways, &mark) == 0)
+	if (ways_begin(&n->ways, &mark) == 0) {
+		uplinks_read(&n->uplinks, &n->ways);
 		ways_end(&n->ways);
+	}
+	n->uplink_return.due_ms = UINT64_MAX;
 	n->out_mark = mark;
 	return 0;
 }
@@ -256,6 +260,11 @@ void node_network_tick(struct node *n, uint64_t now_ms)
 {
 	if (now_ms >= n->looks.due_ms)
 		look(n, false, now_ms);
+}
+
+void node_look_anew(struct node *n, uint64_t now_ms)
+{
+	look(n, true, now_ms);
 }
 
 void node_woke_up(struct node *n, uint64_t now_ms)

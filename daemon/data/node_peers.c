@@ -245,6 +245,7 @@ static void paths_unsure(void *arg)
 
 	for (unsigned i = 0; i < n->n_links; i++)
 		link_refresh(n->links[i], clock_now_ms());
+	node_uplinks_doubt(n, clock_now_ms());
 	node_discovery_refresh(n, clock_now_ms());
 }
 

@@ -30,7 +30,7 @@
 #include "daemon/net/loop.h"
 #include "daemon/net/offload.h"
 #include "daemon/net/udp.h"
-#include "daemon/net/ways.h"
+#include "daemon/net/uplinks.h"
 #include "daemon/peer/lifetime.h"
 #include "daemon/peer/peers.h"
 #include "daemon/peer/responder.h"
@@ -151,6 +151,13 @@ struct node {
 	struct directory_copy copies[CONFIG_COORDINATORS_MAX];
 	struct ifaces ifaces;
 	struct ways ways;
+	struct uplinks uplinks;
+	struct uplink_return {       /* is the kernel's choice of an uplink of use again? */
+		uint64_t due_ms;     /* UINT64_MAX: nothing to do */
+		uint64_t token;      /* of the question */
+		uint16_t spare;      /* the socket it was sent from; 0: none is out */
+		unsigned n_answered; /* in a row */
+	} uplink_return;
 	uint64_t out_mark; /* of the ways out and to the coordinators, at the last look */
 	struct looks looks;
 	struct gaps gaps;
@@ -241,6 +248,7 @@ static inline struct shared_peer *node_shared(const struct peer *p)
 int node_open_network(struct node *n);
 void node_close_network(struct node *n);
 void node_network_tick(struct node *n, uint64_t now_ms);
+void node_look_anew(struct node *n, uint64_t now_ms); /* as if all ways were new */
 void node_woke_up(struct node *n,
 		  uint64_t now_ms); /* whenever the loop does: did it sleep for longer than it was to? */
 /* The peer's candidates, as far as they may be used, into its path set. */
@@ -249,6 +257,17 @@ void node_place_candidates(struct node *n, struct peer *p, uint64_t now_ms);
 bool node_may_send_to(struct node *n, struct peer *p, const struct path_addr *to);
 /* The name of the link, if the way to that address leads into the mesh or another overlay; else NULL. */
 const char *node_inside_link(struct node *n, const struct ip *ip, char name[static IF_NAMESIZE]);
+
+/* node_uplinks.c: through which of several uplinks */
+/* The link to send there through; 0: the kernel's choice. */
+uint32_t node_through(const struct node *n, const struct endpoint *to);
+int node_udp_send(struct node *n, const struct udp *udp, const struct endpoint *to, const void *data, size_t len);
+void node_uplinks_look(struct node *n); /* within a look */
+void node_uplinks_came_by(void *arg, struct link *l, int ifindex);
+bool node_uplinks_uses_socket(const struct node *n, uint16_t number);
+void node_uplinks_doubt(struct node *n, uint64_t now_ms); /* a path does not answer */
+void node_uplinks_on_bind(struct node *n, uint16_t socket, const struct wire_bind *reply);
+void node_uplinks_tick(struct node *n, uint64_t now_ms);
 
 /* node_relays.c: what coordinators do for a peer */
 /* The relay a first packet takes; {PATH_NONE} if there is none. */

@@ -48,7 +48,7 @@ static void punch_ask(void *arg, uint16_t socket)
 		if (!link_can_relay(n->links[i], PATH_RELAY_UDP) || to->ip.len != 4)
 			continue;
 		if (link_seal_bind(n->links[i], datagram, &question) == 0)
-			udp_send_one(&spare->udp, to, datagram, sizeof(datagram));
+			node_udp_send(n, &spare->udp, to, datagram, sizeof(datagram));
 		return; /* another coordinator would be another destination, and take another port */
 	}
 }
@@ -262,7 +262,8 @@ static bool is_used(void *arg, uint16_t number)
 	for (const struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 		if (p->paths && path_set_uses_socket(p->paths, number))
 			return true;
-	return node_discovery_uses_socket(n, number) || node_lifetime_uses_socket(n, number);
+	return node_discovery_uses_socket(n, number) || node_lifetime_uses_socket(n, number) ||
+	       node_uplinks_uses_socket(n, number);
 }
 
 static void sweep(struct node *n, uint64_t now_ms)

@@ -197,9 +197,12 @@ static json_t *addresses_json(const struct node *n)
 
 static json_t *underlay_json(const struct node *n)
 {
-	return json_pack("{s:o, s:o, s:i, s:o, s:b, s:o}", "udp4", node_json_reflexive(n, 4), "udp6",
+	const char *through = n->uplinks.via.ifindex ? n->uplinks.via.name : NULL;
+
+	return json_pack("{s:o, s:o, s:i, s:o, s:b, s:o, s:s?}", "udp4", node_json_reflexive(n, 4), "udp6",
 			 node_json_reflexive(n, 16), "port", (int)n->port, "mapping", node_json_mapping(&n->here.nat),
-			 "udp_blocked", (n->here.nat.flags & NAT_UDP_BLOCKED) != 0, "portmap", node_json_mapped(n));
+			 "udp_blocked", (n->here.nat.flags & NAT_UDP_BLOCKED) != 0, "portmap", node_json_mapped(n),
+			 "through", through);
 }
 
 void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
@@ -212,6 +215,9 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 	if (n->is_tun_gone)
 		json_array_append_new(notices,
 				      json_string("the TUN interface was deleted; only a restart brings it back"));
+	if (n->uplinks.via.ifindex)
+		json_array_append_new(notices, json_sprintf("the preferred way out leads nowhere: sending through %s",
+							    n->uplinks.via.name));
 	if (n->hook && hook_last(n->hook)->error[0])
 		json_array_append_new(notices, json_sprintf("on_mapping_change: %s", hook_last(n->hook)->error));
 	add_proxy_notices(n, notices);

@@ -28,6 +28,7 @@ static void route_to(struct node *n, struct table_route *r, const struct peer *p
 				return;
 		}
 	}
+	path->through = node_through(n, &path->addr.endpoint);
 	r->n_paths++;
 }
 

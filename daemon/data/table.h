@@ -36,6 +36,7 @@ struct table_path {
 	struct relay_link *link; /* PATH_RELAY_UDP; referenced by the table */
 	struct spare *spare;     /* PATH_UDP from a spare socket, NULL: from the node's port; referenced */
 	uint32_t member;         /* relays: the peer's id there */
+	uint32_t through;        /* index of the link to send through; 0: the kernel's choice */
 };
 
 #define TABLE_PATHS_MAX 2

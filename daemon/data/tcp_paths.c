@@ -45,6 +45,7 @@ struct tcp_paths {
 	struct counters *counters;
 	struct ip address;
 	char bind_interface[16];
+	uint32_t through; /* an uplink's index; 0: as the kernel chooses */
 	/* owned */
 	struct stream_listener *listener;
 	uint16_t port;
@@ -331,11 +332,21 @@ void tcp_paths_heard(struct tcp_paths *t, const struct endpoint *from, uint64_t 
 
 /* ---------------------------------------------------------------- sending */
 
+static struct endpoint through(const struct tcp_paths *t, const struct endpoint *to)
+{
+	struct endpoint far = *to;
+
+	if (!ip_is_link_local(&far.ip))
+		far.scope = t->through;
+	return far;
+}
+
 static int begin(struct tcp_paths *t, const struct endpoint *to, struct connection **out)
 {
 	struct stream_options options = { .timeout_ms = TCP_PATHS_CONNECT_MS,
 					  .bind_interface = t->bind_interface,
 					  .local_port = t->port };
+	struct endpoint far;
 	struct connection *c;
 	int ret;
 
@@ -345,10 +356,11 @@ static int begin(struct tcp_paths *t, const struct endpoint *to, struct connecti
 	if (!c)
 		return -ENOMEM;
 	c->is_ours = true;
-	ret = stream_connect(&c->stream, t->loop, to, &options, &events, c);
+	far = through(t, to);
+	ret = stream_connect(&c->stream, t->loop, &far, &options, &events, c);
 	if (ret == -EADDRNOTAVAIL && options.local_port) {
 		options.local_port = 0; /* one that ended a moment ago is in its way */
-		ret = stream_connect(&c->stream, t->loop, to, &options, &events, c);
+		ret = stream_connect(&c->stream, t->loop, &far, &options, &events, c);
 	}
 	if (ret < 0) {
 		end_silently(c);
@@ -462,17 +474,22 @@ uint64_t tcp_paths_next_ms(const struct tcp_paths *t)
 	return t->next_ms;
 }
 
+void tcp_paths_set_through(struct tcp_paths *t, int ifindex)
+{
+	t->through = (uint32_t)ifindex;
+}
+
 void tcp_paths_network_changed(struct tcp_paths *t)
 {
 	struct connection *c, *tmp;
 
 	HASH_ITER(hh, t->all, c, tmp) {
-		struct endpoint local;
+		struct endpoint local, far = through(t, &c->far);
 		struct ip now;
 
 		if (c->state == CONNECTING)
 			continue;
-		if (stream_local(c->stream, &local) < 0 || udp_local_address(&c->far, &now) < 0 ||
+		if (stream_local(c->stream, &local) < 0 || udp_local_address(&far, &now) < 0 ||
 		    !ip_equal(&local.ip, &now))
 			end(c, -ENETDOWN);
 	}

@@ -69,6 +69,8 @@ void tcp_paths_drop(struct tcp_paths *t, const struct endpoint *to);
 /* Ends this peer's connections but one. */
 void tcp_paths_keep_one(struct tcp_paths *t, uint64_t peer, const struct endpoint *kept);
 /* Our addresses or routes changed: what leaves from an address that is no longer the one to use ends, and is told. */
+/* Connections are made through that link from now on; 0: as the kernel chooses. */
+void tcp_paths_set_through(struct tcp_paths *t, int ifindex);
 void tcp_paths_network_changed(struct tcp_paths *t);
 /* Our end of a connection. */
 int tcp_paths_local(const struct tcp_paths *t, const struct endpoint *to, struct endpoint *out);

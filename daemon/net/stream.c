@@ -424,6 +424,8 @@ int stream_connect(struct stream **out, uv_loop_t *loop, const struct endpoint *
 				 to->ip.len == 4 ? STREAM_SEGMENT4_BYTES : STREAM_SEGMENT6_BYTES);
 	if (ret == 0)
 		ret = bind_to_interface(fd, options->bind_interface);
+	if (ret == 0 && endpoint_through(to))
+		ret = set_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, (int)to->scope);
 	if (ret == 0)
 		ret = bind_port(fd, to->ip.len, options->local_port);
 	if (ret == 0)

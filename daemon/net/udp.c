@@ -174,7 +174,9 @@ int udp_local_address(const struct endpoint *to, struct ip *out)
 	fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
 	if (fd < 0)
 		return -errno;
-	ret = connect(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : local_endpoint(fd, &ep);
+	ret = endpoint_through(to) ? set_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, (int)to->scope) : 0;
+	if (ret == 0)
+		ret = connect(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : local_endpoint(fd, &ep);
 	close(fd);
 	if (ret == 0)
 		*out = ep.ip;
@@ -390,21 +392,25 @@ static void control_add(struct msghdr *h, union control *control, int level, int
 	h->msg_controllen += CMSG_SPACE(len);
 }
 
-static void control_add_local(struct msghdr *h, union control *control, const struct udp_run *run, bool is_v6)
+/* Where a datagram is to leave: from that address of ours, which may be none, and through the link that `to` says. */
+static void control_add_local(struct msghdr *h, union control *control, const struct endpoint *to,
+			      const struct ip *from, bool is_v6)
 {
-	struct endpoint local = { .ip = run->local };
+	struct endpoint local = { .ip = { .len = to->ip.len } };
 	struct sockaddr_storage ss;
 
+	if (from->len == to->ip.len)
+		local.ip = *from;
 	if (is_v6) {
-		struct in6_pktinfo info = { .ipi6_ifindex = run->peer.scope };
+		struct in6_pktinfo info = { .ipi6_ifindex = to->scope };
 
 		endpoint_to_sockaddr(&local, true, &ss);
 		info.ipi6_addr = ((struct sockaddr_in6 *)&ss)->sin6_addr;
 		control_add(h, control, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 	} else {
-		struct in_pktinfo info = { 0 };
+		struct in_pktinfo info = { .ipi_ifindex = (int)to->scope };
 
-		memcpy(&info.ipi_spec_dst, run->local.b, 4);
+		memcpy(&info.ipi_spec_dst, local.ip.b, 4);
 		control_add(h, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 	}
 }
@@ -421,8 +427,8 @@ static void message_add(struct send_batch *b, const struct udp *udp, unsigned ru
 	b->iov[i] = (struct iovec){ .iov_base = offset ? run->data + offset : run->data, .iov_len = len };
 	*h = (struct msghdr){ .msg_name = &b->to[i], .msg_iov = &b->iov[i], .msg_iovlen = 1 };
 	h->msg_namelen = endpoint_to_sockaddr(&run->peer, udp->is_v6, &b->to[i]);
-	if (udp->has_local && run->local.len == run->peer.ip.len)
-		control_add_local(h, &b->control[i], run, udp->is_v6);
+	if ((udp->has_local && run->local.len == run->peer.ip.len) || endpoint_through(&run->peer))
+		control_add_local(h, &b->control[i], &run->peer, &run->local, udp->is_v6);
 	b->local_bytes[i] = h->msg_controllen;
 	if (len > segment) {
 		uint16_t gso_size = (uint16_t)segment;
@@ -570,9 +576,13 @@ int udp_send_one(const struct udp *udp, const struct endpoint *to, const void *d
 	struct sockaddr_storage ss;
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)data, .iov_len = len }; /* only read */
 	struct msghdr h = { .msg_name = &ss, .msg_iov = &iov, .msg_iovlen = 1 };
+	static const struct ip any = { 0 };
+	union control control;
 
 	if (ip_is_none(&to->ip))
 		return -EDESTADDRREQ;
+	if (endpoint_through(to))
+		control_add_local(&h, &control, to, &any, udp->is_v6);
 	h.msg_namelen = endpoint_to_sockaddr(to, udp->is_v6, &ss);
 	return send_message(udp->fd, &h);
 }

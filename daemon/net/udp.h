@@ -36,7 +36,7 @@ struct udp_options {
 
 /* A received or to-be-sent run of datagrams in one buffer. */
 struct udp_run {
-	struct endpoint peer;
+	struct endpoint peer; /* send: obeyed with the link it says to send through */
 	struct ip local;      /* with has_local: our address the run came to / is to leave from; none: any */
 	uint8_t *data;        /* send: borrowed; receive: the caller's buffer */
 	size_t capacity;      /* receive: of data */

@@ -58,7 +58,17 @@ int ways_begin(struct ways *w, uint64_t *mark)
 	w->bound = (int)if_nametoindex(w->bind_interface);
 	w->out_ifindex[0] = find(w, mark, &way, out4, sizeof(out4)) ? way.ifindex : 0;
 	w->out_ifindex[1] = find(w, mark, &way, out6, sizeof(out6)) ? way.ifindex : 0;
+	if (w->via)
+		w->bound = w->via; /* what else is looked for */
 	return 0;
+}
+
+bool ways_has_router(struct ways *w, int ifindex)
+{
+	struct netlink_way way;
+
+	return (netlink_ways_find(&w->netlink, &way, ifindex, out4, sizeof(out4)) == 0 && way.has_gateway) ||
+	       (netlink_ways_find(&w->netlink, &way, ifindex, out6, sizeof(out6)) == 0 && way.has_gateway);
 }
 
 void ways_end(struct ways *w)

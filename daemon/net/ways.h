@@ -16,7 +16,8 @@ struct ways {
 	int own_ifindex;
 	char bind_interface[IFNAMSIZ];
 	struct netlink_ways netlink; /* while a look lasts */
-	int bound;                   /* bind_interface's; 0: none */
+	int bound;                   /* bind_interface's, or the one after which the kernel is not asked; 0: none */
+	int via;                     /* net/uplinks.h's: everything is sent through that link; 0: none */
 	int out_ifindex[2];          /* the link of the way out: IPv4, IPv6; 0: there is none */
 };
 
@@ -28,6 +29,8 @@ bool ways_drain(struct ways *w);
 
 /* Begins a look, and mixes the ways out into *mark. Negative errno: the kernel cannot be asked; no look then. */
 int ways_begin(struct ways *w, uint64_t *mark);
+/* Within a look: does a router stand at that link that would take everything? */
+bool ways_has_router(struct ways *w, int ifindex);
 void ways_end(struct ways *w);
 enum way_kind {
 	WAY_NONE, /* no route there */

@@ -20,6 +20,7 @@
 #define PING_MS 25000
 #define SILENCE_MS 60000
 #define CHANGE_PING_MS 3000
+#define DOUBT_PING_MS 1500
 
 struct registrar {
 	const struct registrar_env *env;
@@ -404,6 +405,14 @@ void registrar_on_closed(struct registrar *r, int reason, uint64_t now_ms)
 	end(r, true, now_ms);
 }
 
+static void ping_within(struct registrar *r, uint64_t ms, uint64_t now_ms)
+{
+	if (r->ping_deadline_ms)
+		return;
+	r->ping_deadline_ms = now_ms + ms;
+	send_ping(r, now_ms);
+}
+
 void registrar_network_changed(struct registrar *r, uint64_t now_ms)
 {
 	switch (r->state) {
@@ -416,19 +425,22 @@ void registrar_network_changed(struct registrar *r, uint64_t now_ms)
 		r->is_change_pending = true;
 		break;
 	case REGISTRAR_REGISTERED:
-		if (r->ping_deadline_ms)
-			break;
-		r->ping_deadline_ms = now_ms + CHANGE_PING_MS;
-		send_ping(r, now_ms);
+		ping_within(r, CHANGE_PING_MS, now_ms);
 		break;
 	}
+}
+
+void registrar_doubt(struct registrar *r, uint64_t now_ms)
+{
+	if (r->state == REGISTRAR_REGISTERED)
+		ping_within(r, DOUBT_PING_MS, now_ms);
 }
 
 static void tick_registered(struct registrar *r, uint64_t now_ms)
 {
 	if (r->ping_deadline_ms && now_ms >= r->ping_deadline_ms) {
-		set_error(r, REGISTRAR_FAULT_LOST, "the coordinator did not answer within %d s of a network change",
-			  CHANGE_PING_MS / 1000);
+		set_error(r, REGISTRAR_FAULT_LOST,
+			  "the coordinator did not answer when it was asked whether the way there is still open");
 		r->is_change_pending = true; /* try anew at once, by the new way */
 		end(r, false, now_ms);
 	} else if (now_ms - r->last_frame_ms >= SILENCE_MS) {

@@ -7,7 +7,7 @@
  * after a registration that lasted over 2 s was lost, but never twice within 500 ms. A node that another one
  * with its key replaced waits 60 s: the two would replace each other for ever. A step without progress for 5 s ends
  * the try. When registered: CONTROL_PING every 25 s, no frame for 60 s ends it; after a network change a ping must be
- * answered within 3 s. Frames are opened and sealed here (crypto/channel.h). Decisions only: the owner has the
+ * answered within 3 s, and in 1.5 s where there is doubt and another uplink. Frames are opened and sealed here (crypto/channel.h). Decisions only: the owner has the
  * stream, the resolver and the clock. Thread: loop. */
 #ifndef DAEMON_PEER_REGISTRAR_H
 #define DAEMON_PEER_REGISTRAR_H
@@ -61,6 +61,8 @@ void registrar_on_connected(struct registrar *r, uint64_t now_ms);
 void registrar_on_frame(struct registrar *r, uint8_t *body, size_t len, uint64_t now_ms);
 void registrar_on_closed(struct registrar *r, int reason, uint64_t now_ms);
 void registrar_network_changed(struct registrar *r, uint64_t now_ms);
+/* The way there may be gone, and there is another. */
+void registrar_doubt(struct registrar *r, uint64_t now_ms);
 void registrar_tick(struct registrar *r, uint64_t now_ms);
 uint64_t registrar_next_ms(const struct registrar *r);
 

@@ -702,6 +702,25 @@ static void ping_after_a_network_change_is_answered_within_3_s_or_else(void **st
 	assert_int_equal(f->n_connect, 2); /* and the next try begins at once */
 }
 
+static void doubt_is_settled_within_1500_ms(void **state)
+{
+	struct fixture *f = *state;
+
+	registrar_doubt(f->r, f->now_ms); /* not registered: nothing to doubt */
+	register_now(f);
+	run(f, 5000);
+	registrar_doubt(f->r, f->now_ms);
+	coordinator_pongs(f, 1499);
+	run(f, 10000);
+	assert_int_equal(registrar_state(f->r), REGISTRAR_REGISTERED);
+	registrar_doubt(f->r, f->now_ms);
+	run(f, 1499);
+	assert_int_equal(registrar_state(f->r), REGISTRAR_REGISTERED);
+	run(f, 1);
+	assert_int_equal(f->n_lost, 1);
+	assert_int_equal(f->n_connect, 2);
+}
+
 static void clock_skew_is_reckoned_from_the_middle_of_the_round_trip(void **state)
 {
 	struct fixture *f = *state;
@@ -794,6 +813,7 @@ int main(void)
 		TEST(registered_node_pings_every_25_s),
 		TEST(silence_of_60_s_ends_the_registration),
 		TEST(ping_after_a_network_change_is_answered_within_3_s_or_else),
+		TEST(doubt_is_settled_within_1500_ms),
 		TEST(clock_skew_is_reckoned_from_the_middle_of_the_round_trip),
 		TEST(stale_pong_is_not_an_answer),
 		TEST(clock_set_back_does_not_lock_us_out),

@@ -357,6 +357,42 @@ static void link_local_sender_keeps_its_scope(void **state)
 	udp_close(&b);
 }
 
+/* There is no route: only whoever names the link gets out. */
+static void what_is_to_go_through_a_link_goes_through_it(void **state)
+{
+	static const char *const bound[] = { NULL, "0.0.0.0" };
+	struct endpoint to = at("192.0.2.1", NULL);
+	struct udp_run run;
+	unsigned n_errors;
+	struct udp udp;
+	struct ip ip;
+
+	(void)state;
+	to.port = 9;
+	assert_int_equal(endpoint_through(&to), 0);
+	for (int i = 0; i < 2; i++)
+		for (int gso = 0; gso < 2; gso++) {
+			open_with(&udp, bound[i], gso, false);
+			to.scope = 0;
+			n_errors = 0;
+			run = run_to(to, 0, 2500, 1000);
+			assert_int_equal(udp_send_one(&udp, &to, out, 10), -ENETUNREACH);
+			assert_int_equal(udp_send(&udp, &run, 1, &n_errors, NULL), 1);
+			assert_int_equal(n_errors, 1);
+			to.scope = LO;
+			n_errors = 0;
+			run = run_to(to, 0, 2500, 1000);
+			assert_int_equal(udp_send_one(&udp, &to, out, 10), 0);
+			assert_int_equal(udp_send(&udp, &run, 1, &n_errors, NULL), 1);
+			assert_int_equal(n_errors, 0);
+			udp_close(&udp);
+		}
+	assert_int_equal(endpoint_through(&to), LO);
+	assert_int_equal(udp_local_address(&to, &ip), 0);
+	to.scope = 0;
+	assert_int_equal(udp_local_address(&to, &ip), -ENETUNREACH);
+}
+
 static void train_arrives(bool gso, bool gro, const char *address)
 {
 	const size_t len = 30 * 1200 + 77;
@@ -834,6 +870,7 @@ int main(void)
 		cmocka_unit_test(datagrams_behind_each_other_are_one_run),
 		cmocka_unit_test(fragmenting_is_the_owners_choice),
 		cmocka_unit_test(link_local_sender_keeps_its_scope),
+		cmocka_unit_test(what_is_to_go_through_a_link_goes_through_it),
 		cmocka_unit_test(train_arrives_whole_with_offloads),
 		cmocka_unit_test(train_arrives_without_gso),
 		cmocka_unit_test(train_arrives_without_gro),
