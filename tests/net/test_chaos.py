@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=180
+# ctest: timeout=180 beside
 """Whatever happens, in whatever order: 3 s later traffic passes again, and what can be direct is direct.
 
     coord   ended, killed, started again

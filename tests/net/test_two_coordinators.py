@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """Of two coordinators whichever is there registers, introduces and relays; the loss of the one in use costs 3 s at most.
 
     coord   coord2     "c1" and "c2" of every peer's file

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """`why` names the cause that the laboratory made: one each, with the remedy that fits, all at the same time.
 
     coord  IPv4 and IPv6
