@@ -20,7 +20,7 @@
 /* 10 KiB and more that are filled as far as they are used: not zeroed at every call (-ftrivial-auto-var-init). */
 #define BATCH_UNINITIALIZED __attribute__((uninitialized))
 
-union control { /* our address (the longer of the two families'), then UDP_SEGMENT (uint16_t) or UDP_GRO (int) */
+union control { /* our address (the longer of the two families'), then UDP_SEGMENT (uint16_t), UDP_GRO or hops (int) */
 	struct cmsghdr header;
 	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
 };
@@ -571,12 +571,14 @@ int udp_send(struct udp *udp, const struct udp_run *runs, unsigned n, unsigned *
 	return (int)r;
 }
 
-int udp_send_one(const struct udp *udp, const struct endpoint *to, const void *data, size_t len)
+/* hops 0: as many as the kernel's default allows */
+static int send_single(const struct udp *udp, const struct endpoint *to, const void *data, size_t len, int hops)
 {
 	struct sockaddr_storage ss;
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)data, .iov_len = len }; /* only read */
 	struct msghdr h = { .msg_name = &ss, .msg_iov = &iov, .msg_iovlen = 1 };
 	static const struct ip any = { 0 };
+	bool is_v4 = to->ip.len == 4; /* on an IPv6 socket too: mapped */
 	union control control;
 
 	if (ip_is_none(&to->ip))
@@ -584,5 +586,18 @@ int udp_send_one(const struct udp *udp, const struct endpoint *to, const void *d
 	if (endpoint_through(to))
 		control_add_local(&h, &control, to, &any, udp->is_v6);
 	h.msg_namelen = endpoint_to_sockaddr(to, udp->is_v6, &ss);
+	if (hops)
+		control_add(&h, &control, is_v4 ? IPPROTO_IP : IPPROTO_IPV6, is_v4 ? IP_TTL : IPV6_HOPLIMIT, &hops,
+			    sizeof(hops));
 	return send_message(udp->fd, &h);
+}
+
+int udp_send_one(const struct udp *udp, const struct endpoint *to, const void *data, size_t len)
+{
+	return send_single(udp, to, data, len, 0);
+}
+
+int udp_send_hops(const struct udp *udp, const struct endpoint *to, const void *data, size_t len, int hops)
+{
+	return send_single(udp, to, data, len, hops);
 }

@@ -87,6 +87,8 @@ bool udp_has_gso(const struct udp *udp, int *error);
 void udp_retry_gso(struct udp *udp);
 /* One datagram, from any thread. 0 or negative errno. */
 int udp_send_one(const struct udp *udp, const struct endpoint *to, const void *data, size_t len);
+/* The same, and it gets no further than so many hops, 1..255: routers on the way count (IP_TTL, IPV6_HOPLIMIT). */
+int udp_send_hops(const struct udp *udp, const struct endpoint *to, const void *data, size_t len, int hops);
 /* How full the kernel's buffers are, in hundredths: with what is to be received, up to a quarter too high, and with what it
  * was given to send. */
 struct udp_fill {

@@ -10,6 +10,7 @@
 
 enum { /* RFC 8489 section 5: class and method share these 14 bits */
 	BINDING_REQUEST = 0x0001,
+	BINDING_INDICATION = 0x0011,
 	BINDING_RESPONSE = 0x0101,
 	BINDING_ERROR = 0x0111,
 };
@@ -322,5 +323,15 @@ int stun_request_encode(uint8_t out[static STUN_REQUEST_MAX_BYTES], const uint8_
 		writer_be16(&w, 4);
 		writer_be32(&w, change);
 	}
+	return writer_finish(&w);
+}
+
+int stun_indication_encode(uint8_t out[static STUN_INDICATION_BYTES], const uint8_t id[static STUN_ID_BYTES])
+{
+	struct writer w = writer_of(out, STUN_INDICATION_BYTES);
+	struct stun_message indication = { 0 };
+
+	memcpy(indication.id, id, sizeof(indication.id));
+	header_write(&w, BINDING_INDICATION, 0, &indication);
 	return writer_finish(&w);
 }

@@ -53,4 +53,8 @@ int stun_reply_encode(uint8_t out[static STUN_REPLY_MAX_BYTES], const struct stu
 int stun_request_encode(uint8_t out[static STUN_REQUEST_MAX_BYTES], const uint8_t id[static STUN_ID_BYTES],
 			unsigned change);
 
+/* A Binding indication: nobody answers it (RFC 8489 section 2). Returns its length. */
+#define STUN_INDICATION_BYTES 20
+int stun_indication_encode(uint8_t out[static STUN_INDICATION_BYTES], const uint8_t id[static STUN_ID_BYTES]);
+
 #endif

@@ -857,6 +857,60 @@ static void local_address_is_the_one_towards_the_endpoint(void **state)
 	assert_int_equal(udp_local_address(&(struct endpoint){ 0 }, &ip), -EINVAL);
 }
 
+/* The hops left of the next datagram, as the kernel tells them; no router is on the way. */
+static int hops_left(struct udp *udp)
+{
+	uint8_t data[16];
+	union {
+		struct cmsghdr header;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = data, .iov_len = sizeof(data) };
+	struct msghdr h = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	struct pollfd p = { .fd = udp->fd, .events = POLLIN };
+	int hops = -1;
+
+	assert_int_equal(poll(&p, 1, 1000), 1);
+	assert_int_equal(recvmsg(udp->fd, &h, MSG_DONTWAIT), 3);
+	assert_non_null(CMSG_FIRSTHDR(&h));
+	memcpy(&hops, CMSG_DATA(CMSG_FIRSTHDR(&h)), sizeof(hops));
+	return hops;
+}
+
+static void one_datagram_alone_gets_fewer_hops(void **state)
+{
+	static const char *const receivers[] = { "127.0.0.1", "::1" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		const char *const senders[] = { NULL, receivers[i] }; /* both families' socket, and the family's own */
+
+		for (size_t k = 0; k < 2; k++) {
+			const int on = 1;
+			struct udp a, b;
+			struct endpoint to;
+
+			open_with(&a, senders[k], false, false);
+			open_with(&b, receivers[i], false, false);
+			to = at(receivers[i], &b);
+			if (b.is_v6)
+				assert_int_equal(setsockopt(b.fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof(on)), 0);
+			else
+				assert_int_equal(setsockopt(b.fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)), 0);
+			assert_int_equal(udp_send_hops(&a, &to, out, 3, 2), 0);
+			assert_int_equal(hops_left(&b), 2);
+			assert_int_equal(udp_send_hops(&a, &to, out, 3, 255), 0);
+			assert_int_equal(hops_left(&b), 255);
+			assert_int_equal(udp_send_one(&a, &to, out, 3), 0);
+			assert_int_equal(hops_left(&b), 64); /* the default, as before */
+			udp_close(&a);
+			udp_close(&b);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -889,6 +943,7 @@ int main(void)
 		cmocka_unit_test(answers_leave_from_the_address_that_was_asked),
 		cmocka_unit_test(address_of_ours_that_is_gone_refuses_its_run_only),
 		cmocka_unit_test(local_address_is_the_one_towards_the_endpoint),
+		cmocka_unit_test(one_datagram_alone_gets_fewer_hops),
 	};
 
 	netns_enter();

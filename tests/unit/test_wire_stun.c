@@ -127,6 +127,21 @@ static void requests_and_answers_come_back(void **state)
 	}
 }
 
+static void an_indication_is_neither_a_question_nor_an_answer(void **state)
+{
+	static const uint8_t begin[] = { 0x00, 0x11, 0, 0, 0x21, 0x12, 0xa4, 0x42 };
+	uint8_t data[STUN_INDICATION_BYTES];
+	struct stun_message m;
+
+	(void)state;
+	assert_int_equal(stun_indication_encode(data, own_id), STUN_INDICATION_BYTES);
+	assert_memory_equal(data, begin, sizeof(begin));
+	assert_memory_equal(data + sizeof(begin), own_id, sizeof(own_id));
+	assert_true(stun_is(data, sizeof(data)));
+	assert_false(stun_is_answer(data, sizeof(data)));
+	assert_int_equal(stun_decode(&m, data, sizeof(data)), -EBADMSG);
+}
+
 static void the_answer_is_that_of_rfc_5769_for_its_endpoint(void **state)
 {
 	static const uint8_t expected[] = { 0x01, 0x01, 0x00, 0x0c, 0x21, 0x12, 0xa4, 0x42, 0xb7, 0xe7, 0xa7,
@@ -333,6 +348,7 @@ int main(void)
 		cmocka_unit_test(a_fingerprint_notices_every_flipped_bit),
 		cmocka_unit_test(a_binding_client_reaches_the_given_verdicts),
 		cmocka_unit_test(requests_and_answers_come_back),
+		cmocka_unit_test(an_indication_is_neither_a_question_nor_an_answer),
 		cmocka_unit_test(the_answer_is_that_of_rfc_5769_for_its_endpoint),
 		cmocka_unit_test(unknown_required_attributes_are_listed_in_a_420),
 		cmocka_unit_test(a_flood_of_unknown_attributes_is_cut_and_repeats_count_once),
