@@ -23,6 +23,7 @@
 	X(drop_lz4)         /* compressed, and not agreed upon or malformed */                                                        \
 	X(drop_no_peer)     /* overlay address nobody has */                                                    \
 	X(drop_no_path) X(drop_queue_full) X(drop_tun_error) X(drop_send_error) X(drop_too_big)                 \
+	X(drop_answer)      /* to no probe of ours but one of a search, or late, or from elsewhere */            \
 	X(drop_multicast)                                                                                       \
 	X(handshake_bad_mac) X(handshake_unknown_key) X(handshake_bad_auth) X(handshake_replayed)               \
 	X(handshake_rate_limited) X(handshake_malformed) X(handshake_no_cipher)                                 \

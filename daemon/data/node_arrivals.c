@@ -247,8 +247,8 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 			return;
 		if (!probe.is_reply)
 			path_set_on_probe(p->paths, from, &probe, now);
-		else if (!node_ping_answered(n, p, &probe))
-			path_set_on_reply(p->paths, from, &probe, now);
+		else if (!node_ping_answered(n, p, &probe) && !path_set_on_reply(p->paths, from, &probe, now))
+			counters_inc(counters, COUNTER_drop_answer);
 		node_mark_peer(n, p);
 		return;
 	case SESSION_CANDIDATES:

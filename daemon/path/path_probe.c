@@ -215,7 +215,7 @@ static void answered(struct path_set *set, struct path_entry *e, uint64_t now_ms
 	path_choose(set, now_ms);
 }
 
-void path_set_on_reply(struct path_set *set, const struct path_addr *from, const struct wire_probe *probe,
+bool path_set_on_reply(struct path_set *set, const struct path_addr *from, const struct wire_probe *probe,
 		       uint64_t now_ms)
 {
 	struct path_outstanding *o = outstanding_find(set, probe->id, now_ms);
@@ -224,7 +224,7 @@ void path_set_on_reply(struct path_set *set, const struct path_addr *from, const
 
 	set->now_ms = now_ms;
 	if (!o || !is_answer_from(&o->entry->path.addr, from))
-		return;
+		return false;
 	e = o->entry;
 	was_doubted = e == set->current && set->watch.n_sent;
 	o->entry = NULL;
@@ -247,6 +247,7 @@ void path_set_on_reply(struct path_set *set, const struct path_addr *from, const
 	}
 	if (e->path.addr.kind == PATH_UDP && !e->path.is_lan && !ip_is_none(&probe->observed.ip))
 		set->observed = probe->observed;
+	return true;
 }
 
 void path_set_on_handshake(struct path_set *set, const struct path_addr *addr, uint32_t rtt_us, uint64_t now_ms)

@@ -123,10 +123,11 @@ void path_set_stop(struct path_set *set, uint64_t now_ms);
  * starts. */
 void path_set_network_changed(struct path_set *set, uint64_t now_ms);
 
-/* An authenticated probe or answer, and the way it came. on_probe answers through env.send. */
+/* An authenticated probe or answer, and the way it came. on_probe answers through env.send; on_reply returns false for what answers
+ * no probe of ours, came too late, or not from where the probe went: it changed nothing. */
 void path_set_on_probe(struct path_set *set, const struct path_addr *from, const struct wire_probe *probe,
 		       uint64_t now_ms);
-void path_set_on_reply(struct path_set *set, const struct path_addr *from, const struct wire_probe *probe,
+bool path_set_on_reply(struct path_set *set, const struct path_addr *from, const struct wire_probe *probe,
 		       uint64_t now_ms);
 /* Authenticated data came over `from`, which is not the path in use: perhaps the peer moved. At most a check. */
 void path_set_on_data(struct path_set *set, const struct path_addr *from, uint64_t now_ms);

@@ -312,18 +312,18 @@ static void answers_that_are_not_ours_change_nothing(void **state)
 
 	forged = late; /* another id */
 	forged.probe.id[0] ^= 1;
-	path_set_on_reply(f.set, &a, &forged.probe, f.now_ms);
-	path_set_on_reply(f.set, &b, &late.probe, f.now_ms); /* another path's */
-	path_set_on_reply(f.set, &one_relay_udp, &late.probe, f.now_ms);
-	path_set_on_reply(f.set, &a, &one_last_to(&f, &one_relay_udp)->probe, f.now_ms);
-	path_set_on_reply(f.set, &nobody, &late.probe, f.now_ms); /* nobody's */
+	assert_false(path_set_on_reply(f.set, &a, &forged.probe, f.now_ms));
+	assert_false(path_set_on_reply(f.set, &b, &late.probe, f.now_ms)); /* another path's */
+	assert_false(path_set_on_reply(f.set, &one_relay_udp, &late.probe, f.now_ms));
+	assert_false(path_set_on_reply(f.set, &a, &one_last_to(&f, &one_relay_udp)->probe, f.now_ms));
+	assert_false(path_set_on_reply(f.set, &nobody, &late.probe, f.now_ms)); /* nobody's */
 	assert_memory_equal(&before, one_path(&f, &a), sizeof(before));
 	assert_int_equal(one_path(&f, &b)->n_answered, 0);
 	assert_int_equal(one_path(&f, &one_relay_udp)->n_answered, 0);
 	assert_int_equal(path_set_count(f.set), 3);
 
-	path_set_on_reply(f.set, &a, &late.probe, f.now_ms); /* the real one still counts, and once */
-	path_set_on_reply(f.set, &a, &late.probe, f.now_ms);
+	assert_true(path_set_on_reply(f.set, &a, &late.probe, f.now_ms)); /* the real one still counts, and once */
+	assert_false(path_set_on_reply(f.set, &a, &late.probe, f.now_ms));
 	assert_int_equal(one_path(&f, &a)->n_answered, 1);
 	assert_null(path_set_best(f.set));
 	one_fini(&f);
@@ -342,9 +342,9 @@ static void a_late_answer_changes_nothing(void **state)
 	one_run(&f, 1);
 	first = *one_last_to(&f, &a);
 	one_run(&f, PATH_PROBE_LIFE_MS);
-	path_set_on_reply(f.set, &a, &first.probe, first.ms + PATH_PROBE_LIFE_MS + 1);
+	assert_false(path_set_on_reply(f.set, &a, &first.probe, first.ms + PATH_PROBE_LIFE_MS + 1));
 	assert_int_equal(one_path(&f, &a)->n_answered, 0);
-	path_set_on_reply(f.set, &a, &first.probe, first.ms + PATH_PROBE_LIFE_MS);
+	assert_true(path_set_on_reply(f.set, &a, &first.probe, first.ms + PATH_PROBE_LIFE_MS));
 	assert_int_equal(one_path(&f, &a)->n_answered, 1);
 	one_fini(&f);
 }
