@@ -31,6 +31,23 @@ static void add_coordinator(struct why_facts *f, const struct link *l)
 		f->is_clock_off |= llabs(skew_ms) >= CLOCK_OFF_MS;
 }
 
+static bool is_seen_at(const struct candidates *c, const struct ip *ip)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->v[i].kind == CANDIDATE_REFLEXIVE && ip_equal(&c->v[i].endpoint.ip, ip))
+			return true;
+	return false;
+}
+
+static bool is_same_nat(const struct candidates *here, const struct candidates *there)
+{
+	for (unsigned i = 0; i < here->n; i++)
+		if (here->v[i].kind == CANDIDATE_REFLEXIVE && here->v[i].endpoint.ip.len == 4 &&
+		    is_seen_at(there, &here->v[i].endpoint.ip))
+			return true;
+	return false;
+}
+
 enum why_cause node_judge(struct node *n, const struct peer *p)
 {
 	uint64_t now = clock_now_ms();
@@ -42,6 +59,7 @@ enum why_cause node_judge(struct node *n, const struct peer *p)
 		.here_has_v6 = has_family(&n->here, 16),
 		.there_has_v4 = has_family(&p->there, 4),
 		.there_has_v6 = has_family(&p->there, 16),
+		.is_same_nat = is_same_nat(&n->here, &p->there),
 		.is_offline = node_is_known_offline(n, p),
 		.no_coordinator = true,
 		.paths = p->paths,

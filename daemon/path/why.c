@@ -15,6 +15,11 @@ static const struct {
 				    "IPv6" },
 	[WHY_NO_COMMON_FAMILY] = { "no-common-family", "one side has only IPv4 and the other only IPv6",
 				   "enable IPv6 on the side that has none" },
+	[WHY_NO_HAIRPIN] = { "no-hairpin",
+			     "both sides are behind one NAT that leads nothing back inside, and their own addresses do "
+			     "not reach each other",
+			     "one of: turn on PCP, NAT-PMP or UPnP in the routers of both sides; let the hosts of that "
+			     "network reach each other; enable IPv6" },
 	[WHY_FIREWALL_DROP] = { "firewall-drop",
 				"no probe was answered although neither NAT stands in the way: a firewall drops them",
 				"allow UDP from and to warren's port in the firewalls of both sides" },
@@ -123,6 +128,12 @@ static bool has_no_common_family(const struct why_facts *f)
 	return here && there && !(f->here_has_v4 && f->there_has_v4) && !(f->here_has_v6 && f->there_has_v6);
 }
 
+/* Behind one NAT whatever else it does is of no use to the two. */
+static bool has_no_hairpin(const struct why_facts *f)
+{
+	return f->is_same_nat && (f->here.flags & NAT_HAIRPIN_TESTED) && !(f->here.flags & NAT_HAIRPIN);
+}
+
 /* Why no direct path was found, after it was looked for. */
 static enum why_cause judge_attempts(const struct why_facts *f)
 {
@@ -134,6 +145,8 @@ static enum why_cause judge_attempts(const struct why_facts *f)
 		return WHY_ENDPOINT_INSIDE_MESH_ROUTE;
 	if (a.n_tried == 0 || a.n_pending > 0 || a.n_answered > 0)
 		return WHY_PROBING;
+	if (has_no_hairpin(f))
+		return WHY_NO_HAIRPIN;
 	if (f->has_there && nat_is_hard(&f->here) && nat_is_hard(&f->there))
 		return WHY_HARD_HARD_NAT;
 	if (f->has_there &&

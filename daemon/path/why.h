@@ -13,6 +13,7 @@ enum why_cause {      /* names: UX "Fixed cause codes" */
 	WHY_HARD_HARD_NAT,
 	WHY_HARD_EASY_PENDING,
 	WHY_NO_COMMON_FAMILY,
+	WHY_NO_HAIRPIN,
 	WHY_FIREWALL_DROP,
 	WHY_PEER_OFFLINE,
 	WHY_ENDPOINT_INSIDE_MESH_ROUTE,
@@ -34,6 +35,7 @@ struct why_facts {
 	bool has_there;
 	struct nat_facts there;
 	bool here_has_v4, here_has_v6, there_has_v4, there_has_v6; /* usable underlay addresses */
+	bool is_same_nat;                                          /* both are seen at the same IPv4 address */
 	bool is_idle;                                              /* nothing is being tried */
 	bool is_offline;                                           /* a coordinator says so */
 	bool handshake_unanswered; /* initiations were sent for 5 s and more, none answered */

@@ -134,6 +134,31 @@ static void an_endpoint_that_leads_into_the_mesh_is_named(void **state)
 	sim_fini(&s);
 }
 
+static void behind_one_nat_it_must_lead_back(void **state)
+{
+	struct nat_facts loops = easy, does_not = easy;
+	struct sim s;
+	struct why_facts f;
+
+	(void)state;
+	loops.flags |= NAT_HAIRPIN_TESTED | NAT_HAIRPIN;
+	does_not.flags |= NAT_HAIRPIN_TESTED;
+	relayed(&s, 10000);
+	f = facts(s.node[0].set, &does_not, &does_not);
+	assert_int_equal(why_judge(&f), WHY_FIREWALL_DROP); /* of two NATs it is of no matter */
+	f.is_same_nat = true;
+	assert_int_equal(why_judge(&f), WHY_NO_HAIRPIN);
+	f.here = easy; /* not tested */
+	assert_int_equal(why_judge(&f), WHY_FIREWALL_DROP);
+	f.here = loops;
+	assert_int_equal(why_judge(&f), WHY_FIREWALL_DROP);
+	f.here = hard;
+	f.here.flags |= NAT_HAIRPIN_TESTED;
+	f.there = hard;
+	assert_int_equal(why_judge(&f), WHY_NO_HAIRPIN); /* that ports change is of no matter there */
+	sim_fini(&s);
+}
+
 static void families_must_meet(void **state)
 {
 	struct sim s;
@@ -276,6 +301,7 @@ int main(void)
 		cmocka_unit_test(a_relayed_pair_is_judged_by_both_nats),
 		cmocka_unit_test(facts_that_were_not_measured_are_not_used),
 		cmocka_unit_test(an_endpoint_that_leads_into_the_mesh_is_named),
+		cmocka_unit_test(behind_one_nat_it_must_lead_back),
 		cmocka_unit_test(families_must_meet),
 		cmocka_unit_test(without_any_path_the_peer_is_offline_idle_or_refuses),
 		cmocka_unit_test(a_coordinator_that_turns_us_away_is_the_cause),
