@@ -29,6 +29,7 @@
 	X(handshake_rate_limited) X(handshake_malformed) X(handshake_no_cipher)                                 \
 	X(stun_rate_limited) X(bind_bad) X(control_bad_frame) X(control_unknown_key) X(control_rate_limited)    \
 	X(network_looks) X(network_changes) /* after what the kernel told: looks, and those that found a difference */          \
+	X(openers_sent)     /* towards a peer, past our own NATs and no further */                               \
 	X(tcp_connected) X(tcp_accepted)                                                                        \
 	X(tcp_refused)      /* connections from strangers: too many, silent for too long, or not warren's */    \
 	X(relay_not_allowed) X(relay_no_receiver) X(relay_over_rate) X(relay_bad_source)                        \

@@ -80,6 +80,7 @@ static void on_initiation(struct node *n, const struct path_addr *from, uint32_t
 	p = s->owner;
 	p->answered = *from;
 	node_heard(n, p, from);
+	path_set_open(p->paths, now); /* with our answer it can probe us, and we not yet it */
 	if (path_addr_is_relay(from) && peers_learn_member(p, from->coordinator, member))
 		node_relays_changed(n, p, now);
 	node_mark_peer(n, p);

@@ -224,6 +224,7 @@ static void on_introduce(struct node *n, struct link *l, const struct wire_intro
 	log_debug("peer %s: introduced by %s, %u candidates", p->name, link_config(l)->name, m->candidates.n);
 	node_take_candidates(n, p, &m->candidates);
 	stop_asking(p, l);
+	path_set_open(p->paths, now); /* it was told of us in the same moment */
 	p->offline_ms = 0;
 	/* The asker's initiation comes through the relay. Without a relay both must send to open their NATs. */
 	if (sessions_sendable(&p->sessions, now) && !p->is_restarted)

@@ -53,6 +53,13 @@ void node_add_outside_tcp(struct node *n, struct candidates *c)
 			node_add_candidate(c, v[i].kind, &v[i].endpoint);
 }
 
+bool node_is_behind_two_nats(const struct node *n)
+{
+	const struct mapper *mapper = outside_mapper(n->outside);
+
+	return mapper && ip_is_private(portmap_outer(mapper_portmap(mapper, 4)));
+}
+
 bool node_was_moved(const struct candidates *before, const struct candidates *after)
 {
 	bool was_seen = false, is_seen_there = false;

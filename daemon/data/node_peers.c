@@ -237,6 +237,15 @@ static void paths_send(void *arg, const struct path_addr *to, const struct wire_
 		node_send_session(p->owner, p, to, body, (size_t)len);
 }
 
+static void paths_open(void *arg, const struct path_addr *to)
+{
+	struct peer *p = arg;
+	struct node *n = p->owner;
+
+	if (n->here.nat.mapping != NAT_MAPPING_NONE)
+		node_send_opener(n, 0, &to->endpoint, 0);
+}
+
 /* Perhaps it is our own NAT that forgot: what does it look like from outside now? */
 static void paths_unsure(void *arg)
 {
@@ -271,6 +280,7 @@ static uint64_t paths_now_us(void *arg)
 static const struct path_set_env paths_env = {
 	.now_us = paths_now_us,
 	.send = paths_send,
+	.open = paths_open,
 	.unsure = paths_unsure,
 	.silent = paths_silent,
 	.tcp_call = node_tcp_call,

@@ -295,6 +295,8 @@ void node_punch_on_bind(struct node *n, uint16_t socket, const struct wire_bind 
 void node_punch_settled(struct node *n, const struct peer *p, uint64_t now_ms); /* its path may be another one */
 void node_punch_gone(struct node *n, const struct peer *p);
 void node_punch_changed(struct node *n, struct peer *p); /* our NAT or its: earlier failures say nothing any more */
+/* Towards there, and no further than past our own NATs and `further` hops more; socket 0: from the node's port. */
+void node_send_opener(struct node *n, uint16_t socket, const struct endpoint *to, unsigned further);
 void node_punch_tick(struct node *n, uint64_t now_ms);
 uint64_t node_punch_next_ms(const struct node *n);
 spares_fn node_on_spare;
@@ -392,6 +394,8 @@ void node_report_tick(struct node *n, uint64_t now_ms);
 int node_open_outside(struct node *n, const struct seckey *secret, uint64_t now_ms);
 void node_add_outside(struct node *n, struct candidates *c);
 void node_add_outside_tcp(struct node *n, struct candidates *c);
+/* The gateway says that its own outer address is behind another one. */
+bool node_is_behind_two_nats(const struct node *n);
 /* An IPv4 endpoint that others saw us at is no more. */
 bool node_was_moved(const struct candidates *before, const struct candidates *after);
 

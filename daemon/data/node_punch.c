@@ -5,9 +5,12 @@
 #include <sodium.h>
 
 #include "daemon/data/node_private.h"
+#include "daemon/wire/stun.h"
 
 /* A search waits until plain checks had their chance, */
 #define PLAIN_MS 600
+/* and where they should have been enough, until they failed, */
+#define PLAIN_FAILED_MS 3000
 /* is worth it while data is relayed, */
 #define RELAYING_MS 5000
 /* and is joined a little before our own wait is over: the two sides' clocks began at different moments. */
@@ -69,6 +72,35 @@ static void punch_probe(void *arg, uint16_t socket, const struct endpoint *to)
 	node_send_session(n, p, &addr, body, sizeof(body));
 }
 
+/* As many as there are NATs of ours, and one hop behind them: the least there is between two homes. Without a NAT what is to be passed
+ * is a firewall in this host. */
+static int opener_hops(const struct node *n)
+{
+	if (n->here.nat.mapping == NAT_MAPPING_NONE)
+		return 1;
+	return node_is_behind_two_nats(n) ? 3 : 2;
+}
+
+void node_send_opener(struct node *n, uint16_t socket, const struct endpoint *to, unsigned further)
+{
+	const struct spare *spare = socket ? spares_find(n->spares, socket) : NULL;
+	int hops = opener_hops(n) + (int)further;
+	uint8_t id[STUN_ID_BYTES], data[STUN_INDICATION_BYTES];
+
+	if (socket && !spare)
+		return;
+	randombytes_buf(id, sizeof(id));
+	stun_indication_encode(data, id);
+	/* What does not leave is only not ahead of what follows. */
+	if (udp_send_hops(spare ? &spare->udp : &n->udp[0], to, data, sizeof(data), hops) == 0)
+		counters_inc(node_counters(n), COUNTER_openers_sent);
+}
+
+static void punch_opener(void *arg, uint16_t socket, const struct endpoint *to, unsigned further)
+{
+	node_send_opener(arg, socket, to, further);
+}
+
 static void say_to(struct node *n, struct peer *p, const struct wire_punch *m)
 {
 	const struct path_addr relay = node_relay_of(n, p);
@@ -103,6 +135,7 @@ const struct punch_env node_punch_env = {
 	.open = punch_open,
 	.ask = punch_ask,
 	.probe = punch_probe,
+	.opener = punch_opener,
 	.say = punch_say,
 	.over = punch_over,
 };
@@ -116,7 +149,20 @@ static bool is_direct(const struct peer *p)
 	return best && best->addr.kind == PATH_UDP;
 }
 
-/* Where the peer is seen over IPv4: without a NAT its interface's address is what a coordinator saw. NULL: not known. */
+/* A lossy direct path may be left for the relay: it is there. */
+static bool has_direct(const struct peer *p)
+{
+	for (unsigned i = 0; i < path_set_count(p->paths); i++) {
+		const struct path *path = path_set_at(p->paths, i);
+
+		if (path->addr.kind == PATH_UDP && (path->state == PATH_STANDBY || path->state == PATH_IN_USE))
+			return true;
+	}
+	return false;
+}
+
+/* Where the peer is seen over IPv4: without a NAT its interface's address is what a coordinator saw; where the gateway maps the port to
+ * what it gave it before, one stands for both. NULL: not known. */
 static const struct endpoint *seen_at(const struct peer *p)
 {
 	const struct endpoint *host = NULL;
@@ -124,7 +170,7 @@ static const struct endpoint *seen_at(const struct peer *p)
 	for (unsigned i = 0; i < p->there.n; i++) {
 		const struct candidate *c = &p->there.v[i];
 
-		if (c->endpoint.ip.len == 4 && c->kind == CANDIDATE_REFLEXIVE)
+		if (c->endpoint.ip.len == 4 && (c->kind == CANDIDATE_REFLEXIVE || c->kind == CANDIDATE_MAPPED))
 			return &c->endpoint;
 		if (c->endpoint.ip.len == 4 && c->kind == CANDIDATE_HOST && !ip_is_private(&c->endpoint.ip))
 			host = &c->endpoint;
@@ -153,10 +199,10 @@ static uint64_t begin_ms(const struct node *n, const struct peer *p, enum punch_
 {
 	const struct traffic *t = &node_shared(p)->traffic;
 	uint64_t round_ms = path_set_last_round_ms(p->paths),
-		 sent_ms = atomic_load_explicit(&t->last_data_sent_ms, memory_order_relaxed);
+		 sent_ms = atomic_load_explicit(&t->last_data_sent_ms, memory_order_relaxed), begin;
 	bool is_asker;
 
-	if (p->policy != PATH_POLICY_AUTO || !punch_is_idle(&n->punch) || !p->settled_index || is_direct(p) ||
+	if (p->policy != PATH_POLICY_AUTO || !punch_is_idle(&n->punch) || !p->settled_index || has_direct(p) ||
 	    !seen_at(p))
 		return UINT64_MAX;
 	*method = method_for(n, p, &is_asker);
@@ -164,7 +210,8 @@ static uint64_t begin_ms(const struct node *n, const struct peer *p, enum punch_
 		return UINT64_MAX;
 	if (!sent_ms || now_ms - sent_ms > RELAYING_MS || !round_ms)
 		return UINT64_MAX;
-	return round_ms + PLAIN_MS > p->punches.next_ms ? round_ms + PLAIN_MS : p->punches.next_ms;
+	begin = round_ms + (*method == PUNCH_FRESH ? PLAIN_FAILED_MS : PLAIN_MS);
+	return begin > p->punches.next_ms ? begin : p->punches.next_ms;
 }
 
 uint64_t node_punch_begin_ms(const struct node *n, const struct peer *p, uint64_t now_ms)

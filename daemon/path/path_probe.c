@@ -118,6 +118,33 @@ void path_probe_send_size(struct path_set *set, struct path_entry *e, uint16_t d
 	send_probe(set, e, datagram_bytes, now_ms);
 }
 
+/* ---------------------------------------------------------------- openers */
+
+/* Where a NAT of ours is on the way: never on a link of ours, nor with IPv6, whose firewalls translate nothing. */
+static bool is_worth_opening(const struct path_set *set, const struct path_entry *e, uint64_t now_ms)
+{
+	const struct path *p = &e->path;
+
+	if (!e->is_known || !path_is_udp(e) || p->is_lan || p->addr.endpoint.ip.len != 4 || !path_may_use(set, e))
+		return false;
+	if (p->candidate == CANDIDATE_PEER_REFLEXIVE || path_is_trusted(set, e, now_ms))
+		return false; /* something came from there already */
+	return !e->opened_ms || now_ms - e->opened_ms >= PATH_OPEN_MS;
+}
+
+void path_set_open(struct path_set *set, uint64_t now_ms)
+{
+	set->now_ms = now_ms;
+	for (unsigned i = 0; i < PATH_CANDIDATES_MAX && set->env->open; i++) {
+		struct path_entry *e = &set->entries[i];
+
+		if (!is_worth_opening(set, e, now_ms))
+			continue;
+		e->opened_ms = now_ms;
+		set->env->open(set->arg, &e->path.addr);
+	}
+}
+
 /* ---------------------------------------------------------------- what arrives */
 
 static void check_soon(struct path_entry *e, uint64_t now_ms)

@@ -45,12 +45,14 @@ static struct path_entry *entry_fill(struct path_set *set, struct path_entry *e,
 				     uint64_t now_ms)
 {
 	struct path_budget planned = e->planned, urgent = e->urgent;
+	uint64_t opened_ms = e->opened_ms;
 
 	*e = (struct path_entry){ .path = { .addr = *addr, .since_ms = now_ms, .loss_permille = -1 },
 				  .is_known = true,
 				  .is_usable = true };
 	e->planned = planned;
 	e->urgent = urgent;
+	e->opened_ms = opened_ms;
 	path_mtu_forget(set, e);
 	path_schedule_end(e);
 	if (set->is_running)

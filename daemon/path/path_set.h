@@ -10,6 +10,9 @@
  * nor more than 5 of those that something which arrived causes.
  * A probe from an endpoint that is not known adds it as peer-reflexive and is checked at once; any probe from a candidate
  * that is not yet proven triggers a check of it.
+ * Openers. A Linux router that drops nothing meant for itself takes the peer's first probe, if that comes before ours, for a flow of
+ * its own, and gives our next one to there another outside port. path_set_open, called when the peer is about to learn of us,
+ * sends something ahead that passes our NATs and never reaches the peer's: at most once in PATH_OPEN_MS for each endpoint.
  * TCP. Candidates of kinds CANDIDATE_TCP_* are paths of their own, PATH_TCP; the owner connects when the first probe is sent to
  * one. They are probed PATH_TCP_LATER_MS after the round began, where UDP is known to be blocked at once, and then once a
  * second, 5 times in all; unless a UDP path is proven by then. The owner says when a connection was made and when it
@@ -44,6 +47,7 @@
 #define PATH_PROOFS 2
 #define PATH_PROBE_LIFE_MS 5000
 #define PATH_OUTSTANDING_MAX 64
+#define PATH_OPEN_MS 5000
 #define PATH_SILENCE_MS 400
 #define PATH_LOSSY_MS 10000
 /* At the latest so long after the last datagram, rounded down to a common instant: 15 to 18 s. Under the 20 s some NATs keep a
@@ -63,6 +67,8 @@ struct path_set_env {
 	/* Hands one probe, or the answer to one, to the network. A probe's body is padded to probe->size bytes; of an answer size
 	 * is only told. Borrows; must not call back into the set. */
 	void (*send)(void *arg, const struct path_addr *to, const struct wire_probe *probe);
+	/* Send something towards there that passes our own NATs and dies soon after. May be NULL. Must not call back into the set. */
+	void (*open)(void *arg, const struct path_addr *to);
 	/* A probe of the path in use went unanswered: perhaps our own mapping is gone. May be NULL. Must not call back into the set. */
 	void (*unsure)(void *arg);
 	/* The path in use was given up for silence. May be NULL. Must not call back into the set. */
@@ -115,6 +121,8 @@ enum path_policy {
 /* Which paths may be used; AUTO at first. */
 void path_set_set_policy(struct path_set *set, enum path_policy policy, uint64_t now_ms);
 
+/* The peer will probe us in a moment: our NATs shall have heard of its endpoints before. */
+void path_set_open(struct path_set *set, uint64_t now_ms);
 /* Starts a round from its beginning: the session is up, or something changed. */
 void path_set_start(struct path_set *set, uint64_t now_ms);
 /* No session any more: nothing is probed, no path is trusted; what was learned of candidates stays. */

@@ -59,6 +59,7 @@ struct path_entry {
 	uint64_t lossy_ms;   /* since when path.is_lossy */
 	/* Belong to the slot, not to the path: a peer that keeps naming new endpoints gains nothing. */
 	struct path_budget planned, urgent;
+	uint64_t opened_ms; /* when an opener was sent there last; 0: never */
 };
 
 struct path_outstanding {

@@ -10,6 +10,7 @@
 #define STEPS_MAX 100     /* of a count */
 #define PREDICTED_MAX 50  /* ports tried behind one base */
 #define REPEAT_MS 100     /* asker of a prediction: opens its NAT again */
+#define FRESH_MS 300      /* between two datagrams from one fresh port to another */
 #define COUNTING_MS 12000 /* all tries of a count or prediction */
 #define BIRTHDAY_MS 14000 /* from the first socket to the end */
 #define BUSY_MS 5000      /* the other side has another search */
@@ -18,6 +19,15 @@
 #define PORTS (65536 - PORT_FIRST)
 
 static const uint64_t wait_after_ms[] = { 60000, 600000, 3600000 };
+
+/* Only what translates takes another port; and whoever lets everybody in is reached whatever port is taken. */
+static bool may_need_fresh(const struct nat_facts *here, const struct nat_facts *there)
+{
+	bool is_open = here->filtering == NAT_FILTERING_ENDPOINT_INDEPENDENT ||
+		       there->filtering == NAT_FILTERING_ENDPOINT_INDEPENDENT;
+
+	return !is_open && (here->mapping != NAT_MAPPING_NONE || there->mapping != NAT_MAPPING_NONE);
+}
 
 enum punch_method punch_method(const struct nat_facts *here, const struct nat_facts *there, bool here_is_lower,
 			       bool *is_asker)
@@ -31,6 +41,10 @@ enum punch_method punch_method(const struct nat_facts *here, const struct nat_fa
 	if (is_hard_here && is_hard_there) {
 		*is_asker = here_is_lower;
 		return here->port_step && there->port_step ? PUNCH_COUNT : PUNCH_HOPELESS;
+	}
+	if (nat_is_easy(here) && nat_is_easy(there)) {
+		*is_asker = here_is_lower;
+		return may_need_fresh(here, there) ? PUNCH_FRESH : PUNCH_NONE;
 	}
 	if (!nat_is_hard(hard) || !nat_is_easy(easy))
 		return PUNCH_NONE;
@@ -51,6 +65,8 @@ const char *punch_method_name(enum punch_method m)
 		return "birthday";
 	case PUNCH_HOPELESS:
 		return "hopeless";
+	case PUNCH_FRESH:
+		return "fresh";
 	case PUNCH_NONE:
 		break;
 	}
@@ -71,6 +87,12 @@ void punch_history_reset(struct punch_history *h)
 {
 	h->next_ms = 0;
 	h->n_failed = 0;
+}
+
+/* Each side shows the other where a fresh socket of its is seen. */
+static bool is_mutual(enum punch_method method)
+{
+	return method == PUNCH_COUNT || method == PUNCH_FRESH;
 }
 
 /* ---------------------------------------------------------------- begin and end */
@@ -122,11 +144,16 @@ static void say(struct punch *p, enum punch_step step)
 	p->env->say(p->arg, &m);
 }
 
-static void probe(struct punch *p, uint16_t socket, const struct endpoint *to)
+static void count_datagram(struct punch *p)
 {
 	p->n_sent++;
 	p->n_spent++;
 	p->history->n_probes++;
+}
+
+static void probe(struct punch *p, uint16_t socket, const struct endpoint *to)
+{
+	count_datagram(p);
 	p->env->probe(p->arg, socket, to);
 }
 
@@ -189,7 +216,7 @@ void punch_start(struct punch *p, enum punch_method method, const struct endpoin
 	begin(p, method, true, stride, h, now_ms);
 	p->target = *target;
 	p->round = randombytes_random();
-	if (method == PUNCH_COUNT) {
+	if (is_mutual(method)) {
 		seek(p, now_ms);
 		return;
 	}
@@ -214,7 +241,7 @@ void punch_join(struct punch *p, const struct wire_punch *ask, const struct ip *
 {
 	bool is_again = !punch_is_idle(p) && p->round == ask->round;
 
-	if (is_again && ask->method != PUNCH_COUNT) {
+	if (is_again && !is_mutual(ask->method)) {
 		say(p, PUNCH_ACCEPT); /* the first was lost */
 		return;
 	}
@@ -232,6 +259,7 @@ void punch_join(struct punch *p, const struct wire_punch *ask, const struct ip *
 	p->their_base = (struct endpoint){ .ip = *their_ip, .port = ask->base.port };
 	switch (ask->method) {
 	case PUNCH_COUNT: /* the base that comes says that we accept */
+	case PUNCH_FRESH:
 		seek(p, now_ms);
 		break;
 	case PUNCH_BIRTHDAY:
@@ -288,6 +316,23 @@ void punch_on_base(struct punch *p, uint16_t socket, const struct endpoint *seen
 
 /* ---------------------------------------------------------------- time */
 
+/* The ports that were shown, and no others. What our own NATs have not heard of before the other side's probe comes could be spoilt in
+ * its turn, so the asker's probes wait for the word that it has; what is behind one NAT more than is thought is opened by every
+ * other try. Returns whether there is more to do. */
+static bool act_fresh(struct punch *p, uint64_t now_ms)
+{
+	p->due_ms = now_ms + FRESH_MS;
+	if (!p->their_base.port)
+		return false;
+	if (p->is_asker) {
+		probe(p, p->socket, &p->their_base);
+	} else {
+		count_datagram(p);
+		p->env->opener(p->arg, p->socket, &p->their_base, (p->n_tries - 1) % 2);
+	}
+	return true;
+}
+
 /* One act of a search that runs; sets when the next is due, UINT64_MAX: nothing more in this try. */
 static void act(struct punch *p, uint64_t now_ms)
 {
@@ -295,7 +340,9 @@ static void act(struct punch *p, uint64_t now_ms)
 	bool is_more = true;
 
 	p->due_ms += PUNCH_PACE_MS;
-	if (p->method == PUNCH_BIRTHDAY && p->is_asker) {
+	if (p->method == PUNCH_FRESH) {
+		is_more = act_fresh(p, now_ms);
+	} else if (p->method == PUNCH_BIRTHDAY && p->is_asker) {
 		is_more = p->n_opened < PUNCH_SOCKETS_MAX;
 		if (is_more && open_socket(p, now_ms))
 			probe(p, p->socket, &p->target);

@@ -1,7 +1,7 @@
 /* daemon/path/punch.h - a search through NATs that give each destination another outside port
  *
  * Plain checks (path_set.h) open every pair of NATs of which one shows everybody the same port and lets in whom it was sent
- * to. Three kinds of pair need more, and a fourth is beyond help:
+ * to. Four kinds of pair need more, and a fifth is beyond help:
  *   PUNCH_PREDICT   one NAT counts its ports up or down. The side behind it, the asker, lets a coordinator tell the port of a
  *                   fresh socket, sends from that socket to the other side at once, and the other side tries the ports
  *                   that come next.
@@ -10,6 +10,10 @@
  *                   strangers took meanwhile, one pair of datagrams meets (baby steps and giant steps).
  *   PUNCH_BIRTHDAY  one NAT draws its ports. The asker sends from up to PUNCH_SOCKETS_MAX sockets, the other side tries ports
  *                   of the asker's address in a random order, none twice.
+ *   PUNCH_FRESH     neither changes ports, and yet plain checks found nothing: a router on the way that takes a stranger's
+ *                   datagram for a flow of its own heard one side too early, and gives the other its mapping no more. Each learns
+ *                   a fresh socket's port; the one who is asked sends openers (path_set.h) from it to the other's and then tells
+ *                   its own, to which the asker sends.
  *   PUNCH_HOPELESS  one draws and neither side shows one port: the relay is what there is, until something changes.
  * Only probes are sent (wire/session.h): what comes of them is the path set's to see, which answers to where a probe came from.
  *
@@ -44,6 +48,8 @@ struct punch_env {
 	void (*ask)(void *arg, uint16_t socket);
 	/* One probe of the session, from that socket (0: the node's port). */
 	void (*probe)(void *arg, uint16_t socket, const struct endpoint *to);
+	/* Something that passes our own NATs, if there are no more of them than is thought and `further`, and dies soon after. */
+	void (*opener)(void *arg, uint16_t socket, const struct endpoint *to, unsigned further);
 	void (*say)(void *arg, const struct wire_punch *m); /* to the peer, through the relay */
 	void (*over)(void *arg, bool was_found); /* the search is over; it may not be begun anew from within */
 };
@@ -81,7 +87,7 @@ struct punch { /* set up by punch_init; read by others, changed by the functions
 /* What two NATs call for beyond plain checks, and whether this side asks. `here_is_lower`: our key is the lower one. */
 enum punch_method punch_method(const struct nat_facts *here, const struct nat_facts *there, bool here_is_lower,
 			       bool *is_asker);
-const char *punch_method_name(enum punch_method m); /* "predict", "count", "birthday", "hopeless"; "none" */
+const char *punch_method_name(enum punch_method m); /* "predict", "count", "birthday", "fresh", "hopeless"; "none" */
 
 void punch_init(struct punch *p, const struct punch_env *env, void *arg);
 static inline bool punch_is_idle(const struct punch *p)

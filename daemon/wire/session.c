@@ -110,6 +110,11 @@ int wire_punch_encode(uint8_t *out, size_t capacity, const struct wire_punch *p)
 	return writer_finish(&w);
 }
 
+static bool is_searching(int method)
+{
+	return (method >= PUNCH_PREDICT && method <= PUNCH_BIRTHDAY) || method == PUNCH_FRESH;
+}
+
 int wire_punch_decode(struct wire_punch *out, const uint8_t *data, size_t len)
 {
 	struct reader r = reader_of(data, len);
@@ -122,7 +127,7 @@ int wire_punch_decode(struct wire_punch *out, const uint8_t *data, size_t len)
 	p.round = reader_be32(&r);
 	wire_endpoint_read(&r, &p.base);
 	if (!reader_at_end(&r) || type != SESSION_PUNCH || step < PUNCH_ASK || step > PUNCH_BASE ||
-	    method < PUNCH_PREDICT || method > PUNCH_BIRTHDAY)
+	    !is_searching(method))
 		return -EBADMSG;
 	if (!ip_is_none(&p.base.ip) && (p.base.port == 0 || !ip_is_sendable(&p.base.ip)))
 		return -EBADMSG;

@@ -54,6 +54,7 @@ enum punch_method {         /* numbers are on the wire */
 	PUNCH_COUNT = 2,    /* both NATs count: both do */
 	PUNCH_BIRTHDAY = 3, /* the asker's NAT draws ports: many sockets there meet many ports tried here */
 	PUNCH_HOPELESS = 4, /* never on the wire */
+	PUNCH_FRESH = 5,    /* from fresh ports, of which no router has a wrong idea */
 };
 
 #define SESSION_PROBE_REPLY 0x01

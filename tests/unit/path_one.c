@@ -40,8 +40,16 @@ static void on_tcp_drop(void *arg, const struct path_addr *addr)
 	f->dropped = *addr;
 }
 
+static void on_open(void *arg, const struct path_addr *to)
+{
+	struct one *f = arg;
+
+	f->n_openers++;
+	f->opened = *to;
+}
+
 static const struct path_set_env env = {
-	.send = on_send, .silent = on_silent, .tcp_call = on_tcp_call, .tcp_drop = on_tcp_drop
+	.send = on_send, .open = on_open, .silent = on_silent, .tcp_call = on_tcp_call, .tcp_drop = on_tcp_drop
 };
 
 void one_init(struct one *f)

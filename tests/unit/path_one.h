@@ -17,7 +17,8 @@ struct one {
 	struct path_set *set;
 	struct path_activity activity;
 	uint64_t now_ms;
-	unsigned n_sent, n_silent, n_calls, n_drops;
+	unsigned n_sent, n_silent, n_calls, n_drops, n_openers;
+	struct path_addr opened; /* the last */
 	uint64_t called_ms;
 	struct path_addr dropped; /* the last */
 	struct one_sent sent[ONE_SENT_MAX];

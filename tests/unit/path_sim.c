@@ -34,27 +34,54 @@ static bool flow_is_live(const struct sim *s, const struct sim_flow *f)
 	return !s->nat_timeout_ms || s->now_ms - f->used_ms <= s->nat_timeout_ms;
 }
 
+static struct sim_flow *flow_new(struct sim_node *n, const struct endpoint *remote, uint16_t outer_port)
+{
+	struct sim_flow *f = &n->flows[n->n_flows++];
+
+	assert_true(n->n_flows <= SIM_FLOWS_MAX);
+	*f = (struct sim_flow){ .remote = *remote, .outer_port = outer_port, .used_ms = n->sim->now_ms };
+	return f;
+}
+
 /* The datagram leaves through n's NAT: its source as the world sees it. */
 static struct endpoint nat_out(struct sim_node *n, const struct endpoint *remote)
 {
 	struct endpoint source = n->outer;
 	struct sim_flow *f = NULL;
+	bool is_taken = false;
 
 	if (n->nat == SIM_PUBLIC)
 		return n->host;
-	for (unsigned i = 0; i < n->n_flows; i++)
-		if (endpoint_equal(&n->flows[i].remote, remote))
+	for (unsigned i = 0; i < n->n_flows; i++) {
+		if (!endpoint_equal(&n->flows[i].remote, remote))
+			continue;
+		if (!n->flows[i].is_routers)
 			f = &n->flows[i];
+		else if (flow_is_live(n->sim, &n->flows[i]))
+			is_taken = true;
+	}
 	if (!f) {
-		assert_true(n->n_flows < SIM_FLOWS_MAX);
-		f = &n->flows[n->n_flows++];
-		*f = (struct sim_flow){ .remote = *remote, .outer_port = n->outer.port };
+		f = flow_new(n, remote, is_taken ? n->next_port++ : n->outer.port);
+		f->used_ms = n->nat == SIM_SYMMETRIC ? 0 : n->sim->now_ms;
 	}
 	if (n->nat == SIM_SYMMETRIC && (f->used_ms == 0 || !flow_is_live(n->sim, f)))
 		f->outer_port = n->next_port++;
 	f->used_ms = n->sim->now_ms;
 	source.port = f->outer_port;
 	return source;
+}
+
+static void router_takes(struct sim_node *n, const struct endpoint *source, const struct endpoint *to)
+{
+	for (unsigned i = 0; i < n->n_flows; i++) {
+		struct sim_flow *f = &n->flows[i];
+
+		if (!f->is_routers || f->outer_port != to->port || !endpoint_equal(&f->remote, source))
+			continue;
+		f->used_ms = n->sim->now_ms;
+		return;
+	}
+	flow_new(n, source, to->port)->is_routers = true;
 }
 
 /* A datagram from `source` arrives at `to`: does it reach n? */
@@ -69,13 +96,16 @@ static bool nat_in(struct sim_node *n, const struct endpoint *source, const stru
 	for (unsigned i = 0; i < n->n_flows; i++) {
 		struct sim_flow *f = &n->flows[i];
 
-		if (f->outer_port != to->port || !flow_is_live(n->sim, f) || !ip_equal(&f->remote.ip, &source->ip))
+		if (f->is_routers || f->outer_port != to->port || !flow_is_live(n->sim, f) ||
+		    !ip_equal(&f->remote.ip, &source->ip))
 			continue;
 		if (n->nat != SIM_ADDRESS_RESTRICTED && f->remote.port != source->port)
 			continue;
 		f->used_ms = n->sim->now_ms;
 		return true;
 	}
+	if (n->is_careless)
+		router_takes(n, source, to);
 	return false;
 }
 
@@ -176,7 +206,17 @@ static void on_silent(void *arg)
 	n->tell_ms = n->sim->now_ms + 3ul * n->sim->relay_delay_ms; /* asks the coordinator, then tells the peer */
 }
 
-static const struct path_set_env env = { .send = on_send, .silent = on_silent };
+static void on_open(void *arg, const struct path_addr *to)
+{
+	struct sim_node *n = arg;
+
+	if (n->sim->has_no_opener)
+		return;
+	n->n_openers++;
+	nat_out(n, &to->endpoint); /* and no further */
+}
+
+static const struct path_set_env env = { .open = on_open, .send = on_send, .silent = on_silent };
 
 /* ---------------------------------------------------------------- nodes */
 
@@ -221,7 +261,7 @@ void sim_init(struct sim *s, enum sim_nat a, enum sim_nat b, uint64_t seed)
 		n->host = nat[i] == SIM_PUBLIC ? n->outer : sim_endpoint(host[i]);
 		n->next_port = (uint16_t)(50000 + 1000 * i);
 		n->activity.in_contact = true;
-		n->tell_ms = NEVER;
+		n->tell_ms = n->start_ms = NEVER;
 		n->set = path_set_new(&env, n);
 		assert_non_null(n->set);
 	}
@@ -233,6 +273,14 @@ void sim_fini(struct sim *s)
 		path_set_free(s->node[i].set);
 }
 
+static void start_if_due(struct sim_node *n)
+{
+	if (n->start_ms > n->sim->now_ms)
+		return;
+	n->start_ms = NEVER;
+	path_set_start(n->set, n->sim->now_ms);
+}
+
 void sim_start(struct sim *s)
 {
 	const struct path_addr relay = { .kind = PATH_RELAY_UDP };
@@ -241,9 +289,12 @@ void sim_start(struct sim *s)
 		told(&s->node[i], &s->node[!i]);
 		path_set_relay(s->node[i].set, PATH_RELAY_UDP, 0, true, s->now_ms);
 	}
+	path_set_open(s->node[1].set, s->now_ms - s->relay_delay_ms); /* when it answered */
 	path_set_on_handshake(s->node[0].set, &relay, s->relay_delay_ms * 2000, s->now_ms);
-	for (unsigned i = 0; i < 2; i++)
-		path_set_start(s->node[i].set, s->now_ms);
+	path_set_start(s->node[0].set, s->now_ms);
+	s->node[1].start_ms = s->now_ms + s->late_ms;
+	if (!s->late_ms)
+		start_if_due(&s->node[1]);
 }
 
 void sim_data(struct sim *s, unsigned side, uint64_t every_ms)
@@ -305,6 +356,7 @@ static void node_turn(struct sim_node *n)
 		n->tell_ms = NEVER;
 		tell(n, &n->sim->node[n == &n->sim->node[0]]);
 	}
+	start_if_due(n);
 	if (path_set_next_ms(n->set) <= n->sim->now_ms)
 		tick(n);
 	best = path_set_best(n->set);
@@ -331,7 +383,7 @@ static uint64_t next_ms(const struct sim *s)
 
 	for (unsigned i = 0; i < 2; i++) {
 		const struct sim_node *n = &s->node[i];
-		uint64_t due = sooner(path_set_next_ms(n->set), n->tell_ms);
+		uint64_t due = sooner(path_set_next_ms(n->set), sooner(n->tell_ms, n->start_ms));
 
 		if (n->data_every_ms)
 			due = sooner(due, n->data_due_ms);

@@ -24,12 +24,14 @@ struct sim_flow { /* an entry of the NAT's table */
 	uint16_t outer_port;
 	struct endpoint remote;
 	uint64_t used_ms;
+	bool is_routers; /* the router takes what came from there for its own */
 };
 
 struct sim_node {
 	struct sim *sim;
 	struct path_set *set;
 	enum sim_nat nat;
+	bool is_careless;            /* its router: see is_routers */
 	struct endpoint host, outer; /* outer.port: of the mapping that does not depend on the destination */
 	struct sim_flow flows[SIM_FLOWS_MAX];
 	unsigned n_flows;
@@ -37,10 +39,12 @@ struct sim_node {
 	struct path_activity activity;
 	uint64_t data_every_ms, data_due_ms; /* 0: sends none */
 	unsigned n_probes, n_silent, n_ticks, n_changes;
-	uint32_t n_received;      /* data */
-	uint64_t last_data_ms;    /* last datagram of data received, any path */
-	unsigned drop_first;      /* of what it sends over direct paths, still to drop */
-	struct path_addr best;    /* when last looked */
+	uint32_t n_received;   /* data */
+	uint64_t last_data_ms; /* last datagram of data received, any path */
+	unsigned drop_first;   /* of what it sends over direct paths, still to drop */
+	struct path_addr best; /* when last looked */
+	uint64_t start_ms;     /* when it learns that there is a session; UINT64_MAX: it knows */
+	unsigned n_openers;
 	uint64_t tell_ms;         /* when the peer learns our present candidates; UINT64_MAX: it knows them */
 	uint64_t stands_until_ms; /* 0: it does not stand still */
 };
@@ -61,6 +65,8 @@ struct sim {
 	unsigned loss_permille, direct_loss_permille; /* of everything; of direct paths, besides */
 	uint64_t nat_timeout_ms;                      /* of flows; 0: never */
 	bool is_one_lan;
+	unsigned late_ms;   /* so much later than node 0 does node 1 learn that there is a session */
+	bool has_no_opener; /* nobody sends any */
 	bool is_direct_down, is_relay_udp_down, is_relay_tcp_down; /* lose everything */
 	unsigned data_bytes;                                       /* of one datagram of data */
 	uint64_t random;

@@ -175,6 +175,37 @@ static void on_one_lan_the_lan_is_used(void **state)
 	sim_fini(&s);
 }
 
+/* The first probes of one side reach the other's router long before its own leave. */
+static void careless(struct sim *s, bool is_here, bool is_there, bool has_no_opener)
+{
+	sim_init(s, SIM_PORT_RESTRICTED, SIM_PORT_RESTRICTED, 1);
+	s->late_ms = s->relay_delay_ms;
+	s->nat_timeout_ms = 30000;
+	s->node[0].is_careless = is_here;
+	s->node[1].is_careless = is_there;
+	s->has_no_opener = has_no_opener;
+	sim_start(s);
+}
+
+static void a_careless_router_hears_of_the_peer_first(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	careless(&s, true, true, true); /* without openers it is beyond help */
+	sim_data(&s, 0, 1000);
+	sim_data(&s, 1, 1000);
+	assert_false(sim_run(&s, s.now_ms + 60000, sim_both_direct));
+	sim_fini(&s);
+	for (unsigned which = 0; which < 4; which++) {
+		careless(&s, which & 1, which & 2, false);
+		assert_true(sim_run(&s, s.now_ms + s.late_ms + 2 * 40 + 50, sim_both_direct));
+		assert_int_equal(s.node[0].n_openers, 0); /* its probes are early enough */
+		assert_int_equal(s.node[1].n_openers, 2);
+		sim_fini(&s);
+	}
+}
+
 static void a_relayed_pair_is_found_in_a_later_round(void **state)
 {
 	struct sim s;
@@ -200,6 +231,7 @@ int main(void)
 		cmocka_unit_test(symmetric_pair_stays_on_the_relay_and_is_recorded),
 		cmocka_unit_test(a_probe_from_a_stranger_endpoint_makes_it_a_candidate),
 		cmocka_unit_test(on_one_lan_the_lan_is_used),
+		cmocka_unit_test(a_careless_router_hears_of_the_peer_first),
 		cmocka_unit_test(a_relayed_pair_is_found_in_a_later_round),
 	};
 

@@ -467,6 +467,60 @@ static void the_endpoint_the_peer_saw_is_kept(void **state)
 	one_fini(&f);
 }
 
+static void openers_go_where_a_nat_is_on_the_way(void **state)
+{
+	static const char *const host = "10.0.2.2:27700", *const outer = "203.0.113.2:40002";
+	const struct candidate lan = { CANDIDATE_HOST, one_udp("192.168.1.9:27700").endpoint };
+	const struct path_addr outer_addr = one_udp(outer), stranger = one_udp("198.51.100.9:9");
+	const struct wire_probe probe = { .size = WIRE_PROBE_BYTES };
+	struct one f;
+
+	(void)state;
+	one_init(&f);
+	one_add(&f, CANDIDATE_HOST, host);
+	path_set_add(f.set, &lan, true, f.now_ms);
+	one_add(&f, CANDIDATE_REFLEXIVE, outer);
+	one_add(&f, CANDIDATE_HOST, "[2001:db8::1]:27700");
+	one_add(&f, CANDIDATE_TCP_REFLEXIVE, outer);
+	path_set_on_probe(f.set, &stranger, &probe, f.now_ms); /* it was before us */
+	path_set_relay(f.set, PATH_RELAY_UDP, 0, true, f.now_ms);
+	path_set_open(f.set, f.now_ms); /* no session is needed */
+	assert_int_equal(f.n_openers, 2);
+	assert_true(path_addr_equal(&f.opened, &outer_addr));
+	for (unsigned i = 0; i < 100; i++)
+		path_set_open(f.set, f.now_ms + i * 49); /* whoever asks for it again and again gains nothing */
+	assert_int_equal(f.n_openers, 2);
+
+	/* Nor does one who names it anew. */
+	path_set_replace(f.set, &(struct candidates){ 0 }, NULL, f.now_ms);
+	one_add(&f, CANDIDATE_REFLEXIVE, outer);
+	path_set_open(f.set, f.now_ms + PATH_OPEN_MS - 1);
+	assert_in_range(f.n_openers, 2, 3); /* another slot may be had */
+	f.n_openers = 0;
+	path_set_open(f.set, f.now_ms + 2 * PATH_OPEN_MS);
+	assert_int_equal(f.n_openers, 1);
+	path_set_set_policy(f.set, PATH_POLICY_RELAY, f.now_ms);
+	path_set_open(f.set, f.now_ms + 4 * PATH_OPEN_MS);
+	assert_int_equal(f.n_openers, 1);
+	one_fini(&f);
+}
+
+static void a_path_that_answered_needs_no_opener(void **state)
+{
+	const struct one_peer peer = { one_udp(peer_text), 20 };
+	struct one f;
+
+	(void)state;
+	one_init(&f);
+	one_add(&f, CANDIDATE_REFLEXIVE, peer_text);
+	path_set_start(f.set, f.now_ms);
+	one_run_answered(&f, 1000, &peer, 1);
+	assert_true(path_addr_equal(&path_set_best(f.set)->addr, &peer.addr));
+	path_set_open(f.set, f.now_ms);
+	assert_int_equal(f.n_openers, 0);
+	one_fini(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -489,6 +543,8 @@ int main(void)
 		cmocka_unit_test(data_from_a_stranger_endpoint_is_checked_once_a_second),
 		cmocka_unit_test(a_handshake_proves_its_path),
 		cmocka_unit_test(the_endpoint_the_peer_saw_is_kept),
+		cmocka_unit_test(openers_go_where_a_nat_is_on_the_way),
+		cmocka_unit_test(a_path_that_answered_needs_no_opener),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,10 @@ struct side {
 	unsigned number;
 	enum nat nat;
 	int stride;
+	bool is_careless; /* what it lets nobody in with it takes for a flow of its own */
+	unsigned depth;   /* NATs between it and the world */
+	struct flow taken[FLOWS_MAX];
+	unsigned n_taken, n_openers;
 	double noise_per_ms; /* ports that others take */
 	double noise;
 	struct ip ip;
@@ -95,6 +99,11 @@ static uint16_t through(struct side *s, unsigned socket, const struct endpoint *
 	} else if (socket) {
 		port = (uint16_t)(20000 + socket);
 	}
+	for (unsigned i = 0; i < s->n_taken; i++)
+		if (s->taken[i].port == port && endpoint_equal(&s->taken[i].remote, to))
+			port = s->next_port++;
+	if (s->nat == NAT_CONE && !socket)
+		s->cone_port = port; /* for whomever it sends to from now on */
 	assert_in_range(s->n_flows, 0, FLOWS_MAX - 1);
 	f = &s->flows[s->n_flows++];
 	*f = (struct flow){ .socket = socket, .remote = *to, .port = port };
@@ -145,10 +154,22 @@ static void side_probe(void *arg, uint16_t socket, const struct endpoint *to)
 	count_datagram(s);
 	assert_true(ip_equal(&to->ip, &other->ip)); /* nobody else is ever sent to */
 	assert_int_not_equal(to->port, 0);
+	if (!lets_in(other, to->port, &from) && other->is_careless)
+		other->taken[other->n_taken++] = (struct flow){ .remote = from, .port = to->port };
 	if (lets_in(other, to->port, &from) && !s->w->is_met) {
 		s->w->is_met = true;
 		s->w->met_ms = s->w->now_ms + PATH_MS;
 	}
+}
+
+static void side_opener(void *arg, uint16_t socket, const struct endpoint *to, unsigned further)
+{
+	struct side *s = arg;
+
+	count_datagram(s);
+	s->n_openers++;
+	if (1 + further >= s->depth)
+		through(s, socket, to);
 }
 
 static void side_say(void *arg, const struct wire_punch *m)
@@ -169,7 +190,12 @@ static void side_over(void *arg, bool was_found)
 }
 
 static const struct punch_env env = {
-	.open = side_open, .ask = side_ask, .probe = side_probe, .say = side_say, .over = side_over
+	.open = side_open,
+	.ask = side_ask,
+	.probe = side_probe,
+	.opener = side_opener,
+	.say = side_say,
+	.over = side_over,
 };
 
 static struct world *world_new(enum nat a, enum nat b, uint64_t seed)
@@ -188,6 +214,7 @@ static struct world *world_new(enum nat a, enum nat b, uint64_t seed)
 		s->number = i;
 		s->nat = nats[i];
 		s->stride = 1;
+		s->depth = 1;
 		s->next_port = (uint16_t)(20000 + draw(w) % 10000);
 		s->cone_port = 40000;
 		ip_from_text(&s->ip, ips[i]);
@@ -285,7 +312,9 @@ static void each_pair_of_behaviours_has_its_method(void **state)
 		const struct nat_facts *a, *b;
 		enum punch_method method;
 	} rows[] = {
-		{ &open, &open, PUNCH_NONE },        { &port, &port, PUNCH_NONE },
+		{ &open, &open, PUNCH_NONE },        { &port, &port, PUNCH_FRESH },
+		{ &open, &port, PUNCH_FRESH },       { &address, &port, PUNCH_FRESH },
+		{ &full, &port, PUNCH_NONE },        { &untested, &port, PUNCH_NONE },
 		{ &full, &draws, PUNCH_NONE },       { &address, &counts, PUNCH_NONE },
 		{ &port, &draws, PUNCH_BIRTHDAY },   { &open, &draws, PUNCH_BIRTHDAY },
 		{ &port, &counts, PUNCH_PREDICT },   { &counts, &counts, PUNCH_COUNT },
@@ -299,7 +328,7 @@ static void each_pair_of_behaviours_has_its_method(void **state)
 		assert_int_equal(punch_method(rows[i].a, rows[i].b, true, &asks), rows[i].method);
 		assert_int_equal(punch_method(rows[i].b, rows[i].a, false, &asks_there), rows[i].method);
 		if (rows[i].method == PUNCH_BIRTHDAY || rows[i].method == PUNCH_PREDICT ||
-		    rows[i].method == PUNCH_COUNT)
+		    rows[i].method == PUNCH_COUNT || rows[i].method == PUNCH_FRESH)
 			assert_int_equal(asks + asks_there, 1); /* both know who */
 	}
 }
@@ -387,16 +416,23 @@ static void a_port_that_is_drawn_is_found_within_the_budget(void **state)
 
 static void a_lost_message_costs_a_moment(void **state)
 {
-	static const enum punch_method methods[] = { PUNCH_PREDICT, PUNCH_COUNT, PUNCH_BIRTHDAY };
+	static const struct {
+		enum punch_method method;
+		enum nat a, b;
+	} rows[] = {
+		{ PUNCH_PREDICT, NAT_COUNTS, NAT_CONE },
+		{ PUNCH_COUNT, NAT_COUNTS, NAT_COUNTS },
+		{ PUNCH_BIRTHDAY, NAT_DRAWS, NAT_CONE },
+		{ PUNCH_FRESH, NAT_CONE, NAT_CONE },
+	};
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		for (unsigned lost = 1; lost <= 3; lost++) {
-			struct world *w = world_new(methods[i] == PUNCH_BIRTHDAY ? NAT_DRAWS : NAT_COUNTS,
-						    methods[i] == PUNCH_COUNT ? NAT_COUNTS : NAT_CONE, lost);
+			struct world *w = world_new(rows[i].a, rows[i].b, lost);
 
 			w->lose_message = lost;
-			assert_in_range(search(w, methods[i], 20000), 1, 16000);
+			assert_in_range(search(w, rows[i].method, 20000), 1, 16000);
 			free(w);
 		}
 	}
@@ -442,6 +478,58 @@ static void one_who_is_busy_is_asked_again_soon(void **state)
 	assert_int_equal(w->side[0].n_sockets, 0);
 	assert_int_equal(w->side[0].history.n_searches, 0);
 	assert_in_range(w->side[0].history.next_ms, 1000, 8000);
+	free(w);
+}
+
+/* Both routers heard the other side too early; the one who is asked is behind so many NATs. */
+static struct world *spoilt_world(unsigned depth)
+{
+	struct world *w = world_new(NAT_CONE, NAT_CONE, depth);
+
+	for (unsigned i = 0; i < 2; i++)
+		w->side[i].is_careless = true;
+	for (unsigned n = 0; n < 6; n++) { /* what plain checks do, again and again */
+		struct side *s = &w->side[n % 2];
+		struct endpoint to = { .ip = w->side[!(n % 2)].ip, .port = 40000 };
+
+		side_probe(s, 0, &to);
+	}
+	assert_false(w->is_met);
+	w->side[0].n_datagrams = w->side[1].n_datagrams = 0;
+	w->side[1].depth = depth;
+	return w;
+}
+
+static void fresh_ports_are_those_that_no_router_has_heard_of(void **state)
+{
+	(void)state;
+	for (unsigned depth = 1; depth <= 2; depth++) {
+		struct world *w = spoilt_world(depth);
+
+		assert_in_range(search(w, PUNCH_FRESH, 20000), 1, depth == 1 ? 200 : 2000);
+		assert_true(w->side[0].was_found && w->side[1].was_found);
+		for (unsigned i = 0; i < 2; i++) {
+			assert_int_equal(w->side[i].n_sockets, depth);
+			assert_in_range(w->side[i].n_datagrams, 2, 8 * depth);
+		}
+		assert_int_equal(w->side[0].n_openers, 0);
+		assert_int_equal(w->side[1].n_openers + depth, w->side[1].n_datagrams); /* and its questions */
+		free(w);
+	}
+}
+
+static void fresh_ports_that_do_not_meet_are_given_up(void **state)
+{
+	struct world *w = spoilt_world(3); /* deeper than is tried */
+
+	(void)state;
+	assert_int_equal(search(w, PUNCH_FRESH, 20000), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(punch_is_idle(&w->side[i].punch));
+		assert_int_equal(w->side[i].n_sockets, 4);
+		assert_in_range(w->side[i].n_datagrams, 8, 40);
+	}
+	assert_false(punch_is_due(&w->side[0].history, w->now_ms));
 	free(w);
 }
 
@@ -492,6 +580,8 @@ int main(void)
 		cmocka_unit_test(a_lost_message_costs_a_moment),
 		cmocka_unit_test(a_search_that_finds_nothing_ends_and_waits_longer_each_time),
 		cmocka_unit_test(one_who_is_busy_is_asked_again_soon),
+		cmocka_unit_test(fresh_ports_are_those_that_no_router_has_heard_of),
+		cmocka_unit_test(fresh_ports_that_do_not_meet_are_given_up),
 		cmocka_unit_test(nobody_answers),
 		cmocka_unit_test(what_is_not_of_the_search_changes_nothing),
 	};
