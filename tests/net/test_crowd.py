@@ -10,38 +10,14 @@
 In contact: with each a session, a direct path, and packets as long as the path carries, both ways; with one of them as fast as it
 goes, so that every buffer has been used.
 """
-import os
-import select
-import socket
-import struct
 import time
 
-from harness import FACTOR, Mesh, Site, check, main, memory_mib, netns, voluntary_switches, wait_until
-from traffic import checksum
+from harness import FACTOR, Mesh, Site, check, main, memory_mib, voluntary_switches, wait_until
+from traffic import echo_all
 
 CROWD, TOGETHER = 200, 25
 LIMIT_MIB, RATE_LIMIT = 16, 30
 QUIET_SECONDS, MEASURED_SECONDS = 4, 18  # in 18 s each path is kept open once by either end
-
-
-def echo_all(mesh, addresses, payload, seconds):
-    """Echo requests from a1 to all of them, each second to those that have not answered, until all have."""
-    with netns(mesh.lab.ns("a1")):
-        s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-    request = struct.pack("!BBHHH", 8, 0, 0, os.getpid() & 0xFFFF, 1) + bytes(payload)
-    request = request[:2] + struct.pack("!H", checksum(request)) + request[4:]
-    waiting, end, due = set(addresses), time.monotonic() + seconds, 0
-    with s:
-        while waiting and time.monotonic() < end:
-            if time.monotonic() >= due:
-                due = time.monotonic() + 1
-                for address in waiting:
-                    s.sendto(request, (address, 0))
-            if select.select([s], [], [], 0.02)[0]:
-                data, source = s.recvfrom(65536)
-                if data[(data[0] & 15) * 4] == 0:
-                    waiting.discard(source[0])
-    check(not waiting, f"{len(waiting)} of {len(addresses)} did not answer within {seconds} s: {sorted(waiting)[:5]}")
 
 
 def small_in_a_crowd():
@@ -61,11 +37,11 @@ def small_in_a_crowd():
             peers = {p["name"]: p for p in mesh.nodes["a1"].ask("peers")["peers"]}
             return all(peers[h]["state"] == "up" and peers[h]["path"]["kind"] == "direct" for h in crowd)
         begin = time.monotonic()
-        echo_all(mesh, addresses, 56, 30)
+        echo_all(mesh.lab, {"a1": addresses}, 56, 30)
         wait_until(direct, 20, "a1 is direct with all")
         print(f"  direct with {CROWD} in {time.monotonic() - begin:.1f} s")
         for _ in range(3):
-            echo_all(mesh, addresses, 1300, 10)
+            echo_all(mesh.lab, {"a1": addresses}, 1300, 10)
         for source, target in (("a1", "b1"), ("b1", "a1")):
             with mesh.transfer(source, target, mbit=0) as transfer:
                 wait_until(lambda: transfer.got > 30_000_000 or transfer.error, 20, "30 MB arrive")

@@ -98,6 +98,45 @@ def first_answer(lab, host, address, seconds, **kw):
     return None
 
 
+def echo_all(lab, wanted, payload, seconds):
+    """Echo requests from each host to all of its addresses, at once and then each second to those that have not answered, until all
+    have. `wanted`: {host: addresses}. Fails after so many seconds."""
+    sockets, waiting, due = {}, {h: set(a) for h, a in wanted.items()}, 0
+    request = struct.pack("!BBHHH", 8, 0, 0, os.getpid() & 0xFFFF, 1) + bytes(payload)
+    request = request[:2] + struct.pack("!H", checksum(request)) + request[4:]
+    with contextlib.ExitStack() as stack:
+        for host in wanted:
+            with netns(lab.ns(host)):
+                s = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
+            s.setblocking(False)
+            sockets[s] = host
+        end = time.monotonic() + seconds
+        while any(waiting.values()) and time.monotonic() < end:
+            if time.monotonic() >= due:
+                due = time.monotonic() + 1
+                for s, host in sockets.items():
+                    for address in waiting[host]:
+                        s.sendto(request, (address, 0))
+            for s in select.select(list(sockets), [], [], 0.02)[0]:
+                data, source = s.recvfrom(65536)
+                if data[(data[0] & 15) * 4] == 0:
+                    waiting[sockets[s]].discard(source[0])
+    left = {h: sorted(a) for h, a in waiting.items() if a}
+    if left:
+        raise AssertionError(f"{sum(map(len, left.values()))} of {sum(map(len, wanted.values()))} did not answer within {seconds} s: "
+                             f"{list(left.items())[:3]}")
+
+
+def busiest(times, seconds=1.0):
+    """The most of these instants, in order, within any time of that length."""
+    first = most = 0
+    for i, t in enumerate(times):
+        while t - times[first] >= seconds:
+            first += 1
+        most = max(most, i + 1 - first)
+    return most
+
+
 class Transfer:
     """One TCP connection from host to host through the overlay, whose bytes are checked on arrival.
 
@@ -201,7 +240,9 @@ class Capture:
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         self.socket.bind((interface, 3))
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+        self.socket.setsockopt(socket.SOL_SOCKET, 29, 1)  # SO_TIMESTAMP
         self.frames = []  # (outgoing, frame)
+        self.times = []   # when the kernel saw each, in the clock of time.time()
         self._ended, self._thread = threading.Event(), threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self):
@@ -216,7 +257,9 @@ class Capture:
     def _run(self):
         while not self._ended.is_set():
             if select.select([self.socket], [], [], 0.05)[0]:
-                frame, address = self.socket.recvfrom(65536)
+                frame, told, _, address = self.socket.recvmsg(65536, 64)
+                seconds, us = struct.unpack("@qq", told[0][2][:16])
+                self.times.append(seconds + us / 1e6)
                 self.frames.append((address[2] == 4, frame))  # PACKET_OUTGOING
 
     def contains(self, marker):

@@ -285,7 +285,7 @@ static void check_pace(const struct world *w)
 		const struct side *s = &w->side[i];
 
 		for (unsigned n = 100; n < s->n_datagrams; n++)
-			assert_true(w->sent_ms[i][n] - w->sent_ms[i][n - 100] >= 900);
+			assert_true(w->sent_ms[i][n] - w->sent_ms[i][n - 100] >= 1000);
 		assert_in_range(s->n_datagrams, 0, PUNCH_PROBES_MAX + 8);
 		assert_in_range(s->n_sockets, 0, PUNCH_SOCKETS_MAX);
 	}
