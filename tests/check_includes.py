@@ -12,14 +12,14 @@ BELOW_DECISIONS = {"daemon/base", "daemon/wire", "crypto"}
 DECISIONS = {"daemon/path", "daemon/relay", "daemon/config", "daemon/peer"}
 MAY = {
     **{leaf: set() for leaf in LEAVES},
-    "daemon/wire": {"daemon/base"},
+    "daemon/wire": {"daemon/base", "crypto"},
     "daemon/path": BELOW_DECISIONS,
     "daemon/relay": BELOW_DECISIONS,
     "daemon/config": BELOW_DECISIONS,
     "daemon/peer": BELOW_DECISIONS | DECISIONS,
     "daemon/net": BELOW_DECISIONS | DECISIONS | {"tun"},
     "daemon/control": BELOW_DECISIONS | DECISIONS,
-    "ctl": {"crypto", "daemon/base"},
+    "ctl": {"crypto", "daemon/base", "daemon/wire"},  # it makes and shows certificates
 }
 ADAPTERS = {"daemon/net", "daemon/control"}
 for role in ("daemon/coordinator", "daemon/data"):

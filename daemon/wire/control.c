@@ -12,24 +12,6 @@ static_assert(MEMBERS_HEADER_BYTES + WIRE_MEMBERS_PER_PAGE * MEMBER_MAX_BYTES <=
 static_assert(1 + 1 + 2 + MEMBER_MAX_BYTES + WIRE_CANDIDATES_MAX_BYTES <= WIRE_CONTROL_MAX_BYTES,
 	      "the longest introduction is one message");
 
-bool wire_name_is_valid(const char *name)
-{
-	size_t len = strnlen(name, WIRE_NAME_MAX_BYTES + 1);
-
-	if (len == 0 || len > WIRE_NAME_MAX_BYTES)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		char c = name[i];
-		bool inner = c == '-' || c == '.';
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && !inner)
-			return false;
-		if (inner && (i == 0 || i == len - 1))
-			return false;
-	}
-	return true;
-}
-
 /* ---------------------------------------------------------------- parts of messages */
 
 static struct writer message_begin(uint8_t *out, size_t capacity, enum wire_control_type type)
@@ -50,44 +32,12 @@ static struct reader message_open(const uint8_t *data, size_t len, enum wire_con
 	return r;
 }
 
-static void text_write(struct writer *w, const char *text)
-{
-	size_t len = strlen(text);
-
-	if (len > UINT8_MAX)
-		w->failed = true;
-	writer_u8(w, (uint8_t)len);
-	writer_put(w, text, len);
-}
-
-/* A text with a NUL inside or without room for its own fails the reader. */
-static void text_read(struct reader *r, char *out, size_t capacity)
-{
-	uint8_t len = reader_u8(r);
-	const uint8_t *bytes = reader_take(r, len);
-
-	out[0] = '\0';
-	if (!bytes || len >= capacity || (len > 0 && memchr(bytes, '\0', len))) {
-		r->failed = true;
-		return;
-	}
-	memcpy(out, bytes, len);
-	out[len] = '\0';
-}
-
-static void name_read(struct reader *r, char out[static WIRE_NAME_MAX_BYTES + 1])
-{
-	text_read(r, out, WIRE_NAME_MAX_BYTES + 1);
-	if (!wire_name_is_valid(out))
-		r->failed = true;
-}
-
 static void member_write(struct writer *w, const struct wire_member *m)
 {
 	writer_be32(w, m->id);
 	writer_put(w, m->key, sizeof(m->key));
 	writer_u8(w, m->flags);
-	text_write(w, m->name);
+	wire_text_write(w, m->name);
 	writer_u8(w, (uint8_t)m->n_addrs);
 	for (unsigned i = 0; i < m->n_addrs; i++)
 		wire_ip_write(w, &m->addrs[i]);
@@ -105,7 +55,7 @@ static void member_read(struct reader *r, struct wire_member *out)
 	out->id = reader_be32(r);
 	reader_copy(r, out->key, sizeof(out->key));
 	out->flags = reader_u8(r);
-	name_read(r, out->name);
+	wire_name_read(r, out->name);
 	n = reader_u8(r);
 	if (n > WIRE_ADDRS_MAX)
 		r->failed = true;
@@ -133,7 +83,7 @@ int wire_register_encode(uint8_t *out, size_t capacity, const struct wire_regist
 	writer_u8(&w, m->flags);
 	writer_be64(&w, m->boot_id);
 	writer_be32(&w, m->index);
-	text_write(&w, m->name);
+	wire_text_write(&w, m->name);
 	return writer_finish(&w);
 }
 
@@ -146,7 +96,7 @@ int wire_register_decode(struct wire_register *out, const uint8_t *data, size_t 
 	m.flags = reader_u8(&r);
 	m.boot_id = reader_be64(&r);
 	m.index = reader_be32(&r);
-	text_read(&r, m.name, sizeof(m.name));
+	wire_text_read(&r, m.name, sizeof(m.name));
 	if (!reader_at_end(&r) || (m.name[0] && !wire_name_is_valid(m.name)))
 		return -EBADMSG;
 	*out = m;
@@ -165,8 +115,8 @@ int wire_registered_encode(uint8_t *out, size_t capacity, const struct wire_regi
 	writer_be16(&w, m->udp_port);
 	writer_be16(&w, m->alternate_port);
 	writer_be64(&w, m->relay_rate);
-	text_write(&w, m->name);
-	text_write(&w, m->network);
+	wire_text_write(&w, m->name);
+	wire_text_write(&w, m->network);
 	writer_u8(&w, (uint8_t)m->n_addrs);
 	for (unsigned i = 0; i < m->n_addrs; i++) {
 		wire_ip_write(&w, &m->addrs[i].ip);
@@ -192,8 +142,8 @@ int wire_registered_decode(struct wire_registered *out, const uint8_t *data, siz
 	m.udp_port = reader_be16(&r);
 	m.alternate_port = reader_be16(&r);
 	m.relay_rate = reader_be64(&r);
-	name_read(&r, m.name);
-	name_read(&r, m.network);
+	wire_name_read(&r, m.name);
+	wire_name_read(&r, m.network);
 	n = reader_u8(&r);
 	if (n > WIRE_ADDRS_MAX)
 		return -EBADMSG;
@@ -221,7 +171,7 @@ int wire_refused_encode(uint8_t *out, size_t capacity, const struct wire_refused
 	struct writer w = message_begin(out, capacity, CONTROL_REFUSED);
 
 	writer_u8(&w, m->reason);
-	text_write(&w, m->text);
+	wire_text_write(&w, m->text);
 	return writer_finish(&w);
 }
 
@@ -231,7 +181,7 @@ int wire_refused_decode(struct wire_refused *out, const uint8_t *data, size_t le
 	struct wire_refused m = { 0 };
 
 	m.reason = reader_u8(&r);
-	text_read(&r, m.text, sizeof(m.text));
+	wire_text_read(&r, m.text, sizeof(m.text));
 	if (!reader_at_end(&r))
 		return -EBADMSG;
 	*out = m;
@@ -273,7 +223,7 @@ int wire_lookup_encode(uint8_t *out, size_t capacity, const struct wire_lookup *
 	case LOOKUP_NAME:
 		if (!wire_name_is_valid(m->name))
 			return -EINVAL;
-		text_write(&w, m->name);
+		wire_text_write(&w, m->name);
 		break;
 	case LOOKUP_KEY:
 		writer_put(&w, m->key, sizeof(m->key));
@@ -300,7 +250,7 @@ int wire_lookup_decode(struct wire_lookup *out, const uint8_t *data, size_t len)
 		wire_ip_read(&r, &m.address);
 		break;
 	case LOOKUP_NAME:
-		name_read(&r, m.name);
+		wire_name_read(&r, m.name);
 		break;
 	case LOOKUP_KEY:
 		reader_copy(&r, m.key, sizeof(m.key));

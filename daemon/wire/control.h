@@ -25,12 +25,15 @@
  *   CONTROL_RELAY           both  4 member id (peer: the receiver; coordinator: the sender), the datagram
  *   CONTROL_PEER_EVENT      coord 4 member id, 1 event (enum peer_event): of a member this one was introduced to
  *   CONTROL_PATHS           peer  1 count, then each: 4 member id, 1 kind (enum control_path): of the path that is used to it from
- *                                 now on, for the administrator's eyes */
+ *                                 now on, for the administrator's eyes
+ *   CONTROL_REVOCATIONS     both  revocation.h: the list of revoked members, where there is a network key */
 #ifndef DAEMON_WIRE_CONTROL_H
 #define DAEMON_WIRE_CONTROL_H
 
 #include "daemon/wire/candidates.h"
 #include "daemon/wire/frame.h"
+#include "daemon/wire/revocation.h"
+#include "daemon/wire/text.h"
 
 enum wire_control_type {
 	CONTROL_REGISTER = 1,
@@ -48,6 +51,7 @@ enum wire_control_type {
 	CONTROL_RELAY = 13,
 	CONTROL_PEER_EVENT = 14,
 	CONTROL_PATHS = 15,
+	CONTROL_REVOCATIONS = 16,
 };
 
 #define MEMBER_ONLINE 0x01
@@ -203,8 +207,5 @@ int wire_peer_event_encode(uint8_t *out, size_t capacity, const struct wire_peer
 int wire_peer_event_decode(struct wire_peer_event *out, const uint8_t *data, size_t len);
 int wire_paths_encode(uint8_t *out, size_t capacity, const struct wire_paths *m);
 int wire_paths_decode(struct wire_paths *out, const uint8_t *data, size_t len);
-
-/* 1..63 of [a-z0-9-.], not beginning or ending with '-' or '.'. */
-bool wire_name_is_valid(const char *name);
 
 #endif
