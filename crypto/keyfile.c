@@ -124,6 +124,18 @@ int keyfile_read_login(struct login *out, const char *path)
 	return ret;
 }
 
+int keyfile_read_signkey(struct signkey *out, const char *path)
+{
+	char text[KEYFILE_READ_BYTES];
+	size_t len = 0;
+	int ret = read_text(text, sizeof(text), &len, path);
+
+	if (ret == 0)
+		ret = signkey_from_text(out, text, len);
+	sodium_memzero(text, sizeof(text));
+	return ret;
+}
+
 static int write_all(int fd, const char *buf, size_t len)
 {
 	while (len > 0) {

@@ -7,6 +7,7 @@
 #define CRYPTO_KEYFILE_H
 
 #include "crypto/key.h"
+#include "crypto/sign.h"
 
 /* USER:PASSWORD as HTTP's Basic scheme wants it (RFC 7617), in base64; "" is none. Wiped by whoever holds it. */
 #define LOGIN_MAX_BYTES 255
@@ -17,6 +18,7 @@ struct login {
 int keyfile_read(struct seckey *out, const char *path);
 int keyfile_read_psk(struct psk *out, const char *path);
 int keyfile_read_login(struct login *out, const char *path);
+int keyfile_read_signkey(struct signkey *out, const char *path);
 /* Creates `path` (O_EXCL, 0600, fsynced with its directory). -EEXIST if there. */
 int keyfile_create(const char *path, const struct seckey *key);
 /* A sentence without the path, e.g. "others can read it (chmod 600)". Static. */

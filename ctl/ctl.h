@@ -14,7 +14,7 @@
 #include "daemon/control/proto.h"
 
 #define CTL_OPERANDS_MAX 4
-#define CTL_OPTIONS_MAX 4
+#define CTL_OPTIONS_MAX 8
 #define CTL_CELL_BYTES 160
 
 struct ctl;
@@ -28,8 +28,9 @@ struct ctl_option {
 };
 
 struct ctl_command {
-	const char *name;     /* NULL ends the table */
-	const char *operands; /* "PEER", "[PEER]", "gen|pub", ""; PEER is completed by the daemon's names */
+	const char *name; /* NULL ends the table */
+	const char *
+		operands; /* "PEER", "[PEER]", "gen|pub", "sign|show WORD", ""; PEER is completed by the daemon's names */
 	unsigned min_operands, max_operands;
 	const char *help;
 	struct ctl_option options[CTL_OPTIONS_MAX + 1];
@@ -115,8 +116,8 @@ void ctl_print_json(const struct ctl *ctl, const json_t *document); /* one line 
 /* one file each */
 int ctl_key(struct ctl *ctl), ctl_status(struct ctl *ctl), ctl_peers(struct ctl *ctl), ctl_paths(struct ctl *ctl),
 	ctl_ping(struct ctl *ctl), ctl_netcheck(struct ctl *ctl), ctl_expose(struct ctl *ctl), ctl_why(struct ctl *ctl),
-	ctl_wait(struct ctl *ctl), ctl_map(struct ctl *ctl), ctl_reload(struct ctl *ctl), ctl_version(struct ctl *ctl),
-	ctl_help_command(struct ctl *ctl);
+	ctl_wait(struct ctl *ctl), ctl_map(struct ctl *ctl), ctl_reload(struct ctl *ctl), ctl_cert(struct ctl *ctl),
+	ctl_node(struct ctl *ctl), ctl_version(struct ctl *ctl), ctl_help_command(struct ctl *ctl);
 void ctl_print_proxy(const struct ctl *ctl, const json_t *coordinator); /* ", through the proxy", if it is so */
 const char *ctl_what_is_wrong(const json_t *status);                    /* NULL: nothing, as `status --check` has it */
 void ctl_print_portmap(const struct ctl *ctl, const json_t *portmap);   /* netcheck's "portmap" */

@@ -38,10 +38,16 @@ static bool is_among(const char *choices, const char *value)
 
 	for (const char *p = choices; p; p = strchr(p, '|')) {
 		p += *p == '|';
-		if (strncmp(p, value, len) == 0 && (p[len] == '|' || p[len] == '\0'))
+		if (strncmp(p, value, len) == 0 && (p[len] == '|' || p[len] == ' ' || p[len] == '\0'))
 			return true;
 	}
 	return false;
+}
+
+/* Does a command's first operand have to be one of the words given? Those in small letters are words, "NAME" is a value. */
+static bool is_choice(const char *operands)
+{
+	return operands[0] >= 'a' && operands[0] <= 'z';
 }
 
 static int set_global(struct ctl *ctl, const struct ctl_option *o, const char *value)
@@ -161,7 +167,8 @@ static int parse_word(struct ctl *ctl, const char *word)
 		fprintf(ctl->err, "warrenctl: \"%s\" is one word too many for %s\n", word, c->name);
 		return usage(ctl, c->name);
 	}
-	if (strchr(c->operands, '|') && !is_among(c->operands, word)) {
+	/* Only the first word is one of several. */
+	if (ctl->n_operands == 0 && is_choice(c->operands) && !is_among(c->operands, word)) {
 		fprintf(ctl->err, "warrenctl: %s is followed by one of %s, not \"%s\"\n", c->name, c->operands, word);
 		return usage(ctl, c->name);
 	}

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "crypto/key.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/dirs.h"
 #include "daemon/base/log.h"
 #include "daemon/config/config.h"
@@ -334,6 +335,26 @@ static int run(struct program *p, const struct seckey *secret, const struct psk 
 	return ret ? EXIT_NO : EXIT_YES;
 }
 
+/* That it has expired is an error to --check only: a daemon whose clock is wrong, or whose certificate is about to be renewed,
+ * starts, and has no session before it is good. */
+static int check_certificate(const struct program *p, const struct seckey *secret,
+			     char error[static CONFIG_ERROR_BYTES])
+{
+	enum cert_verdict v;
+	struct cert cert;
+
+	if (p->config->role != CONFIG_PEER || !config_has_network_key(p->config))
+		return 0;
+	if (config_read_certificate(p->config, secret, &cert, error) < 0)
+		return -1;
+	v = cert_check_terms(&cert, &p->config->network_key, NULL, clock_wall_ms() / 1000);
+	if (v == CERT_GOOD || !p->options.is_check)
+		return 0;
+	snprintf(error, CONFIG_ERROR_BYTES, "%.200s: certificate %.150s %s", p->config->certificate_at,
+		 p->config->certificate_file, cert_verdict_text(v));
+	return -1;
+}
+
 int main(int argc, char **argv)
 {
 	struct program p = { .options = { .path = NULL } };
@@ -352,8 +373,8 @@ int main(int argc, char **argv)
 		return EXIT_NO;
 	}
 	p.config = config_load(p.options.path, error);
-	if (!p.config || config_read_keys(p.config, p.options.is_check ? NULL : &secret,
-					  p.options.is_check ? NULL : &psk, error) < 0) {
+	if (!p.config || config_read_keys(p.config, &secret, &psk, error) < 0 ||
+	    check_certificate(&p, &secret, error) < 0) {
 		fprintf(stderr, "%s\n", error);
 		config_free(p.config);
 		key_wipe(&secret, sizeof(secret));
@@ -363,6 +384,8 @@ int main(int argc, char **argv)
 	if (p.options.is_check) {
 		printf("%s: ok\n", p.options.path);
 		config_free(p.config);
+		key_wipe(&secret, sizeof(secret));
+		key_wipe(&psk, sizeof(psk));
 		return EXIT_YES;
 	}
 	p.started = p.config;

@@ -9,6 +9,7 @@
 #include "crypto/aead.h"
 #include "crypto/keyfile.h"
 #include "crypto/mac.h"
+#include "daemon/base/files.h"
 #include "daemon/config/config_check.h"
 #include "daemon/config/config_keys.h"
 #include "daemon/config/config_source.h"
@@ -281,6 +282,7 @@ static int finish(const struct config_load *l)
 	c->private_key_at = place_of(l->root, "private_key_file");
 	c->psk_at = place_of(l->root, "psk_file");
 	c->proxy_auth_at = place_of(l->root, "proxy_auth_file");
+	c->certificate_at = place_of(l->root, "certificate_file");
 	return 0;
 }
 
@@ -329,6 +331,8 @@ void config_free(struct config *c)
 	free(c->psk_at);
 	free(c->proxy_auth_file);
 	free(c->proxy_auth_at);
+	free(c->certificate_at);
+	free(c->certificate_file);
 	free(c->control_socket);
 	free(c->state_dir);
 	free(c->log_level);
@@ -423,6 +427,49 @@ int config_read_keys(const struct config *c, struct seckey *secret, struct psk *
 	key_wipe(&shared, sizeof(shared));
 	key_wipe(&login, sizeof(login));
 	return ret;
+}
+
+/* ---------------------------------------------------------------- the certificate */
+
+bool config_has_network_key(const struct config *c)
+{
+	static const struct verifykey none;
+
+	return !verifykey_equal(&c->network_key, &none);
+}
+
+static int certificate_error(const struct config *c, const char *words, char *error)
+{
+	snprintf(error, CONFIG_ERROR_BYTES, "%.200s: certificate %.150s %s", c->certificate_at, c->certificate_file,
+		 words);
+	return -1;
+}
+
+int config_read_certificate(const struct config *c, const struct seckey *secret, struct cert *out,
+			    char error[static CONFIG_ERROR_BYTES])
+{
+	char text[CERT_TEXT_BYTES + 1], words[240];
+	enum cert_verdict v;
+	struct pubkey own;
+	int len = files_read(c->certificate_file, text, sizeof(text));
+
+	if (len < 0) {
+		snprintf(words, sizeof(words), "cannot be read: %s", strerror(-len));
+		return certificate_error(c, words, error);
+	}
+	if (len > 0 && text[len - 1] == '\n')
+		len--;
+	if (cert_from_text(out, text, (size_t)len) < 0)
+		return certificate_error(c, "is none: one line of base64, as warrenctl cert sign prints it", error);
+	if (pubkey_of(&own, secret) < 0)
+		return certificate_error(c, "cannot be checked: the private key is no good", error);
+	if (strcmp(out->name, c->name) != 0) {
+		snprintf(words, sizeof(words), "is for \"%s\", and this node's name is \"%s\"", out->name, c->name);
+		return certificate_error(c, words, error);
+	}
+	/* At the time it begins, so that only its time is left to ask about. */
+	v = cert_verify(out, &c->network_key, &own, out->not_before_s);
+	return v == CERT_GOOD ? 0 : certificate_error(c, cert_verdict_text(v), error);
 }
 
 enum config_path config_path_of(const struct config *c, const char *peer_name)

@@ -8,7 +8,9 @@
 #define DAEMON_CONFIG_CONFIG_H
 
 #include "crypto/keyfile.h"
+#include "crypto/sign.h"
 #include "daemon/base/addr.h"
+#include "daemon/wire/cert.h"
 #include "daemon/wire/wire.h"
 
 #define CONFIG_COORDINATORS_MAX 4
@@ -70,8 +72,10 @@ struct config {
 	char *path; /* of the file, as given */
 	char *private_key_file, *psk_file /* NULL: none */, *control_socket, *state_dir;
 	char *proxy_auth_file; /* peer; NULL: none */
-	/* "FILE:LINE" that named them, for config_read_keys(); NULL: by default */
-	char *private_key_at, *psk_at, *proxy_auth_at;
+	/* "FILE:LINE" that named them, for config_read_keys() and its like; NULL: by default */
+	char *private_key_at, *psk_at, *proxy_auth_at, *certificate_at;
+	struct verifykey network_key;        /* zeros: none, and no certificates */
+	char *certificate_file;              /* peer; NULL: none */
 	unsigned workers;                    /* 0: one per core */
 	bool offload;                        /* offload = auto|off */
 	enum config_compression compression; /* peer */
@@ -127,6 +131,11 @@ int config_read_keys(const struct config *c, struct seckey *secret, struct psk *
 		     char error[static CONFIG_ERROR_BYTES]);
 /* The proxy's login alone; empty if no file is named. 0, or -1 with a line in `error`. */
 int config_read_login(const struct config *c, struct login *login, char error[static CONFIG_ERROR_BYTES]);
+bool config_has_network_key(const struct config *c);
+/* Reads certificate_file: one of network_key, for the key that goes with `secret`. Its time is left to the caller: *out may have
+ * expired. 0, or -1 with a line in `error`. Only where there is a network_key, in a peer's file. */
+int config_read_certificate(const struct config *c, const struct seckey *secret, struct cert *out,
+			    char error[static CONFIG_ERROR_BYTES]);
 /* Compares for a reload. Writes the names of changed keys, comma-separated, that need a restart ("" if none) into
  * `restart`, and of those that a reload applies into `reload`. */
 void config_diff(const struct config *old, const struct config *new, char *reload, char *restart, size_t capacity);

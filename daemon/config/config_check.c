@@ -78,6 +78,10 @@ static int check_peer(const struct config_load *l)
 	}
 	if (l->c->tun.name[0] == '\0')
 		return fail(l, "tun", "name", "is empty");
+	if (config_has_network_key(l->c) && !l->c->certificate_file)
+		return fail(l, "", "network_key", "wants a certificate_file beside it");
+	if (l->c->certificate_file && !config_has_network_key(l->c))
+		return fail(l, "", "certificate_file", "wants the network_key beside it that the certificate is under");
 	return check_coordinators(l);
 }
 
@@ -237,6 +241,9 @@ static int check_coordinator(const struct config_load *l)
 	if (c->relay.rate_total < c->relay.rate_per_peer)
 		return fail(l, "relay", is_given(l, "relay", "rate_total") ? "rate_total" : "rate_per_peer",
 			    "does not fit: rate_total is less than rate_per_peer");
+	if (config_has_network_key(c) && c->n_members > 0)
+		return fail_in(l, cfg_getnsec(l->root, "member", 0), "public_key",
+			       "has no place beside network_key: certificates say who is a member");
 	return check_members(l);
 }
 

@@ -37,6 +37,8 @@ static const struct config_key keys[] = {
 	{ KEY("", "name", config_set_name, name), BOTH },
 	{ KEY("", "private_key_file", config_set_path, private_key_file), BOTH, TEXT, .is_secret = true },
 	{ KEY("", "psk_file", config_set_path, psk_file), PEER, TEXT, .is_secret = true },
+	{ KEY("", "network_key", config_set_verifykey, network_key), BOTH },
+	{ KEY("", "certificate_file", config_set_path, certificate_file), PEER, TEXT, RELOAD },
 	{ KEY("", "control_socket", config_set_path, control_socket), BOTH, TEXT },
 	{ KEY("", "state_dir", config_set_path, state_dir), BOTH, TEXT },
 	{ KEY("", "workers", config_set_uint, workers), BOTH, .max = CONFIG_WORKERS_MAX },

@@ -332,6 +332,19 @@ const char *config_set_pubkey(const struct config_key *k, void *field, const cha
 	return NULL;
 }
 
+const char *config_set_verifykey(const struct config_key *k, void *field, const char *text, unsigned i)
+{
+	static const struct verifykey zero;
+	struct verifykey key;
+
+	(void)k;
+	(void)i;
+	if (verifykey_from_text(&key, text, strlen(text)) < 0 || verifykey_equal(&key, &zero))
+		return "is no network key: 44 characters of base64, as warrenctl key pub --network prints them";
+	*(struct verifykey *)field = key;
+	return NULL;
+}
+
 static bool is_host_name(const char *host)
 {
 	size_t label = 0;

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/base/files.h"
+
 #define STATE_FILE "node.json"
 #define STATE_PATH_BYTES 4096
 
@@ -142,35 +144,6 @@ int state_read(struct state *out, const char *state_dir)
 	return ret;
 }
 
-static int write_synced(int dir_fd, const char *tmp, const char *text)
-{
-	int fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), ret = 0;
-	size_t len = strlen(text);
-
-	if (fd < 0)
-		return -errno;
-	while (len && ret == 0) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno != EINTR) {
-			ret = -errno;
-		} else if (n > 0) {
-			text += n;
-			len -= (size_t)n;
-		}
-	}
-	if (ret == 0 && fsync(fd) < 0)
-		ret = -errno;
-	close(fd);
-	if (ret == 0 && renameat(dir_fd, tmp, dir_fd, STATE_FILE) < 0)
-		ret = -errno;
-	if (ret < 0)
-		unlinkat(dir_fd, tmp, 0);
-	else
-		fsync(dir_fd);
-	return ret;
-}
-
 /* mkdir -p, for the directory alone and its parents. */
 static int make_dir(const char *dir)
 {
@@ -194,7 +167,7 @@ int state_write(const struct state *s, const char *state_dir)
 {
 	json_t *root, *addrs = json_array();
 	char *text = NULL;
-	int dir_fd, ret = make_dir(state_dir);
+	int ret = make_dir(state_dir);
 
 	for (unsigned i = 0; i < s->n_addrs; i++) {
 		char buf[ADDR_TEXT_BYTES];
@@ -208,15 +181,8 @@ int state_write(const struct state *s, const char *state_dir)
 	json_decref(root);
 	if (!text)
 		return -ENOMEM;
-	if (ret == 0) {
-		dir_fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (dir_fd < 0) {
-			ret = -errno;
-		} else {
-			ret = write_synced(dir_fd, STATE_FILE ".tmp", text);
-			close(dir_fd);
-		}
-	}
+	if (ret == 0)
+		ret = files_replace(state_dir, STATE_FILE, text, strlen(text));
 	free(text);
 	return ret;
 }

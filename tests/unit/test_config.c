@@ -16,6 +16,7 @@
 #include "daemon/config/config.h"
 #include "daemon/config/config_keys.h"
 #include "daemon/config/config_source.h"
+#include "tests/unit/certs.h"
 
 #define KEY1 "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
 #define KEY2 "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
@@ -595,6 +596,58 @@ static void keys_are_read_from_their_files(void **state)
 	config_free(c);
 }
 
+static void network_key_and_certificate_go_together(void **state)
+{
+	refused(*state, PEER "network_key = \"" KEY1 "\"\n", 7, "wants a certificate_file");
+	refused(*state, PEER "certificate_file = \"/c\"\n", 7, "wants the network_key");
+	refused(*state, PEER "network_key = \"abc\"\n", 7, "is no network key");
+	refused(*state, COORDINATOR "certificate_file = \"/c\"\n", 4, "for a peer");
+	refused(*state, COORDINATOR "network_key = \"" KEY1 "\"\nmember a { public_key = \"" KEY2 "\" }\n", 5,
+		"certificates say who is a member");
+	config_free(load(*state, COORDINATOR "network_key = \"" KEY1 "\"\n"));
+}
+
+static void certificate_is_read_and_judged(void **state)
+{
+	static const char *const addrs[] = { "10.77.0.5", NULL };
+	struct verifykey network = certs_network(0);
+	char text[1024], key[KEY_TEXT_BYTES], error[CONFIG_ERROR_BYTES], at[256], cert_text[CERT_TEXT_BYTES];
+	struct seckey secret, other = { { 1 } };
+	struct place *p = *state;
+	struct pubkey public;
+	struct config *c;
+	struct cert cert;
+
+	assert_int_equal(seckey_from_text(&secret, SECRET, strlen(SECRET)), 0);
+	assert_int_equal(pubkey_of(&public, &secret), 0);
+	snprintf(text, sizeof(text), PEER "network_key = \"%s\"\ncertificate_file = \"%s/key\"\n",
+		 verifykey_to_text(&network, key), p->dir);
+	c = load(p, text);
+	assert_true(config_has_network_key(c));
+	snprintf(at, sizeof(at), "%s:8: certificate %s/key", p->conf, p->dir);
+	assert_int_equal(config_read_certificate(c, &secret, &cert, error), -1);
+	assert_non_null(strstr(error, "cannot be read"));
+	assert_ptr_equal(strstr(error, at), error);
+	put(p, "key", "nonsense\n", 0644);
+	assert_int_equal(config_read_certificate(c, &secret, &cert, error), -1);
+	assert_non_null(strstr(error, "one line of base64"));
+	cert = certs_direct("alice", &public, addrs);
+	put(p, "key", cert_to_text(&cert, cert_text), 0644);
+	assert_int_equal(config_read_certificate(c, &secret, &cert, error), 0);
+	assert_int_equal(config_read_certificate(c, &other, &cert, error), -1);
+	assert_non_null(strstr(error, "is for another node's key"));
+	cert = certs_direct("bob", &public, addrs);
+	put(p, "key", cert_to_text(&cert, cert_text), 0644);
+	assert_int_equal(config_read_certificate(c, &secret, &cert, error), -1);
+	assert_non_null(strstr(error, "is for \"bob\", and this node's name is \"alice\""));
+	cert = certs_direct("alice", &public, addrs);
+	cert.signature[3] ^= 1;
+	put(p, "key", cert_to_text(&cert, cert_text), 0644);
+	assert_int_equal(config_read_certificate(c, &secret, &cert, error), -1);
+	assert_non_null(strstr(error, "is not signed by the network key"));
+	config_free(c);
+}
+
 static void a_credential_of_the_service_goes_first(void **state)
 {
 	struct place *p = *state;
@@ -819,6 +872,8 @@ int main(void)
 		TEST(drop_ins_are_read_by_name_and_the_last_wins),
 		TEST(a_bad_file_does_not_spoil_the_next),
 		TEST(keys_are_read_from_their_files),
+		TEST(network_key_and_certificate_go_together),
+		TEST(certificate_is_read_and_judged),
 		TEST(a_credential_of_the_service_goes_first),
 		TEST(a_pre_shared_key_may_be_a_credential_and_an_empty_one_is_none),
 		TEST(ciphers_the_machine_lacks_are_no_choice),

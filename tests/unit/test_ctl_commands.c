@@ -95,11 +95,11 @@ static void start_daemon(struct fixture *f, const char *const *answers)
 static int run_with(struct fixture *f, const char *input, const char *const *words)
 {
 	struct ctl ctl = { .socket_dir = f->dir };
-	char *argv[16] = { (char *)"warrenctl" };
+	char *argv[24] = { (char *)"warrenctl" };
 	size_t out_len, err_len;
 	int argc = 1, code;
 
-	for (; words[argc - 1] && argc < 16; argc++)
+	for (; words[argc - 1] && argc < 24; argc++)
 		argv[argc] = (char *)words[argc - 1];
 	free(f->out);
 	free(f->err);
@@ -193,6 +193,115 @@ static void keys_need_no_daemon(void **state)
 	/* RFC 7748 section 6.1: Alice's pair. */
 	assert_int_equal(run_with(f, SECRET, (const char *const[]){ "key", "pub", NULL }), 0);
 	assert_string_equal(f->out, PUBLIC "\n");
+}
+
+static void put_key(const struct fixture *f, const char *text, char path[static 96])
+{
+	FILE *file;
+
+	snprintf(path, 96, "%s/network.key", f->dir);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void certificates_are_made_and_shown_without_a_daemon(void **state)
+{
+	struct fixture *f = *state;
+	char secret[64], network[64], other[64], path[96], cert[1024];
+
+	assert_int_equal(RUN(f, "key", "gen", "--network"), 0);
+	snprintf(secret, sizeof(secret), "%s", f->out);
+	put_key(f, secret, path);
+	assert_int_equal(run_with(f, secret, (const char *const[]){ "key", "pub", "--network", NULL }), 0);
+	snprintf(network, sizeof(network), "%.44s", f->out);
+	assert_int_equal(run_with(f, secret, (const char *const[]){ "key", "pub", NULL }), 0);
+	snprintf(other, sizeof(other), "%.44s", f->out); /* another kind of key of the same bytes */
+	assert_string_not_equal(network, other);
+	assert_int_equal(RUN(f, "cert", "sign", "alice", "--signing-key", path, "--public-key", PUBLIC, "--ip",
+			     "10.77.0.5,fd77::5", "--group=staff,admin", "--route=192.168.7.0/24", "--days=10"),
+			 0);
+	assert_string_equal(f->err, "");
+	snprintf(cert, sizeof(cert), "%s", f->out);
+	assert_int_equal(
+		run_with(f, cert, (const char *const[]){ "cert", "show", "-", "--network-key", network, NULL }), 0);
+	says(f->out, "alice: signed by the network key");
+	says(f->out, PUBLIC);
+	says(f->out, "10.77.0.5, fd77::5");
+	says(f->out, "admin, staff");
+	says(f->out, "192.168.7.0/24");
+	says(f->out, "it is good\n");
+	assert_int_equal(run_with(f, cert, (const char *const[]){ "cert", "show", "-", NULL }), 0);
+	says(f->out, "--network-key");
+	assert_int_equal(run_with(f, cert, (const char *const[]){ "cert", "show", "-", "--network-key", other, NULL }),
+			 1);
+	says(f->out, "is of another network");
+	assert_int_equal(run_with(f, cert, (const char *const[]){ "--json", "cert", "show", "-", NULL }), 0);
+	says(f->out, "{\"schema\":\"warren.cert/1\"");
+	cert[60] = cert[60] == 'A' ? 'B' : 'A';
+	run_with(f, cert, (const char *const[]){ "cert", "show", "-", "--network-key", network, NULL });
+	assert_null(f->out && strstr(f->out, "it is good\n") ? f->out : NULL);
+	unlink(path);
+}
+
+static void what_is_missing_in_a_certificate_is_named(void **state)
+{
+	struct fixture *f = *state;
+	char path[96];
+
+	put_key(f, SECRET "\n", path);
+#define SIGN(...) RUN(f, "cert", "sign", __VA_ARGS__)
+	assert_int_equal(SIGN("alice", "--public-key", PUBLIC, "--ip", "10.77.0.5"), 64);
+	says(f->err, "--signing-key");
+	assert_int_equal(SIGN("alice", "--signing-key", path, "--ip", "10.77.0.5"), 64);
+	says(f->err, "--public-key");
+	assert_int_equal(SIGN("alice", "--signing-key", path, "--public-key", PUBLIC), 64);
+	says(f->err, "--ip");
+	assert_int_equal(SIGN("Alice!", "--signing-key", path, "--public-key", PUBLIC, "--ip", "10.77.0.5"), 64);
+	assert_int_equal(SIGN("alice", "--signing-key", path, "--public-key", PUBLIC, "--ip", "10.77.0.555"), 64);
+	says(f->err, "10.77.0.555");
+	assert_int_equal(SIGN("alice", "--signing-key", path, "--public-key", PUBLIC, "--ip",
+			      "1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4,1.1.1.5"),
+			 64);
+	assert_int_equal(SIGN("alice", "--signing-key", path, "--public-key", PUBLIC, "--ip", "10.77.0.5", "--days=-1"),
+			 64);
+	assert_int_equal(SIGN("alice", "--signing-key", path, "--public-key", PUBLIC, "--ip", "10.77.0.5", "--route",
+			      "10.0.0.1/8"),
+			 64);
+	says(f->err, "bits set behind");
+	assert_int_equal(
+		SIGN("alice", "--signing-key", path, "--public-key", PUBLIC, "--ip", "10.77.0.5", "--group", "A"), 64);
+	assert_int_equal(chmod(path, 0644), 0);
+	assert_int_equal(SIGN("alice", "--signing-key", path, "--public-key", PUBLIC, "--ip", "10.77.0.5"), 1);
+	says(f->err, "others can read it");
+	assert_int_equal(RUN(f, "cert", "make", "alice"), 64);
+	assert_int_equal(run_with(f, "nonsense\n", (const char *const[]){ "cert", "show", "-", NULL }), 1);
+	unlink(path);
+}
+
+static void revocation_is_signed_here_and_handed_in(void **state)
+{
+	struct fixture *f = *state;
+	char path[96];
+
+	put_key(f, SECRET "\n", path);
+	assert_int_equal(RUN(f, "node", "revoke", "bob"), 64);
+	says(f->err, "--signing-key");
+	DAEMON(f, "{\"schema\":\"warren.peers/1\",\"peers\":[]}");
+	assert_int_equal(RUN(f, "node", "revoke", "bob", "--signing-key", path), 1);
+	says(f->err, "lists no member \"bob\"");
+	DAEMON(f, "{\"schema\":\"warren.revocations/1\",\"epoch\":0,\"entries\":0,\"list\":null}",
+	       "{\"schema\":\"warren.revocations/1\",\"epoch\":1,\"entries\":1,\"list\":\"\"}");
+	assert_int_equal(RUN(f, "node", "revoke", PUBLIC, "--signing-key", path), 0);
+	says(f->out, "list 1 with 1 entries is in force");
+	/* Another's list is not continued. */
+	DAEMON(f, "{\"schema\":\"warren.revocations/1\",\"epoch\":7,\"entries\":1,\"list\":\"AAAA\"}");
+	assert_int_equal(RUN(f, "node", "revoke", PUBLIC, "--signing-key", path), 1);
+	says(f->err, "is not signed by this key");
+	stop_daemon(f);
+	unlink(path);
 }
 
 static void what_is_no_key_is_not_quoted(void **state)
@@ -752,6 +861,9 @@ int main(void)
 		TEST(wrong_usage_exits_64_with_a_hint),
 		TEST(help_is_data_and_exits_0),
 		TEST(keys_need_no_daemon),
+		TEST(certificates_are_made_and_shown_without_a_daemon),
+		TEST(what_is_missing_in_a_certificate_is_named),
+		TEST(revocation_is_signed_here_and_handed_in),
 		TEST(what_is_no_key_is_not_quoted),
 		TEST(a_daemon_that_is_not_there_exits_69),
 		TEST(a_socket_that_is_not_ours_exits_77),

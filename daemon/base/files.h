@@ -1,0 +1,16 @@
+/* daemon/base/files.h - small files, read whole and replaced whole
+ *
+ * Thread: any.  Errors: negative errno. */
+#ifndef DAEMON_BASE_FILES_H
+#define DAEMON_BASE_FILES_H
+
+#include <stddef.h>
+
+/* Reads the whole file. Its length, or -EFBIG if it is longer than `capacity`. */
+int files_read(const char *path, void *out, size_t capacity);
+
+/* Makes `dir`/`name` (0600) hold these bytes: written aside, synced and renamed, so that a full disk or a crash leaves the old
+ * file whole. `dir` is there. */
+int files_replace(const char *dir, const char *name, const void *data, size_t len);
+
+#endif
