@@ -27,6 +27,9 @@
 	X(drop_multicast)                                                                                       \
 	X(handshake_bad_mac) X(handshake_unknown_key) X(handshake_bad_auth) X(handshake_replayed)               \
 	X(handshake_rate_limited) X(handshake_malformed) X(handshake_no_cipher)                                 \
+	X(handshake_untrusted)  /* a certificate was refused */                                                 \
+	X(certificates_checked) /* signatures looked at: not those that were found good before */              \
+	X(records_refused)      /* a coordinator's word about a peer, or us, that its certificate does not bear out */ \
 	X(stun_rate_limited) X(bind_bad) X(control_bad_frame) X(control_unknown_key) X(control_rate_limited)    \
 	X(network_looks) X(network_changes) /* after what the kernel told: looks, and those that found a difference */          \
 	X(openers_sent)     /* towards a peer, past our own NATs and no further */                               \

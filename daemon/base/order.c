@@ -1,6 +1,7 @@
 #include "daemon/base/order.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const void *key_of(const struct order *o, const void *thing)
 {
@@ -45,4 +46,25 @@ void *order_find(const struct order *o, const void *key)
 	unsigned at = order_before(o, key);
 
 	return at < o->n && o->compare(key_of(o, o->v[at]), key) == 0 ? o->v[at] : NULL;
+}
+
+void order_insert(struct order *o, void *thing)
+{
+	unsigned at = order_before(o, key_of(o, thing));
+
+	memmove(&o->v[at + 1], &o->v[at], (o->n - at) * sizeof(*o->v));
+	o->v[at] = thing;
+	o->n++;
+}
+
+void order_remove(struct order *o, const void *thing)
+{
+	unsigned at = order_before(o, key_of(o, thing));
+
+	while (at < o->n && o->v[at] != thing && o->compare(key_of(o, o->v[at]), key_of(o, thing)) == 0)
+		at++;
+	if (at == o->n || o->v[at] != thing)
+		return;
+	o->n--;
+	memmove(&o->v[at], &o->v[at + 1], (o->n - at) * sizeof(*o->v));
 }

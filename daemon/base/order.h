@@ -17,6 +17,9 @@ struct order {
 
 void order_add(struct order *o, void *thing); /* unsorted */
 void order_sort(struct order *o);
+/* Sorted, and stays so; takes time by the number there are. */
+void order_insert(struct order *o, void *thing);
+void order_remove(struct order *o, const void *thing); /* one that is not in it is fine */
 /* Sorted: how many stand before the key; n: all do. */
 unsigned order_before(const struct order *o, const void *key);
 /* Sorted: one with that key, NULL if there is none. */

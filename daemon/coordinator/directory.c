@@ -1,24 +1,10 @@
-#include "daemon/coordinator/directory.h"
+#include "daemon/coordinator/directory_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/base/order.h"
-
-struct directory {
-	struct store *store;
-	uint64_t version;
-	struct prefix prefix, prefix6;
-	bool has_prefixes;
-	unsigned n_online;
-	struct member *keys; /* head of the table */
-	/* Everybody again, and those who have one of these. While a load is in progress the addresses are the fixed ones;
-	 * later, all that are in use. */
-	struct order names, ids, addresses, addresses6;
-};
-
-static void member_free(struct member *m)
+void directory_member_free(struct member *m)
 {
 	if (!m)
 		return;
@@ -27,7 +13,7 @@ static void member_free(struct member *m)
 	free(m);
 }
 
-static struct member *member_new(const struct pubkey *key)
+struct member *directory_member_new(const struct pubkey *key)
 {
 	struct member *m = calloc(1, sizeof(*m));
 
@@ -45,7 +31,7 @@ static struct member *member_new(const struct pubkey *key)
 void directory_changes_fini(struct directory_changes *c)
 {
 	for (unsigned i = 0; i < c->n_removed; i++)
-		member_free(c->removed[i]);
+		directory_member_free(c->removed[i]);
 	free(c->removed);
 	free(c->changed);
 	free(c->old_ids);
@@ -121,7 +107,7 @@ void directory_free(struct directory *d)
 		return;
 	HASH_ITER(by_key, d->keys, m, tmp) {
 		HASH_DELETE(by_key, d->keys, m);
-		member_free(m);
+		directory_member_free(m);
 	}
 	free(d->names.v);
 	free(d->ids.v);
@@ -132,8 +118,7 @@ void directory_free(struct directory *d)
 
 /* ---------------------------------------------------------------- numbers and addresses */
 
-/* The host part of an IPv4 address in the network's prefix, 0 if there is none that can be an id. */
-static uint32_t host_number(const struct prefix *prefix, const struct ip *address)
+uint32_t directory_host_number(const struct prefix *prefix, const struct ip *address)
 {
 	uint32_t number = 0;
 
@@ -180,7 +165,7 @@ static bool is_unused(void *arg, const struct pubkey *key)
 	return !directory_by_key(arg, key);
 }
 
-static int lease(struct directory *d, struct member *m)
+int directory_lease_number(struct directory *d, struct member *m)
 {
 	struct store_range range = {
 		.first = 1, .last = last_number(d), .is_reserved = is_reserved, .is_unused = is_unused, .arg = d
@@ -192,12 +177,13 @@ static int lease(struct directory *d, struct member *m)
 	return store_lease_fixed(d->store, &m->key, m->fixed_id);
 }
 
-static void set_addresses(const struct directory *d, struct member *m)
+void directory_set_addresses(const struct directory *d, struct member *m)
 {
 	struct ip none = { 0 };
+	bool has_derived = m->id && !m->is_certified; /* a certificate names all it has */
 
-	m->address = m->fixed.len ? m->fixed : m->id ? address_of(&d->prefix, m->id) : none;
-	m->address6 = m->fixed6.len ? m->fixed6 : m->id ? address_of(&d->prefix6, m->id) : none;
+	m->address = m->fixed.len ? m->fixed : has_derived ? address_of(&d->prefix, m->id) : none;
+	m->address6 = m->fixed6.len ? m->fixed6 : has_derived ? address_of(&d->prefix6, m->id) : none;
 }
 
 /* Numbers for all members: first those that fixed addresses name, which nobody else may then get. */
@@ -210,7 +196,7 @@ static int lease_all(struct directory *d)
 		HASH_ITER(by_key, d->keys, m, tmp) {
 			if ((m->fixed_id != 0) != (pass == 0))
 				continue;
-			ret = lease(d, m);
+			ret = directory_lease_number(d, m);
 			if (ret == -EADDRNOTAVAIL) {
 				m->id = 0;
 				no_address = ret;
@@ -295,7 +281,7 @@ static void load_abandon(struct directory *d, struct load *l)
 	for (unsigned i = 0; i < l->n_fresh; i++) {
 		if (hash_has(by_key, l->fresh[i]))
 			HASH_DELETE(by_key, d->keys, l->fresh[i]);
-		member_free(l->fresh[i]);
+		directory_member_free(l->fresh[i]);
 	}
 	directory_changes_fini(&l->changes);
 	load_fini(l);
@@ -326,14 +312,14 @@ static int load_prepare(struct load *l, struct directory *d, const struct config
 	struct member *m, *tmp;
 
 	memset(l, 0, sizeof(*l));
-	if (load_allocate(l, d->names.n, config->n_members) < 0)
+	if (load_allocate(l, d->names.n, d->names.n + config->n_members) < 0)
 		return -ENOMEM;
 	HASH_ITER(by_key, d->keys, m, tmp)
 		l->before[l->n_before++] = face_of(m);
 	for (unsigned i = 0; i < config->n_members; i++) {
 		if (directory_by_key(d, &config->members[i].key))
 			continue;
-		m = member_new(&config->members[i].key);
+		m = directory_member_new(&config->members[i].key);
 		if (!m)
 			return -ENOMEM;
 		l->fresh[l->n_fresh++] = m;
@@ -350,7 +336,7 @@ static void merge(struct directory *d, const struct config *config, struct load 
 	struct member *m, *tmp;
 
 	HASH_ITER(by_key, d->keys, m, tmp)
-		m->is_kept = false;
+		m->is_kept = m->is_certified; /* those stay, whatever the file says */
 	for (unsigned i = 0; i < config->n_members; i++) {
 		const struct config_member *c = &config->members[i];
 
@@ -359,7 +345,7 @@ static void merge(struct directory *d, const struct config *config, struct load 
 		memcpy(m->name, c->name, sizeof(m->name));
 		m->fixed = m->address = c->address; /* its address, until it has its number */
 		m->fixed6 = m->address6 = c->address6;
-		m->fixed_id = host_number(&d->prefix, &m->fixed);
+		m->fixed_id = directory_host_number(&d->prefix, &m->fixed);
 	}
 	HASH_ITER(by_key, d->keys, m, tmp) {
 		if (m->is_kept)
@@ -416,7 +402,7 @@ int directory_load(struct directory *d, const struct config *config, struct dire
 		use_known_leases(d);
 	l.changes.lease_error = ret;
 	HASH_ITER(by_key, d->keys, m, tmp) {
-		set_addresses(d, m);
+		directory_set_addresses(d, m);
 		l.changes.n_unleased += m->id == 0;
 	}
 	fill_orders(d);
@@ -434,12 +420,12 @@ int directory_lease(struct directory *d, struct member *m)
 
 	if (m->id)
 		return 0;
-	ret = lease(d, m);
+	ret = directory_lease_number(d, m);
 	if (ret) {
 		m->id = 0;
 		return ret;
 	}
-	set_addresses(d, m);
+	directory_set_addresses(d, m);
 	fill_orders(d);
 	d->version++;
 	return 0;

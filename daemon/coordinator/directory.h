@@ -14,6 +14,7 @@
 #include "daemon/coordinator/introduced.h"
 #include "daemon/coordinator/store.h"
 #include "daemon/relay/account.h"
+#include "daemon/wire/cert.h"
 #include "daemon/wire/control.h"
 
 struct registration;
@@ -27,6 +28,9 @@ struct member {
 	struct ip fixed, fixed6;     /* as in the file; none: from the number */
 	uint32_t fixed_id;           /* the host number that `fixed` stands for, or 0 */
 	bool is_kept;                /* mark of a load in progress */
+	bool is_certified;           /* it is a member by its certificate, not by the file: */
+	struct cert_serial serial;
+	uint64_t not_before_s, not_after_s;
 	/* what is known of its registrations; kept by reloads; service.c's to write */
 	struct registration *registration; /* NULL: offline. Set by directory_set_registration */
 	bool has_boot_id;
@@ -64,6 +68,19 @@ void directory_free(struct directory *d);
 int directory_load(struct directory *d, const struct config *config, struct directory_changes *changes);
 /* Tries again to lease a number to a member without one. 0, -ENOSPC, -EADDRNOTAVAIL, ... */
 int directory_lease(struct directory *d, struct member *m);
+/* Makes the certificate's member one, or what it says of itself what is said here. `displaced` gets those members that held its
+ * name or an address by an older certificate: each is out of the directory, and the caller's to end and to free with
+ * directory_changes_fini. The store keeps certificates for directory_restore; that it cannot (displaced->lease_error says why) keeps
+ * nobody out. 0; -EEXIST: a newer one holds them; -EADDRNOTAVAIL: none of its addresses is in the network's prefixes;
+ * -ENOMEM; or what the lease ended with. */
+int directory_admit(struct directory *d, const struct cert *cert, struct member **out,
+		    struct directory_changes *displaced);
+/* Admits those that the store has and `is_good` says so of, after the first load; the others leave it. Returns how many, or the
+ * error that ended the reading. */
+int directory_restore(struct directory *d, bool (*is_good)(void *arg, const struct cert *cert), void *arg);
+/* Takes every certified member out that `is_over` says so of, likewise. 0, -ENOMEM. */
+int directory_expel(struct directory *d, bool (*is_over)(void *arg, const struct member *m), void *arg,
+		    struct directory_changes *expelled);
 /* Online with a registration, offline with NULL. */
 void directory_set_registration(struct directory *d, struct member *m, struct registration *registration);
 

@@ -1,5 +1,7 @@
 #include "daemon/coordinator/role_private.h"
 
+#include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -136,34 +138,43 @@ json_t *document_status(const struct coordinator *c)
 	json_t *on = json_object(), *off = json_object();
 	uint64_t now_ms = clock_now_ms();
 	char key[KEY_TEXT_BYTES];
+	json_t *document;
 
 	offload(c, on, off);
-	return json_pack("{s:s, s:o, s:s, s:s, s:s, s:i, s:I, s:o, s:s, s:[], s:n, s:i, s:o, s:o,"
-			 " s:o, s:o, s:{s:s, s:o, s:o}, s:{s:i, s:i}, s:o, s:o, s:o}",
-			 "schema", "warren.status/1", "time", time_of(now_ms), "role", "coordinator", "name",
-			 config->name, "version", WARREN_VERSION, "pid", (int)getpid(), "uptime_s",
-			 (json_int_t)((now_ms - c->started_ms) / 1000), "config", config_state(c), "key",
-			 pubkey_to_text(&c->identity.public, key), "addresses", "tun", "workers",
-			 (int)ports_workers(c->ports), "offload", on, "offload_off", off, "ciphers",
-			 ciphers(c->identity.suites), "listen", listening(c), "network", "name", config->network.name,
-			 "prefix", prefix_or_null(&config->network.prefix), "prefix6",
-			 prefix_or_null(&config->network.prefix6), "members", "total",
-			 (int)directory_count(c->directory), "online", (int)directory_online(c->directory), "relay",
-			 relay(c), "counters", counters(c), "notices", notices(c));
+	document = json_pack("{s:s, s:o, s:s, s:s, s:s, s:i, s:I, s:o, s:s, s:[], s:n, s:i, s:o, s:o,"
+			     " s:o, s:o, s:{s:s, s:o, s:o}, s:{s:i, s:i}, s:o, s:o, s:o}",
+			     "schema", "warren.status/1", "time", time_of(now_ms), "role", "coordinator", "name",
+			     config->name, "version", WARREN_VERSION, "pid", (int)getpid(), "uptime_s",
+			     (json_int_t)((now_ms - c->started_ms) / 1000), "config", config_state(c), "key",
+			     pubkey_to_text(&c->identity.public, key), "addresses", "tun", "workers",
+			     (int)ports_workers(c->ports), "offload", on, "offload_off", off, "ciphers",
+			     ciphers(c->identity.suites), "listen", listening(c), "network", "name",
+			     config->network.name, "prefix", prefix_or_null(&config->network.prefix), "prefix6",
+			     prefix_or_null(&config->network.prefix6), "members", "total",
+			     (int)directory_count(c->directory), "online", (int)directory_online(c->directory), "relay",
+			     relay(c), "counters", counters(c), "notices", notices(c));
+	/* null: the file's member blocks say who is a member */
+	json_object_set_new(document, "network_key",
+			    c->trust ? json_string(verifykey_to_text(trust_network(c->trust), key)) : json_null());
+	json_object_set_new(document, "revocations",
+			    c->trust ? json_integer((json_int_t)revocations_epoch(trust_revocations(c->trust))) :
+				       json_null());
+	return document;
 }
 
 static json_t *member_document(const struct member *m)
 {
-	char key[KEY_TEXT_BYTES], text[ADDR_TEXT_BYTES];
+	char key[KEY_TEXT_BYTES], text[ADDR_TEXT_BYTES], serial[2 * CERT_SERIAL_BYTES + 1];
 	json_t *ips = json_array();
 
 	if (m->address.len)
 		json_array_append_new(ips, json_string(ip_to_text(&m->address, text)));
 	if (m->address6.len)
 		json_array_append_new(ips, json_string(ip_to_text(&m->address6, text)));
-	return json_pack("{s:s, s:s, s:o, s:s, s:b, s:n, s:o, s:I, s:I, s:o, s:n}", "name", m->name, "key",
-			 pubkey_to_text(&m->key, key), "ips", ips, "state", m->registration ? "up" : "down", "online",
-			 m->registration != NULL, "path", "rtt_ms",
+	sodium_bin2hex(serial, sizeof(serial), m->serial.b, sizeof(m->serial.b));
+	return json_pack("{s:s, s:s?, s:s, s:o, s:s, s:b, s:n, s:o, s:I, s:I, s:o, s:n}", "name", m->name, "serial",
+			 m->is_certified ? serial : NULL, "key", pubkey_to_text(&m->key, key), "ips", ips, "state",
+			 m->registration ? "up" : "down", "online", m->registration != NULL, "path", "rtt_ms",
 			 m->rtt_us && m->registration ? json_real(m->rtt_us / 1000.0) : json_null(), "rx_bytes",
 			 (json_int_t)m->account->sent_bytes, "tx_bytes", (json_int_t)m->account->got_bytes, "last_seen",
 			 m->seen_ms ? time_of(m->seen_ms) : json_null(), "why");
@@ -183,6 +194,34 @@ json_t *document_peers(const struct coordinator *c)
 json_t *document_version(void)
 {
 	return json_pack("{s:s, s:s}", "schema", "warren.version/1", "version", WARREN_VERSION);
+}
+
+/* null: there is none yet */
+static json_t *list_text(const uint8_t *list, size_t len)
+{
+	size_t size = sodium_base64_encoded_len(len, sodium_base64_VARIANT_ORIGINAL);
+	char *text = list ? malloc(size) : NULL;
+	json_t *out;
+
+	if (!text)
+		return json_null();
+	out = json_string(sodium_bin2base64(text, size, list, len, sodium_base64_VARIANT_ORIGINAL));
+	free(text);
+	return out;
+}
+
+json_t *document_revocations(const struct coordinator *c)
+{
+	struct revocations *r = trust_revocations(c->trust);
+	char key[KEY_TEXT_BYTES];
+	size_t len;
+	const uint8_t *list = revocations_list(r, &len);
+
+	return json_pack("{s:s, s:o, s:s, s:I, s:i, s:o}", "schema", "warren.revocations/1", "time",
+			 time_of(clock_now_ms()), "network_key", verifykey_to_text(trust_network(c->trust), key),
+			 "epoch", (json_int_t)revocations_epoch(r), "entries",
+			 list ? (int)((len - REVOCATION_HEAD_BYTES) / REVOCATION_ENTRY_BYTES) : 0, "list",
+			 list_text(list, len));
 }
 
 /* "a, b" -> ["a", "b"] */

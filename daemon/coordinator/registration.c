@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void registration_init(struct registration *r, const struct registration_env *env, void *arg,
@@ -24,6 +25,8 @@ void registration_fini(struct registration *r)
 		later_cancel(&r->later[i]);
 	relay_link_unref(r->link);
 	r->link = NULL;
+	free(r->cert);
+	r->cert = NULL;
 	channel_wipe(&r->channel);
 	sodium_memzero(&r->keys, sizeof(r->keys));
 }
@@ -94,16 +97,38 @@ int registration_accept(struct registration *r, struct member *m, uint32_t local
 		registration_close(r);
 		return -ENOMEM;
 	}
+	free(r->cert);
+	r->cert = NULL;
 	r->member = m;
 	r->state = REGISTRATION_REGISTERED;
 	return 0;
+}
+
+/* Under a network key the certificate says who is a member. 0, or an error with the answer that says why, if there is to be one. */
+static int judge_certificate(struct registration *r, struct handshake *h, const struct wire_trust *shown)
+{
+	uint8_t refusal[WIRE_RESPONSE_BYTES];
+	enum cert_verdict v;
+	int len;
+
+	r->cert = malloc(sizeof(*r->cert));
+	if (!r->cert)
+		return -ENOMEM;
+	v = r->env->judge(r->arg, r, shown, r->cert);
+	if (v == CERT_GOOD)
+		return 0;
+	counters_inc(r->counters, COUNTER_handshake_untrusted);
+	len = handshake_refuse(h, r->identity, v, refusal, sizeof(refusal));
+	if (len > 0)
+		r->env->send(r->arg, r, refusal, (size_t)len);
+	return -EACCES;
 }
 
 /* The checks in SECURITY's order, the dear ones last. 0 when the initiation was answered. */
 static int answer_initiation(struct registration *r, const uint8_t *body, size_t len)
 {
 	struct wire_init_payload payload;
-	uint8_t response[WIRE_RESPONSE_BYTES];
+	uint8_t response[WIRE_RESPONSE_MAX_BYTES];
 	struct wire_init init;
 	struct handshake h;
 	int ret;
@@ -122,7 +147,7 @@ static int answer_initiation(struct registration *r, const uint8_t *body, size_t
 		counters_inc(r->counters, COUNTER_handshake_bad_auth);
 		goto out;
 	}
-	if (!r->env->find(r->arg, r, &r->key)) {
+	if (!r->identity->trust && !r->env->find(r->arg, r, &r->key)) {
 		counters_inc(r->counters, COUNTER_control_unknown_key);
 		ret = -EACCES;
 		goto out;
@@ -132,6 +157,9 @@ static int answer_initiation(struct registration *r, const uint8_t *body, size_t
 		counters_inc(r->counters, COUNTER_handshake_bad_auth);
 		goto out;
 	}
+	ret = r->identity->trust ? judge_certificate(r, &h, &payload.trust) : 0;
+	if (ret)
+		goto out;
 	ret = handshake_respond(&h, r->identity, &payload, 0, response, sizeof(response), &r->keys);
 	if (ret < 0)
 		goto out;
@@ -139,7 +167,7 @@ static int answer_initiation(struct registration *r, const uint8_t *body, size_t
 	sodium_memzero(r->keys.send, sizeof(r->keys.send));
 	sodium_memzero(r->keys.recv, sizeof(r->keys.recv));
 	counters_inc(r->counters, COUNTER_handshakes_answered);
-	r->env->send(r->arg, r, response, sizeof(response));
+	r->env->send(r->arg, r, response, (size_t)ret);
 	ret = 0;
 out:
 	handshake_wipe(&h);

@@ -4,8 +4,8 @@
  * In the first two states it ends after REGISTRATION_HANDSHAKE_MS, in the last after REGISTRATION_SILENCE_MS without
  * a frame. An initiation can be a replay: nothing but this struct changes before the first sealed frame has opened,
  * which shows that whoever sent it knows the key now. So timestamps, which protect answers over UDP, are not needed
- * here. A key that is nobody's, like all that does not authenticate, is closed without a word. Frames are opened and
- * sealed here. No sockets and no clock: the owner has the streams.
+ * here. A key that is nobody's, like all that does not authenticate, is closed without a word; so that an honest node learns what
+ * is wrong with its certificate, that is said. Frames are opened and sealed here. No sockets and no clock: the owner has the streams.
  * Thread: loop. */
 #ifndef DAEMON_COORDINATOR_REGISTRATION_H
 #define DAEMON_COORDINATOR_REGISTRATION_H
@@ -41,6 +41,9 @@ struct registration_env {
 	 * returns. */
 	void (*close)(void *arg, struct registration *r);
 	struct member *(*find)(void *arg, const struct registration *r, const struct pubkey *key);
+	/* In its place under a network key, once the initiation authenticates: what it shows, for r->key. CERT_GOOD fills *cert. */
+	enum cert_verdict (*judge)(void *arg, const struct registration *r, const struct wire_trust *shown,
+				   struct cert *cert);
 	/* A confirmed key asks to be registered: the answer is registration_accept or _refuse. */
 	void (*registering)(void *arg, struct registration *r, const struct wire_register *m, uint64_t now_ms);
 	/* A message of a registered member; writable in place. */
@@ -60,6 +63,7 @@ struct registration {
 	struct handshake_keys keys; /* until accepted */
 	struct channel channel;
 	struct pubkey key;       /* who it is, from the initiation on */
+	struct cert *cert;       /* likewise, until registered; NULL: no network key */
 	struct member *member;   /* from registration_accept on; cleared when it is closed */
 	struct relay_link *link; /* likewise */
 	struct bound bound;

@@ -81,6 +81,12 @@ static struct member *on_find(void *arg, const struct registration *r, const str
 	return service_find(((struct registry *)arg)->service, r, key);
 }
 
+static enum cert_verdict on_judge(void *arg, const struct registration *r, const struct wire_trust *shown,
+				  struct cert *cert)
+{
+	return service_judge(((struct registry *)arg)->service, r, shown, cert);
+}
+
 static void on_registering(void *arg, struct registration *r, const struct wire_register *m, uint64_t now_ms)
 {
 	service_registering(((struct registry *)arg)->service, r, m, now_ms);
@@ -96,6 +102,7 @@ static const struct registration_env registration_env = {
 	.queued_percent = queued_percent,
 	.close = on_registration_close,
 	.find = on_find,
+	.judge = on_judge,
 	.registering = on_registering,
 	.message = on_message,
 };
@@ -124,6 +131,9 @@ again:
 
 		next_ms = deadline_ms < next_ms ? deadline_ms : next_ms;
 	}
+	service_tick(g->service, now_ms);
+	if (service_next_ms(g->service) < next_ms)
+		next_ms = service_next_ms(g->service);
 	leave(g);
 	g->timer_ms = next_ms;
 	loop_timer_set(g->timer, next_ms);
@@ -253,6 +263,8 @@ int registry_open(struct registry **out, uv_loop_t *loop, const struct config *c
 		registry_close(g);
 	else
 		*out = g;
+	if (ret == 0)
+		timer_not_after(g, service_next_ms(service));
 	return ret;
 }
 

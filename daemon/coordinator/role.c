@@ -1,6 +1,7 @@
 #include "daemon/coordinator/role.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,44 @@ static void on_reload(void *arg, struct control_request *req, const json_t *args
 	reply(req, document_reload(&result));
 }
 
+static void on_revocations(void *arg, struct control_request *req, const json_t *args)
+{
+	const struct coordinator *c = arg;
+
+	(void)args;
+	if (c->trust)
+		reply(req, document_revocations(c));
+	else
+		control_fail(req, EXIT_NO, "%s has no network_key: take the member block out of its file, and reload",
+			     c->config->name);
+}
+
+static void on_revoke(void *arg, struct control_request *req, const json_t *args)
+{
+	const char *text = json_string_value(json_object_get(args, "list"));
+	static uint8_t list[REVOCATION_MAX_BYTES];
+	struct coordinator *c = arg;
+	size_t len;
+	int ret;
+
+	if (!text || sodium_base642bin(list, sizeof(list), text, strlen(text), NULL, &len, NULL,
+				       sodium_base64_VARIANT_ORIGINAL) != 0) {
+		control_fail(req, EXIT_BAD_USAGE, "which list?");
+		return;
+	}
+	registry_begin(c->registry);
+	ret = service_revoke(&c->service, list, len, clock_now_ms());
+	registry_end(c->registry);
+	forward_publish(&c->forward); /* before anybody is told that it applies */
+	if (ret == 0)
+		reply(req, document_revocations(c));
+	else if (ret == -EALREADY)
+		control_fail(req, EXIT_NO,
+			     "a newer list of revoked members is in force; read it, and sign the next one");
+	else
+		control_fail(req, EXIT_NO, "the list is not taken: it is not signed by this network's key");
+}
+
 /* Paths, pings and NATs are a peer's; saying so beats "unknown command". */
 static void on_peer_command(void *arg, struct control_request *req, const json_t *args)
 {
@@ -73,6 +112,8 @@ static const struct control_command commands[] = {
 	{ .name = "peers", .handler = on_peers },
 	{ .name = "map", .handler = on_map },
 	{ .name = "version", .handler = on_version },
+	{ .name = "revocations", .handler = on_revocations },
+	{ .name = "revoke", .flags = CONTROL_WRITE, .handler = on_revoke },
 	{ .name = "reload", .flags = CONTROL_WRITE, .handler = on_reload },
 	{ .name = "paths", .handler = on_peer_command },
 	{ .name = "ping", .handler = on_peer_command },
@@ -123,6 +164,35 @@ static void mark_loaded(struct coordinator *c, const struct config *config)
 	c->reload_error[0] = '\0';
 }
 
+/* Without the list that was in force the revoked would be let in again: then rather not at all. */
+static int open_trust(struct coordinator *c, char *error, size_t capacity)
+{
+	int ret;
+
+	if (!config_has_network_key(c->config))
+		return 0;
+	c->trust = trust_new(&c->config->network_key, &c->counters);
+	if (!c->trust) {
+		snprintf(error, capacity, "no memory");
+		return -ENOMEM;
+	}
+	c->identity.trust = c->service.trust = c->trust;
+	ret = service_read_revocations(&c->service);
+	if (ret)
+		snprintf(
+			error, capacity,
+			"%s/revocations: the list of revoked members cannot be used (%s): put back a copy, or remove it and "
+			"hand in the newest",
+			c->config->state_dir, ret == -EBADMSG ? "damaged, or of another network key" : strerror(-ret));
+	if (ret)
+		return ret;
+	ret = service_restore(&c->service);
+	if (ret < 0)
+		log_error("members by certificate cannot be read back (%s): each is one again when it registers",
+			  strerror(-ret));
+	return 0;
+}
+
 static int open_all(struct coordinator *c, uv_loop_t *loop, const struct seckey *secret, char *error, size_t capacity)
 {
 	const struct config *config = c->config;
@@ -157,6 +227,9 @@ static int open_all(struct coordinator *c, uv_loop_t *loop, const struct seckey 
 	service_init(&c->service, c->directory, c->indices, &c->forward, &c->counters, config);
 	c->service.udp_port = ports_number(c->ports, 0);
 	c->service.alternate_port = ports_number(c->ports, 1);
+	ret = open_trust(c, error, capacity);
+	if (ret)
+		return ret;
 	ret = registry_open(&c->registry, loop, config, &c->service, &c->identity, &c->counters, error, capacity);
 	if (ret)
 		return ret;
@@ -207,6 +280,7 @@ void coordinator_stop(struct coordinator *c)
 	directory_free(c->directory);
 	store_close(c->store);
 	identity_fini(&c->identity);
+	trust_free(c->trust);
 	free(c);
 }
 

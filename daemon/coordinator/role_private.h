@@ -13,6 +13,7 @@
 struct coordinator {
 	const struct config *config;
 	struct identity identity;
+	struct trust *trust; /* NULL: no network key */
 	struct counters counters;
 	struct store *store;
 	struct directory *directory;
@@ -34,6 +35,7 @@ json_t *document_status(const struct coordinator *c);
 json_t *document_peers(const struct coordinator *c);
 json_t *document_map(const struct coordinator *c); /* map.c */
 json_t *document_version(void);
+json_t *document_revocations(const struct coordinator *c);
 json_t *document_reload(const struct coordinator_reload_result *result);
 
 /* When the file was last written; zeros if it is not there. */

@@ -6,15 +6,12 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/coordinator/service_private.h"
 
 /* Longest wait that puts both starts of an introduction at one moment; a longer round trip is not worth waiting for. */
 #define START_IN_MAX_MS 250
 
 #define PING_AGAIN_US (300 * UINT64_C(1000000))
-
-/* Unknown keys that are logged, so that a scan does not fill the log. */
-#define STRANGERS_PER_S 1
-#define STRANGERS_BURST 5
 
 void service_init(struct service *s, struct directory *directory, struct indices *indices, struct forward *forward,
 		  struct counters *counters, const struct config *config)
@@ -28,7 +25,8 @@ void service_init(struct service *s, struct directory *directory, struct indices
 	s->udp_port = config->listen.port;
 	s->alternate_port = config->listen.alternate_port;
 	s->alternate_address = config->listen.alternate_address;
-	bucket_init(&s->strangers, STRANGERS_BURST, 0);
+	s->state_dir = config->state_dir;
+	bucket_init(&s->strangers, SERVICE_STRANGERS_BURST, 0);
 }
 
 struct member *service_find(struct service *s, const struct registration *r, const struct pubkey *key)
@@ -36,7 +34,7 @@ struct member *service_find(struct service *s, const struct registration *r, con
 	struct member *m = directory_by_key(s->directory, key);
 	char text[KEY_TEXT_BYTES], source[ADDR_TEXT_BYTES];
 
-	if (!m && bucket_take(&s->strangers, STRANGERS_PER_S, STRANGERS_BURST, r->heard_ms))
+	if (!m && bucket_take(&s->strangers, SERVICE_STRANGERS_PER_S, SERVICE_STRANGERS_BURST, r->heard_ms))
 		log_info("control: unknown key %s from %s: no member block has it", pubkey_to_text(key, text),
 			 endpoint_to_text(&r->source, source));
 	return m;
@@ -288,6 +286,9 @@ void service_message(struct service *s, struct registration *r, int type, uint8_
 	case CONTROL_PONG:
 		on_pong(r, data, len);
 		break;
+	case CONTROL_REVOCATIONS:
+		service_on_revocations(s, r, data, len, now_ms);
+		break;
 	default: /* of a later version */
 		break;
 	}
@@ -337,7 +338,7 @@ static void log_registered(const struct member *m, const struct registration *r,
 
 void service_registering(struct service *s, struct registration *r, const struct wire_register *m, uint64_t now_ms)
 {
-	struct member *member = directory_by_key(s->directory, &r->key);
+	struct member *member;
 	struct registration *old;
 	uint32_t index;
 	bool is_restart;
@@ -347,8 +348,10 @@ void service_registering(struct service *s, struct registration *r, const struct
 		registration_refuse(r, REFUSED_VERSION, "the coordinator speaks another version of the protocol");
 		return;
 	}
+	member = s->trust ? service_admit(s, r, now_ms) : directory_by_key(s->directory, &r->key);
 	if (!member) { /* removed since its initiation */
-		registration_refuse(r, REFUSED_REMOVED, "not a member any more");
+		registration_refuse(r, REFUSED_REMOVED,
+				    s->trust ? "its certificate cannot be used here" : "not a member any more");
 		return;
 	}
 	ret = directory_lease(s->directory, member);
@@ -383,6 +386,8 @@ void service_registering(struct service *s, struct registration *r, const struct
 	send_registered(s, r);
 	if (r->state == REGISTRATION_REGISTERED)
 		send_ping(r);
+	if (r->state == REGISTRATION_REGISTERED)
+		service_greet(s, r);
 	if (is_restart)
 		tell_introduced(s, member, member->id, PEER_RESTARTED);
 	else if (!old)
@@ -418,17 +423,22 @@ static void forget_number(struct service *s, const struct member *m, uint32_t id
 	}
 }
 
-void service_reloaded(struct service *s, const struct directory_changes *changes)
+void service_removed(struct service *s, const struct directory_changes *changes, const char *why)
 {
 	for (unsigned i = 0; i < changes->n_removed; i++) {
 		struct member *m = changes->removed[i];
 
-		log_info("member %s: removed", m->name);
+		log_info("member %s: removed: %s", m->name, why);
 		forget_number(s, m, m->id);
 		introduced_fini(&m->introduced); /* so that its end is not told as a mere absence */
 		if (m->registration)
-			registration_refuse(m->registration, REFUSED_REMOVED, "not a member any more");
+			registration_refuse(m->registration, REFUSED_REMOVED, why);
 	}
+}
+
+void service_reloaded(struct service *s, const struct directory_changes *changes)
+{
+	service_removed(s, changes, "not a member any more");
 	for (unsigned i = 0; i < changes->n_changed; i++) {
 		struct member *m = changes->changed[i];
 

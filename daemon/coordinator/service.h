@@ -18,6 +18,9 @@
 /* Pages of the directory: 10 000 members are 417. */
 #define SERVICE_PAGES_PER_S 50
 #define SERVICE_PAGES_BURST 500
+/* Unknown keys that are logged, so that a scan does not fill the log. */
+#define SERVICE_STRANGERS_PER_S 1
+#define SERVICE_STRANGERS_BURST 5
 
 struct service {
 	struct directory *directory;
@@ -28,15 +31,31 @@ struct service {
 	uint16_t udp_port, alternate_port; /* as bound */
 	struct ip alternate_address;       /* none: it has but one */
 	struct bucket strangers;           /* log lines about unknown keys */
+	struct trust *trust;               /* borrowed; NULL: no network key */
+	const char *state_dir;             /* where the revocation list is kept */
+	uint64_t sweep_ms;                 /* when to look for expired certificates */
 };
 
 void service_init(struct service *s, struct directory *directory, struct indices *indices, struct forward *forward,
 		  struct counters *counters, const struct config *config);
 
-/* The three events of struct registration_env. */
+/* The events of struct registration_env. */
+enum cert_verdict service_judge(struct service *s, const struct registration *r, const struct wire_trust *shown,
+				struct cert *cert);
 struct member *service_find(struct service *s, const struct registration *r, const struct pubkey *key);
 void service_registering(struct service *s, struct registration *r, const struct wire_register *m, uint64_t now_ms);
 void service_message(struct service *s, struct registration *r, int type, uint8_t *data, size_t len, uint64_t now_ms);
+
+/* Under a network key: expired certificates, revocation lists that are being fetched. */
+void service_tick(struct service *s, uint64_t now_ms);
+uint64_t service_next_ms(const struct service *s);
+/* A whole revocation list from an administrator. 0, -EALREADY (not newer), -EBADMSG (none, or not signed by the network key),
+ * -EOPNOTSUPP (no network key). The caller is between registry_begin and registry_end. */
+int service_revoke(struct service *s, const uint8_t *list, size_t len, uint64_t now_ms);
+/* The list that was kept. 0, also if there was none; -EBADMSG: it cannot be used. */
+int service_read_revocations(struct service *s);
+/* The members by certificate that were known before a restart. How many, or a negative errno. */
+int service_restore(struct service *s);
 
 /* A registration has ended, however: its member is offline unless a newer one is there. */
 void service_closed(struct service *s, struct registration *r, uint64_t now_ms);

@@ -11,11 +11,16 @@
 
 #define APPLICATION_ID 0x57524e43 /* "WRNC": tells our file from any other SQLite file */
 
-static const char schema[] = "CREATE TABLE lease ("
-			     "  key BLOB NOT NULL PRIMARY KEY CHECK (length(key) = 32),"
-			     "  id INTEGER NOT NULL UNIQUE CHECK (id BETWEEN 1 AND 4294967294),"
-			     "  granted INTEGER NOT NULL DEFAULT (unixepoch())"
-			     ") STRICT, WITHOUT ROWID";
+static const char certificate_schema[] = "CREATE TABLE certificate ("
+					 "  key BLOB NOT NULL PRIMARY KEY CHECK (length(key) = 32),"
+					 "  data BLOB NOT NULL"
+					 ") STRICT, WITHOUT ROWID";
+
+static const char lease_schema[] = "CREATE TABLE lease ("
+				   "  key BLOB NOT NULL PRIMARY KEY CHECK (length(key) = 32),"
+				   "  id INTEGER NOT NULL UNIQUE CHECK (id BETWEEN 1 AND 4294967294),"
+				   "  granted INTEGER NOT NULL DEFAULT (unixepoch())"
+				   ") STRICT, WITHOUT ROWID";
 
 enum statement {
 	FIND,
@@ -24,6 +29,9 @@ enum statement {
 	DELETE_KEY,
 	DELETE_ID,
 	BY_AGE,
+	PUT_CERTIFICATE,
+	DROP_CERTIFICATE,
+	CERTIFICATES,
 	BEGIN,
 	COMMIT,
 	ROLLBACK,
@@ -37,6 +45,9 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[DELETE_KEY] = "DELETE FROM lease WHERE key = ?1",
 	[DELETE_ID] = "DELETE FROM lease WHERE id = ?1",
 	[BY_AGE] = "SELECT key, id FROM lease ORDER BY granted, id",
+	[PUT_CERTIFICATE] = "REPLACE INTO certificate (key, data) VALUES (?1, ?2)",
+	[DROP_CERTIFICATE] = "DELETE FROM certificate WHERE key = ?1",
+	[CERTIFICATES] = "SELECT data FROM certificate",
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
@@ -125,9 +136,10 @@ static int check_file(sqlite3 *db, const char *path, char *error, size_t capacit
 			    errno_of(code) == -EUCLEAN ? "damaged, or not a database of warren" : sqlite3_errmsg(db));
 	if (application != APPLICATION_ID)
 		return fail(error, capacity, -EUCLEAN, path, "not a database of warren, or an empty file");
-	if (query_number(db, "PRAGMA user_version", &version) != SQLITE_ROW || version != STORE_SCHEMA_VERSION) {
-		snprintf(error, capacity, "%s: schema version %lld, this program knows %d", path, (long long)version,
-			 STORE_SCHEMA_VERSION);
+	if (query_number(db, "PRAGMA user_version", &version) != SQLITE_ROW || version < 1 ||
+	    version > STORE_SCHEMA_VERSION) {
+		snprintf(error, capacity, "%s: schema version %lld, this program knows up to %d", path,
+			 (long long)version, STORE_SCHEMA_VERSION);
 		return -EUCLEAN;
 	}
 	code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
@@ -179,7 +191,9 @@ static int create_file(const char *path, char *error, size_t capacity)
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
 	if (code == SQLITE_OK)
-		code = sqlite3_exec(db, schema, NULL, NULL, NULL);
+		code = sqlite3_exec(db, lease_schema, NULL, NULL, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_exec(db, certificate_schema, NULL, NULL, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(db, setup, NULL, NULL, NULL);
 	ret = errno_of(code);
@@ -193,6 +207,23 @@ static int create_file(const char *path, char *error, size_t capacity)
 	if (ret)
 		unlink(aside);
 	return ret;
+}
+
+/* All of it or nothing: a crash in between leaves version 1. SQLite's code. */
+static int upgrade(sqlite3 *db)
+{
+	int64_t version = 0;
+	char sql[512];
+	int code = query_number(db, "PRAGMA user_version", &version);
+
+	if (code != SQLITE_ROW || version == STORE_SCHEMA_VERSION)
+		return code == SQLITE_ROW ? SQLITE_OK : code;
+	snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; %s; PRAGMA user_version = %d; COMMIT", certificate_schema,
+		 STORE_SCHEMA_VERSION);
+	code = sqlite3_exec(db, sql, NULL, NULL, NULL);
+	if (code != SQLITE_OK && !sqlite3_get_autocommit(db))
+		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	return code;
 }
 
 int store_open(struct store **out, const char *path, char *error, size_t capacity)
@@ -224,6 +255,8 @@ int store_open(struct store **out, const char *path, char *error, size_t capacit
 	if (ret)
 		goto out;
 	code = sqlite3_exec(s->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL, NULL, NULL);
+	if (code == SQLITE_OK)
+		code = upgrade(s->db);
 	for (unsigned i = 0; code == SQLITE_OK && i < N_STATEMENTS; i++)
 		code = sqlite3_prepare_v3(s->db, statement_text[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i],
 					  NULL);
@@ -410,4 +443,43 @@ int store_lease(struct store *s, const struct pubkey *key, const struct store_ra
 	s->all_taken_below = at; /* set to unknown by the change, and known again: all below was found taken */
 	*id = at;
 	return 0;
+}
+
+/* ---------------------------------------------------------------- certificates */
+
+static int step_once(struct store *s, enum statement which)
+{
+	sqlite3_stmt *statement = s->statements[which];
+	int ret = errno_of(sqlite3_step(statement));
+
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	return ret;
+}
+
+int store_put_certificate(struct store *s, const struct pubkey *key, const void *data, size_t len)
+{
+	sqlite3_bind_blob(s->statements[PUT_CERTIFICATE], 1, key->b, sizeof(key->b), SQLITE_STATIC);
+	sqlite3_bind_blob(s->statements[PUT_CERTIFICATE], 2, data, (int)len, SQLITE_STATIC);
+	return step_once(s, PUT_CERTIFICATE);
+}
+
+int store_drop_certificate(struct store *s, const struct pubkey *key)
+{
+	return run(s, DROP_CERTIFICATE, key, 0, NULL);
+}
+
+int store_each_certificate(struct store *s, void (*fn)(void *arg, const uint8_t *data, size_t len), void *arg)
+{
+	sqlite3_stmt *statement = s->statements[CERTIFICATES];
+	int code;
+
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+		const void *data = sqlite3_column_blob(statement, 0);
+
+		if (data)
+			fn(arg, data, (size_t)sqlite3_column_bytes(statement, 0));
+	}
+	sqlite3_reset(statement);
+	return errno_of(code);
 }

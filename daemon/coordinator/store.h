@@ -1,4 +1,4 @@
-/* daemon/coordinator/store.h - what the coordinator must not lose: who has which host number
+/* daemon/coordinator/store.h - what the coordinator must not lose: who has which host number, and who is a member by certificate
  *
  * A lease gives a key its member id, which is also the host number of its overlay addresses. Leases outlive restarts,
  * and a member's absence from the configuration until the prefix runs out of numbers. SQLite file, WAL,
@@ -14,7 +14,7 @@
 
 #include "crypto/key.h"
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2 /* a file of version 1, without certificates, becomes one of 2 */
 
 struct store;
 
@@ -45,5 +45,11 @@ int store_lease_fixed(struct store *s, const struct pubkey *key, uint32_t id);
 int store_begin(struct store *s);
 int store_commit(struct store *s);
 void store_rollback(struct store *s);
+
+/* The certificate by which a key is a member, in place of the one before. Its owner judges it again when it is read back. */
+int store_put_certificate(struct store *s, const struct pubkey *key, const void *data, size_t len);
+int store_drop_certificate(struct store *s, const struct pubkey *key);
+/* Calls `fn` with each; it must not change the store. */
+int store_each_certificate(struct store *s, void (*fn)(void *arg, const uint8_t *data, size_t len), void *arg);
 
 #endif

@@ -51,7 +51,7 @@ void knock_free(struct knock *k)
 static void on_connected(void *arg, struct stream *s)
 {
 	struct knock *k = arg;
-	uint8_t timestamp[WIRE_TIMESTAMP_BYTES], data[WIRE_INIT_BYTES];
+	uint8_t timestamp[WIRE_TIMESTAMP_BYTES], data[WIRE_INIT_MAX_BYTES];
 	uint64_t took_us = clock_now_us() - k->began_us;
 	int len;
 
@@ -68,12 +68,12 @@ static void on_frame(void *arg, struct stream *s, uint8_t *body, size_t len)
 {
 	struct knock *k = arg;
 	struct handshake_keys keys;
-	int ret = handshake_finish(&k->handshake, k->identity, body, len, &keys);
+	int ret = handshake_finish(&k->handshake, k->identity, body, len, &keys, NULL);
 
 	(void)s;
 	sodium_memzero(&keys, sizeof(keys));
-	/* One that has no cipher in common with us has said so under its key. */
-	end(k, ret == 0 || ret == -ENOTSUP ? KNOCK_OK : KNOCK_FOREIGN, 0);
+	/* One that has no cipher in common with us, or does not like our certificate, has said so under its key. */
+	end(k, ret == 0 || ret == -ENOTSUP || ret == -EACCES ? KNOCK_OK : KNOCK_FOREIGN, 0);
 }
 
 static void on_closed(void *arg, struct stream *s, int reason)

@@ -346,6 +346,12 @@ void link_proxy_changed(struct link *l, uint64_t now_ms)
 	due(l);
 }
 
+void link_register_anew(struct link *l, uint64_t now_ms)
+{
+	registrar_again(l->registrar, now_ms);
+	due(l);
+}
+
 /* Our address towards the other end, as a connection made now would have it. */
 static int local_now(const struct link *l, struct ip *out)
 {

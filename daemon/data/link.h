@@ -40,6 +40,7 @@ void link_free(struct link *l);
 
 void link_tick(struct link *l, uint64_t now_ms);
 uint64_t link_next_ms(const struct link *l);
+void link_register_anew(struct link *l, uint64_t now_ms); /* registrar_again */
 /* Our addresses or routes changed: a connection whose local address is no longer the one to use is made anew. */
 void link_network_changed(struct link *l, uint64_t now_ms);
 /* What goes through the proxy does so anew, and who is waiting tries at once. */

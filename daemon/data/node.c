@@ -196,6 +196,7 @@ static void on_timer(void *arg)
 			node_tick_peer(n, p, now);
 		due = earlier(due, p->due_ms);
 	}
+	node_trust_tick(n, now);
 	node_discovery_tick(n, now);
 	node_lifetime_tick(n, now);
 	node_punch_tick(n, now);
@@ -205,6 +206,7 @@ static void on_timer(void *arg)
 	node_ping_tick(n, now);
 	node_waiters_tick(n, now, false);
 	node_report_tick(n, now);
+	due = earlier(due, node_trust_due_ms(n));
 	due = earlier(due, node_discovery_next_ms(n));
 	due = earlier(due, node_lifetime_next_ms(n));
 	due = earlier(due, node_punch_next_ms(n));
@@ -355,6 +357,7 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 		log_error("the private key is no good: %s", strerror(-ret));
 		return ret;
 	}
+	n->identity.trust = n->trust;
 	node_set_compression(n, config->compression, now);
 	n->indices = indices_new();
 	n->responder =
@@ -457,7 +460,9 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 	n->n_open_handles = 2;
 	read_state(n);
 
-	ret = open_tun(n);
+	ret = node_trust_start(n, secret);
+	if (ret == 0)
+		ret = open_tun(n);
 	if (ret == 0)
 		ret = node_open_port(n);
 	if (ret == 0)
@@ -512,6 +517,7 @@ void node_stop(struct node *n)
 		loop_timer_close(n->timer);
 	identity_fini(&n->identity);
 	sodium_memzero(&n->proxy, sizeof(n->proxy));
+	trust_free(n->trust);
 	free(n->state_dir);
 	uv_close((uv_handle_t *)&n->prepare, on_prepare_closed);
 	uv_close((uv_handle_t *)&n->wake, on_prepare_closed);
@@ -572,9 +578,16 @@ static int reload_proxy(struct node *n, const struct config *config, char *error
 int node_reload(struct node *n, const struct config *new_config, char *error, size_t n_error)
 {
 	unsigned had = n->n_links, has = new_config->n_coordinators;
+	char words[CONFIG_ERROR_BYTES] = "";
 	uint64_t now = clock_now_ms();
-	int ret = reload_proxy(n, new_config, error, n_error, now);
+	struct cert own;
+	int ret = node_trust_reload(n, new_config, &own, words);
 
+	if (ret < 0) {
+		snprintf(error, n_error, "%s", words);
+		return ret;
+	}
+	ret = reload_proxy(n, new_config, error, n_error, now);
 	if (ret < 0)
 		return ret;
 	for (unsigned i = 0; i < had || i < has; i++) {
@@ -593,6 +606,7 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 		n->n_links = i < has ? i + 1 : has;
 	}
 	n->n_links = has;
+	node_trust_set_own(n, &own, now);
 	node_set_compression(n, new_config->compression, now);
 	n->config = new_config;
 	outside_reload(n->outside, new_config, now);

@@ -148,8 +148,9 @@ static void on_response(struct node *n, const struct path_addr *from, const uint
 	}
 	ret = sessions_on_response(&p->sessions, data, len, clock_now_ms(), &rtt_us);
 	if (ret < 0) {
-		counters_inc(node_counters(n),
-			     ret == -ENOTSUP ? COUNTER_handshake_no_cipher : COUNTER_handshake_bad_auth);
+		counters_inc(node_counters(n), ret == -ENOTSUP ? COUNTER_handshake_no_cipher :
+					       ret == -EACCES  ? COUNTER_handshake_untrusted :
+								 COUNTER_handshake_bad_auth);
 		return;
 	}
 	handshake_came(n, p, from, is_own_choice(p, from), rtt_us);
@@ -271,6 +272,10 @@ static void on_session(struct node *n, const struct path_addr *from, uint8_t *da
 	case SESSION_TCP:
 		path_set_tcp_called(p->paths, now);
 		node_mark_peer(n, p);
+		return;
+	case SESSION_REVOCATIONS:
+		if (node_revocations_from_peer(n, p, body, (size_t)n_body) < 0)
+			break;
 		return;
 	case SESSION_CLOSE:
 		on_closed_by_peer(n, p, now);

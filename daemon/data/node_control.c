@@ -96,7 +96,7 @@ static json_t *peer_json(struct node *n, struct peer *p)
 	if (addr.kind != PATH_NONE)
 		state = "up";
 	else if (node_is_known_offline(n, p) || (p->paths && p->sessions.attempt.is_active) ||
-		 cause == WHY_NO_COMMON_CIPHER)
+		 node_is_refused(p, cause))
 		state = "down";
 	for (unsigned i = 0; i < p->n_addrs; i++)
 		json_array_append_new(ips, json_string(ip_to_text(&p->addrs[i], text)));
@@ -105,6 +105,7 @@ static json_t *peer_json(struct node *n, struct peer *p)
 	json_object_set_new(o, "name", json_string(p->name));
 	json_object_set_new(o, "key", json_string(pubkey_to_text(&p->key, key)));
 	json_object_set_new(o, "ips", ips);
+	json_object_set_new(o, "certified", n->trust ? json_boolean(p->credential.is_good) : json_null());
 	json_object_set_new(o, "state", json_string(state));
 	json_object_set_new(o, "online", online_of(n, p));
 	json_object_set_new(o, "path", addr.kind == PATH_NONE ? json_null() : node_json_path(n, p, &addr));

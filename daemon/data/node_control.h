@@ -35,6 +35,9 @@ json_t *node_json_exposed(const struct node *n);
 /* node_hook.c: {"program","runs","last_run","error"} of on_mapping_change, or null */
 json_t *node_json_hook(const struct node *n);
 
+/* node_trust.c: {"network_key","name","not_before","not_after","revocations"}, or null; adds to what is complained of */
+json_t *node_json_trust(struct node *n, json_t *notices);
+
 /* node_status.c, node_netcheck.c, node_why.c */
 control_handler_fn node_cmd_status, node_cmd_netcheck, node_cmd_paths, node_cmd_why;
 /* The names of behaviours; null where they are not known. */
@@ -43,5 +46,7 @@ json_t *node_json_filtering(const struct nat_facts *nat);
 /* node_offload.c: adds "offload", what is on, and "offload_off", why the rest is not. */
 void node_offload_json(const struct node *n, json_t *doc);
 enum why_cause node_judge(struct node *n, const struct peer *p);
+bool node_is_refused(const struct peer *p,
+		     enum why_cause cause); /* by one side, for good reasons: there can be no session */
 
 #endif

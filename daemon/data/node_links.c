@@ -170,11 +170,14 @@ static void on_registered(void *arg, struct link *l, const struct wire_registere
 {
 	struct node *n = arg;
 	uint64_t now = clock_now_ms();
+	struct prefix addrs[WIRE_ADDRS_MAX];
+	unsigned n_addrs = node_own_addresses(n, l, r, addrs);
 
 	log_info("coordinator %s: registered as %s in network %s", link_config(l)->name, r->name, r->network);
 	if (strcmp(r->name, n->name) != 0)
 		log_warn("coordinator %s: calls us %s, our file %s", link_config(l)->name, r->name, n->name);
-	node_apply_addresses(n, r->addrs, r->n_addrs);
+	node_apply_addresses(n, addrs, n_addrs);
+	node_revocations_registered(n, l);
 	refresh_relays(n);
 	node_set_keepalives(n, now);
 	node_discovery_servers_changed(n, now);
@@ -246,7 +249,8 @@ static void forget_at(struct node *n, struct peer *p, unsigned coordinator)
 	p->is_online[coordinator] = false;
 	for (unsigned i = 0; i < CONFIG_COORDINATORS_MAX; i++)
 		is_anywhere |= p->member[i] != 0;
-	if (!is_anywhere)
+	/* A good certificate makes a member, whatever a coordinator says; its sessions go with it or at their time. */
+	if (!is_anywhere && !p->credential.is_good)
 		node_remove_peer(n, p);
 	else
 		node_relays_changed(n, p, clock_now_ms());
@@ -436,6 +440,9 @@ static void on_message(void *arg, struct link *l, int type, const uint8_t *data,
 		ret = wire_peer_event_decode(&m.event, data, len);
 		if (ret == 0)
 			on_peer_event(n, l, &m.event);
+		break;
+	case CONTROL_REVOCATIONS:
+		ret = node_revocations_from_link(n, l, data, len);
 		break;
 	default:
 		break; /* of a later version */

@@ -156,6 +156,20 @@ static void sessions_no_suite(void *owner, bool is_news)
 	node_mark_peer(n, p);
 }
 
+static enum cert_verdict sessions_judge_peer(void *owner, const struct wire_trust *shown)
+{
+	struct peer *p = owner;
+
+	return node_judge_certificate(p->owner, p, shown);
+}
+
+static void sessions_untrusted(void *owner, bool is_news)
+{
+	struct peer *p = owner;
+
+	node_untrusted(p->owner, p, is_news);
+}
+
 static const struct sessions_env sessions_env = {
 	.send_initiation = send_initiation,
 	.changed = sessions_changed,
@@ -163,6 +177,8 @@ static const struct sessions_env sessions_env = {
 	.keepalive = sessions_keepalive,
 	.wall_ms = sessions_wall_ms,
 	.no_suite = sessions_no_suite,
+	.judge = sessions_judge_peer,
+	.untrusted = sessions_untrusted,
 };
 
 int node_send_session(struct node *n, struct peer *p, const struct path_addr *to, const uint8_t *body, size_t len)
@@ -322,7 +338,8 @@ struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wi
 
 	if (memcmp(record->key, n->identity.public.b, KEY_BYTES) == 0)
 		return NULL; /* ourselves */
-	do {                 /* one may have had its name, another its address */
+	node_check_record(n, coordinator, record);
+	do { /* one may have had its name, another its address */
 		p = peers_put(&n->peers, record, coordinator, &is_new, &displaced);
 		was_new |= is_new;
 		if (displaced)
@@ -394,6 +411,7 @@ void node_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
 		.relay_bit_s = relay_rate(n),
 	};
 	p->last_seen_ms = later(p->last_seen_ms, load_u64(&shared->traffic.last_received_ms));
+	node_trust_tick_peer(n, p, now_ms);
 	sessions_tick(&p->sessions, &shared->traffic, now_ms);
 	path_set_tick(p->paths, &activity, now_ms);
 	node_tcp_tick_peer(n, p, activity.path_received_ms, now_ms);
@@ -417,6 +435,8 @@ static uint64_t next_of(const struct node *n, const struct peer *p, uint64_t now
 
 	if (search < next)
 		next = search;
+	if (node_trust_next_ms(p, now_ms) < next)
+		next = node_trust_next_ms(p, now_ms);
 	if (paths < next)
 		next = paths;
 	if (p->n_tellings && p->tell_ms < next)
@@ -484,12 +504,14 @@ void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms)
 		node_check_compression(n, p, s, now_ms);
 		/* New keys: the far side is told where we can be reached, which also confirms them to it. */
 		node_tell_peer(n, p, now_ms);
+		node_revocations_met(n, p, now_ms);
 		if (is_first)
 			path_set_start(p->paths, now_ms);
 	} else if (!s && p->settled_index) {
 		p->settled_index = 0;
 		path_set_stop(p->paths, now_ms);
 	}
+	node_trust_settle_peer(p);
 	log_path(n, p);
 	node_punch_settled(n, p, now_ms);
 	if (s && !held_is_empty(p->held) && node_lane_enter(n)) {

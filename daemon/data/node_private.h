@@ -96,7 +96,7 @@ struct unknown_init { /* an initiation that came before its sender was introduce
 	uint32_t member;
 	size_t len; /* 0: free */
 	uint64_t at_ms;
-	uint8_t data[WIRE_INIT_BYTES];
+	uint8_t data[WIRE_INIT_MAX_BYTES];
 };
 
 struct directory_copy { /* of one link's member list */
@@ -114,6 +114,7 @@ struct node {
 	char name[WIRE_NAME_MAX_BYTES + 1], bind_interface[16],
 		*state_dir; /* as started with, whatever a reload brings */
 	struct identity identity;
+	struct trust *trust; /* NULL: no network key */
 	uint64_t boot_id;
 	unsigned disabled; /* enum offload_disable */
 	uint64_t started_ms, rekey_after_ms, reject_after_ms;
@@ -312,6 +313,30 @@ void node_tcp_tick_peer(struct node *n, struct peer *p, uint64_t received_ms, ui
 void node_tcp_call(void *peer);
 void node_tcp_drop(void *peer, const struct path_addr *addr);
 void node_udp_blocked(struct node *n, struct peer *p, uint64_t now_ms); /* at one of the ends, as far as is known now */
+
+/* node_trust.c: certificates and revocations; where there is no network key these do nothing */
+int node_trust_start(struct node *n, const struct seckey *secret); /* after the state was read; says what went wrong */
+/* The certificate of the new file, for node_trust_set_own once all of it applies (no addresses: none). */
+int node_trust_reload(struct node *n, const struct config *new_config, struct cert *own,
+		      char error[static CONFIG_ERROR_BYTES]);
+void node_trust_set_own(struct node *n, const struct cert *own, uint64_t now_ms);
+/* Those that a coordinator gives us and that may be ours. Returns how many. */
+unsigned node_own_addresses(struct node *n, const struct link *l, const struct wire_registered *r,
+			    struct prefix out[static WIRE_ADDRS_MAX]);
+enum cert_verdict node_judge_certificate(struct node *n, struct peer *p, const struct wire_trust *shown);
+void node_untrusted(struct node *n, struct peer *p, bool is_news);
+void node_check_record(struct node *n, unsigned coordinator,
+		       const struct wire_member *record); /* counts what is refused */
+void node_trust_tick_peer(struct node *n, struct peer *p,
+			  uint64_t now_ms); /* ends sessions whose certificate is no good */
+uint64_t node_trust_next_ms(const struct peer *p, uint64_t now_ms);
+void node_trust_settle_peer(struct peer *p);
+void node_trust_tick(struct node *n, uint64_t now_ms);
+uint64_t node_trust_due_ms(const struct node *n);
+void node_revocations_met(struct node *n, struct peer *p, uint64_t now_ms); /* a new session */
+void node_revocations_registered(struct node *n, struct link *l);
+int node_revocations_from_peer(struct node *n, struct peer *p, const uint8_t *body, size_t len); /* -EBADMSG */
+int node_revocations_from_link(struct node *n, const struct link *l, const uint8_t *data, size_t len);
 
 /* node_table.c */
 void node_publish(struct node *n, uint64_t now_ms);

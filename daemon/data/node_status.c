@@ -231,6 +231,7 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 	json_object_set_new(doc, "config", config_json(n));
 	json_object_set_new(doc, "key", json_string(pubkey_to_text(&n->identity.public, key)));
 	json_object_set_new(doc, "addresses", addresses_json(n));
+	json_object_set_new(doc, "certificate", node_json_trust(n, notices));
 	json_object_set_new(doc, "tun", tun_json(n));
 	json_object_set_new(doc, "workers", json_integer(n->n_workers));
 	node_offload_json(n, doc);

@@ -60,7 +60,9 @@ void node_publish(struct node *n, uint64_t now_ms)
 		t->own[t->n_own++] = n->state.addrs[i].ip;
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
 		struct session *sessions[3] = { p->sessions.current, p->sessions.previous, p->sessions.next };
-		struct table_route r = { .peer = node_shared(p), .n_addrs = p->n_addrs };
+		/* Under a network key an address is whose certificate has it. */
+		struct table_route r = { .peer = node_shared(p),
+					 .n_addrs = n->trust && !p->credential.is_good ? 0 : p->n_addrs };
 		const struct table_route *route;
 		struct path_addr to;
 

@@ -75,8 +75,17 @@ enum why_cause node_judge(struct node *n, const struct peer *p)
 	f.handshake_unanswered = p->paths && p->sessions.attempt.is_active && !sessions_sendable(&p->sessions, now) &&
 				 now - p->sessions.asked_since_ms >= UNANSWERED_MS;
 	f.n_inside = (unsigned)__builtin_popcount(p->inside);
+	f.is_certificate_refused =
+		(p->sessions.refused_here || p->sessions.refused_there) && !sessions_sendable(&p->sessions, now);
 	f.no_common_cipher = p->sessions.has_no_suite && !sessions_sendable(&p->sessions, now);
 	return why_judge(&f);
+}
+
+bool node_is_refused(const struct peer *p, enum why_cause cause)
+{
+	bool is_untrusted = p->sessions.refused_here || p->sessions.refused_there;
+
+	return cause == WHY_NO_COMMON_CIPHER || (cause == WHY_KEY_REFUSED && is_untrusted);
 }
 
 /* What is worth saying of one path. */
@@ -204,6 +213,20 @@ static json_t *search_json(const struct node *n, const struct peer *p)
 			 h->n_searches, "sockets", h->n_sockets, "probes", h->n_probes);
 }
 
+/* What there is to say of a certificate in place of the cause's own words. */
+static json_t *certificate_text(const struct peer *p, enum why_cause cause, const char **fix)
+{
+	const struct sessions *s = &p->sessions;
+
+	if (cause != WHY_KEY_REFUSED || (!s->refused_here && !s->refused_there))
+		return json_string(why_text(cause));
+	*fix = s->refused_here ? "give the peer a new certificate: warrenctl cert sign" :
+				 "give this node a new certificate: warrenctl cert sign, certificate_file, reload";
+	return s->refused_here ?
+		       json_sprintf("we refuse the peer: its certificate %s", cert_verdict_text(s->refused_here)) :
+		       json_sprintf("the peer refuses us: our certificate %s", cert_verdict_text(s->refused_there));
+}
+
 void node_cmd_why(void *arg, struct control_request *req, const json_t *args)
 {
 	struct node *n = arg;
@@ -225,12 +248,12 @@ void node_cmd_why(void *arg, struct control_request *req, const json_t *args)
 	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
 	json_object_set_new(doc, "peer", json_string(p->name));
 	json_object_set_new(doc, "state",
-			    json_string(addr.kind != PATH_NONE                                       ? "up" :
-					node_is_known_offline(n, p) || cause == WHY_NO_COMMON_CIPHER ? "down" :
-												       "idle"));
+			    json_string(addr.kind != PATH_NONE                                   ? "up" :
+					node_is_known_offline(n, p) || node_is_refused(p, cause) ? "down" :
+												   "idle"));
 	json_object_set_new(doc, "path", node_json_path(n, p, &addr));
 	json_object_set_new(doc, "cause", why_name(cause) ? json_string(why_name(cause)) : json_null());
-	json_object_set_new(doc, "text", json_string(why_text(cause)));
+	json_object_set_new(doc, "text", certificate_text(p, cause, &fix));
 	json_object_set_new(doc, "fix", fix ? json_string(fix) : json_null());
 	json_object_set_new(doc, "here", side_json(&n->here.nat, has_family(&n->here, 16)));
 	json_object_set_new(doc, "there",

@@ -171,6 +171,8 @@ static enum why_cause judge_session(const struct why_facts *f, bool *is_decided)
 	/* What the last try showed holds, though nothing is tried now. */
 	if (f->is_other_version)
 		return WHY_VERSION_MISMATCH;
+	if (f->is_certificate_refused)
+		return WHY_KEY_REFUSED;
 	if (f->no_common_cipher)
 		return WHY_NO_COMMON_CIPHER;
 	if (f->is_stale)

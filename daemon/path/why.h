@@ -38,17 +38,18 @@ struct why_facts {
 	bool is_same_nat;                                          /* both are seen at the same IPv4 address */
 	bool is_idle;                                              /* nothing is being tried */
 	bool is_offline;                                           /* a coordinator says so */
-	bool handshake_unanswered; /* initiations were sent for 5 s and more, none answered */
-	bool no_common_cipher;     /* one side refused the other's handshake for that */
-	bool is_other_version;     /* the peer's initiations are of another version of the protocol */
-	bool is_stale;             /* its initiations are refused: an earlier one had a later time */
-	bool is_clock_off;         /* ours is far from a coordinator's */
-	bool no_coordinator;       /* we are registered nowhere: */
-	bool is_key_refused;       /* one closes the connection during the handshake */
-	bool is_version_refused;   /* one speaks another version of the protocol */
-	bool is_relay_only;        /* the configuration of one side wants it so */
-	unsigned n_inside;         /* endpoints of the peer that are not used: the way to them leads into an overlay */
-	uint32_t wanted_bytes;     /* the longest datagram that traffic would make; 0: not told */
+	bool handshake_unanswered;   /* initiations were sent for 5 s and more, none answered */
+	bool is_certificate_refused; /* the peer's by us, or ours by the peer */
+	bool no_common_cipher;       /* one side refused the other's handshake for that */
+	bool is_other_version;       /* the peer's initiations are of another version of the protocol */
+	bool is_stale;               /* its initiations are refused: an earlier one had a later time */
+	bool is_clock_off;           /* ours is far from a coordinator's */
+	bool no_coordinator;         /* we are registered nowhere: */
+	bool is_key_refused;         /* one closes the connection during the handshake */
+	bool is_version_refused;     /* one speaks another version of the protocol */
+	bool is_relay_only;          /* the configuration of one side wants it so */
+	unsigned n_inside;     /* endpoints of the peer that are not used: the way to them leads into an overlay */
+	uint32_t wanted_bytes; /* the longest datagram that traffic would make; 0: not told */
 	const struct path_set *paths; /* NULL: none */
 };
 

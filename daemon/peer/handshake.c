@@ -163,34 +163,37 @@ int handshake_initiate(struct handshake *h, const struct identity *id, enum hand
 		       size_t capacity)
 {
 	struct wire_init_payload payload = { .suites = suites_for(id, purpose), .features = id->features };
-	uint8_t prologue[PROLOGUE_BYTES], encoded[WIRE_INIT_PAYLOAD_BYTES];
+	uint8_t prologue[PROLOGUE_BYTES], encoded[WIRE_INIT_PAYLOAD_BYTES + WIRE_EXTENSIONS_BYTES];
 	struct seckey ephemeral;
+	size_t payload_len, len;
 	int ret;
 
 	handshake_wipe(h);
-	if (capacity < WIRE_INIT_BYTES)
-		return -ENOBUFS;
 	memcpy(payload.timestamp, timestamp, sizeof(payload.timestamp));
-	wire_init_payload_encode(encoded, &payload);
+	trust_show(id->trust, &payload.trust);
+	payload_len = wire_init_payload_encode(encoded, &payload);
+	len = WIRE_INIT_BYTES - WIRE_INIT_PAYLOAD_BYTES + payload_len;
+	if (capacity < len)
+		return -ENOBUFS;
 	wire_init_header_encode(out, index);
 	prologue_encode(prologue, purpose, out);
 	seckey_generate(&ephemeral);
 	ret = noise_init_initiator(&h->noise, &id->secret, &id->public, remote, psk_for(id, purpose), prologue,
 				   sizeof(prologue));
 	if (ret == 0)
-		ret = noise_write_1(&h->noise, &ephemeral, out + WIRE_INIT_HEADER_BYTES, encoded, sizeof(encoded));
+		ret = noise_write_1(&h->noise, &ephemeral, out + WIRE_INIT_HEADER_BYTES, encoded, payload_len);
 	key_wipe(&ephemeral, sizeof(ephemeral));
 	if (ret < 0) {
 		handshake_wipe(h);
 		return ret;
 	}
-	append_macs(h, remote, cookie, out, WIRE_INIT_BYTES - WIRE_MACS_BYTES);
+	append_macs(h, remote, cookie, out, len - WIRE_MACS_BYTES);
 	h->purpose = purpose;
 	h->local_index = index;
 	h->offered = payload.suites;
 	h->features = payload.features;
 	h->is_active = true;
-	return WIRE_INIT_BYTES;
+	return (int)len;
 }
 
 static bool was_offered(const struct handshake *h, uint8_t suite)
@@ -199,7 +202,7 @@ static bool was_offered(const struct handshake *h, uint8_t suite)
 }
 
 int handshake_finish(struct handshake *h, const struct identity *id, const uint8_t *data, size_t len,
-		     struct handshake_keys *keys)
+		     struct handshake_keys *keys, struct wire_trust *trust)
 {
 	uint8_t encoded[WIRE_HANDSHAKE_MAX_BYTES];
 	struct wire_response_payload payload;
@@ -216,14 +219,17 @@ int handshake_finish(struct handshake *h, const struct identity *id, const uint8
 		ret = wire_response_payload_decode(&payload, encoded, msg.noise_len - NOISE_MESSAGE_2_BYTES);
 	if (ret == 0 && payload.suite == AEAD_NONE) {
 		h->suites_there = payload.suites;
+		h->refusal = payload.refusal;
 		end_attempt(h);
-		ret = -ENOTSUP;
+		ret = payload.refusal ? -EACCES : -ENOTSUP;
 	} else if (ret == 0 && !was_offered(h, payload.suite)) {
 		ret = -EBADMSG;
 	}
 	if (ret == 0) {
 		h->remote_index = msg.sender;
 		h->features &= payload.features;
+		if (trust)
+			*trust = payload.trust;
 		make_keys(keys, &noise, h->purpose, true, (enum aead_suite)payload.suite, h->features);
 		end_attempt(h);
 	}
@@ -277,22 +283,26 @@ int handshake_read_payload(struct handshake *h, const uint8_t *data, size_t len,
 }
 
 /* The response, sealed and with its macs; h's Noise handshake is then ready to be split. */
-static int write_response(struct handshake *h, const struct wire_response_payload *answer, uint32_t index, uint8_t *out)
+static int write_response(struct handshake *h, const struct wire_response_payload *answer, uint32_t index, uint8_t *out,
+			  size_t capacity)
 {
-	uint8_t encoded[WIRE_RESPONSE_PAYLOAD_BYTES];
+	uint8_t encoded[WIRE_RESPONSE_PAYLOAD_BYTES + WIRE_EXTENSIONS_BYTES];
+	size_t payload_len = wire_response_payload_encode(encoded, answer);
+	size_t len = WIRE_RESPONSE_BYTES - WIRE_RESPONSE_PAYLOAD_BYTES + payload_len;
 	struct pubkey initiator = h->noise.rs;
 	struct seckey ephemeral;
 	int ret;
 
-	wire_response_payload_encode(encoded, answer);
+	if (capacity < len)
+		return -ENOBUFS;
 	wire_response_header_encode(out, index, h->remote_index);
 	seckey_generate(&ephemeral);
-	ret = noise_write_2(&h->noise, &ephemeral, out + WIRE_RESPONSE_HEADER_BYTES, encoded, sizeof(encoded));
+	ret = noise_write_2(&h->noise, &ephemeral, out + WIRE_RESPONSE_HEADER_BYTES, encoded, payload_len);
 	key_wipe(&ephemeral, sizeof(ephemeral));
 	if (ret < 0)
 		return ret;
-	append_macs(h, &initiator, NULL, out, WIRE_RESPONSE_BYTES - WIRE_MACS_BYTES);
-	return WIRE_RESPONSE_BYTES;
+	append_macs(h, &initiator, NULL, out, len - WIRE_MACS_BYTES);
+	return (int)len;
 }
 
 int handshake_respond(struct handshake *h, const struct identity *id, const struct wire_init_payload *payload,
@@ -307,12 +317,10 @@ int handshake_respond(struct handshake *h, const struct identity *id, const stru
 
 	if (!h->is_active)
 		return -EINVAL;
-	if (capacity < WIRE_RESPONSE_BYTES)
-		ret = -ENOBUFS;
-	else if (suite == AEAD_NONE)
-		ret = -ENOTSUP;
-	else
-		ret = write_response(h, &answer, index, out);
+	/* Never longer than what it answers: an initiation without the extension has no room for ours. */
+	if (payload->trust.is_shown)
+		trust_show(id->trust, &answer.trust);
+	ret = suite == AEAD_NONE ? -ENOTSUP : write_response(h, &answer, index, out, capacity);
 	if (ret > 0) {
 		h->local_index = index;
 		h->features = answer.features;
@@ -322,14 +330,17 @@ int handshake_respond(struct handshake *h, const struct identity *id, const stru
 	return ret;
 }
 
-int handshake_refuse(struct handshake *h, const struct identity *id, uint8_t *out, size_t capacity)
+int handshake_refuse(struct handshake *h, const struct identity *id, enum cert_verdict verdict, uint8_t *out,
+		     size_t capacity)
 {
-	struct wire_response_payload answer = { .suite = AEAD_NONE, .suites = suites_for(id, h->purpose) };
+	struct wire_response_payload answer = { .suite = AEAD_NONE,
+						.suites = suites_for(id, h->purpose),
+						.refusal = (uint8_t)verdict };
 	int ret;
 
 	if (!h->is_active)
 		return -EINVAL;
-	ret = capacity < WIRE_RESPONSE_BYTES ? -ENOBUFS : write_response(h, &answer, 0, out);
+	ret = write_response(h, &answer, 0, out, capacity);
 	end_attempt(h);
 	return ret;
 }

@@ -11,6 +11,7 @@
 #include "crypto/key.h"
 #include "crypto/mac.h"
 #include "crypto/noise.h"
+#include "daemon/peer/trust.h"
 #include "daemon/wire/handshake.h"
 
 enum handshake_purpose {
@@ -28,6 +29,8 @@ struct identity {
 	struct mac_key cookie_key;
 	uint16_t suites; /* offer: aead_offer() cut to what the configuration allows */
 	uint16_t features;
+	struct trust
+		*trust; /* borrowed; NULL: no network key. Its certificate, if it has one, goes with every handshake */
 };
 int identity_init(struct identity *id, const struct seckey *secret, const struct psk *psk /* NULL: none */,
 		  uint16_t suites, uint16_t features);
@@ -50,6 +53,7 @@ struct handshake { /* one attempt in progress; handshake_wipe() on every way out
 	uint32_t local_index, remote_index;
 	uint16_t offered, features;
 	uint16_t suites_there;   /* what the other side accepts, of an initiation or a refusal */
+	uint8_t refusal;         /* enum cert_verdict of a refusal: what the other side has against our certificate */
 	uint8_t mac1[MAC_BYTES]; /* of the last message we sent: binds a cookie reply to it */
 	bool is_active;
 };
@@ -58,7 +62,7 @@ void handshake_wipe(struct handshake *h);
 /* The prologue binds protocol version, purpose and the initiation's header as sent (version, index); the network is
  * bound by the keys and the psk. */
 
-/* Initiator. Writes an initiation of WIRE_INIT_BYTES to `out` and leaves *h waiting for the response. `cookie` (16
+/* Initiator. Writes an initiation, WIRE_INIT_MAX_BYTES at most, to `out` and leaves *h waiting for the response. `cookie` (16
  * bytes) keys mac2, NULL: zeros. `index` is ours. Returns the length or a negative errno (a bad remote key). */
 int handshake_initiate(struct handshake *h, const struct identity *id, enum handshake_purpose purpose,
 		       const struct pubkey *remote, uint32_t index,
@@ -66,9 +70,10 @@ int handshake_initiate(struct handshake *h, const struct identity *id, enum hand
 		       size_t capacity);
 /* Takes the response to h; checks its mac1 too. On success fills *keys and wipes h's secrets; on -EBADMSG (does not authenticate, index of
  * another attempt, suite not offered) *h waits on: a forged response must not end an attempt. -ENOTSUP: it authenticates, and says that
- * the responder accepts no suite of ours but h->suites_there; the attempt is over. */
+ * the responder accepts no suite of ours but h->suites_there, or -EACCES: not our certificate, for h->refusal; the attempt is
+ * over. *trust (NULL: not wanted) gets what the responder shows, for the caller to judge. */
 int handshake_finish(struct handshake *h, const struct identity *id, const uint8_t *data, size_t len,
-		     struct handshake_keys *keys);
+		     struct handshake_keys *keys, struct wire_trust *trust);
 
 /* Does the message end with a mac1 made for us? The first check of any handshake message; one hash. */
 bool handshake_mac1_ok(const struct identity *id, const uint8_t *data, size_t len, size_t mac1_at);
@@ -81,11 +86,14 @@ int handshake_read_static(struct handshake *h, const struct identity *id, enum h
 			  const uint8_t *data, size_t len, struct pubkey *initiator);
 /* Step 2, for a known key: authenticates the payload. The caller then checks the timestamp. */
 int handshake_read_payload(struct handshake *h, const uint8_t *data, size_t len, struct wire_init_payload *payload);
-/* Step 3: writes the response of WIRE_RESPONSE_BYTES and yields the keys; wipes h's secrets. -ENOTSUP: no common suite. */
+/* Step 3: writes the response, WIRE_RESPONSE_MAX_BYTES at most, and yields the keys; wipes h's secrets. -ENOTSUP: no common
+ * suite. What the payload shows is judged before. */
 int handshake_respond(struct handshake *h, const struct identity *id, const struct wire_init_payload *payload,
 		      uint32_t index, uint8_t *out, size_t capacity, struct handshake_keys *keys);
-/* In place of step 3 where there is no common suite: writes a response that says so, as long as any, and wipes h's secrets. */
-int handshake_refuse(struct handshake *h, const struct identity *id, uint8_t *out, size_t capacity);
+/* In place of step 3 where there is no common suite (CERT_GOOD), or the certificate is not good: writes a response of
+ * WIRE_RESPONSE_BYTES that says so, and wipes h's secrets. */
+int handshake_refuse(struct handshake *h, const struct identity *id, enum cert_verdict verdict, uint8_t *out,
+		     size_t capacity);
 
 /* Takes a cookie reply to the last message of h: fills `cookie`, -EBADMSG if it is not for it. */
 int handshake_take_cookie(const struct handshake *h, const struct pubkey *remote, const uint8_t *data, size_t len,

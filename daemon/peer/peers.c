@@ -23,6 +23,19 @@ static bool is_displaced_by(const struct peer *p, const struct wire_member *reco
 	return false;
 }
 
+/* Addresses that a certificate gives to another (is_contested: there may be such) are not the record's to give. */
+static void take_face(const struct peers *t, struct peer *p, const struct wire_member *record, bool is_contested)
+{
+	memcpy(p->name, record->name, sizeof(p->name));
+	p->n_addrs = 0;
+	for (unsigned i = 0; i < record->n_addrs; i++) {
+		const struct peer *other = is_contested ? peers_by_addr(t, &record->addrs[i]) : NULL;
+
+		if (!other || other == p || !other->credential.is_good)
+			p->addrs[p->n_addrs++] = record->addrs[i];
+	}
+}
+
 static struct peer *add(struct peers *t, const struct pubkey *key)
 {
 	struct peer *p = t->n < PEERS_MAX ? calloc(1, sizeof(*p)) : NULL;
@@ -52,6 +65,7 @@ struct peer *peers_put(struct peers *t, const struct wire_member *record, unsign
 {
 	struct pubkey key;
 	struct peer *p, *other, *tmp;
+	bool is_contested = false;
 
 	memcpy(key.b, record->key, sizeof(key.b));
 	p = peers_by_key(t, &key);
@@ -59,16 +73,18 @@ struct peer *peers_put(struct peers *t, const struct wire_member *record, unsign
 	if (displaced)
 		*displaced = NULL;
 	HASH_ITER(by_number, t->by_number, other, tmp) {
-		if (displaced && other != p && is_displaced_by(other, record))
+		if (other == p || !is_displaced_by(other, record))
+			continue;
+		is_contested |= other->credential.is_good;
+		if (displaced && !other->credential.is_good)
 			*displaced = other;
 	}
 	if (!p)
 		p = add(t, &key);
 	if (!p)
 		return NULL;
-	memcpy(p->name, record->name, sizeof(p->name));
-	p->n_addrs = record->n_addrs;
-	memcpy(p->addrs, record->addrs, sizeof(p->addrs));
+	if (!p->credential.is_good)
+		take_face(t, p, record, is_contested);
 	p->member[coordinator] = record->id;
 	p->is_online[coordinator] = record->flags & MEMBER_ONLINE;
 	return p;

@@ -1,7 +1,8 @@
 /* daemon/peer/peers.h - the peers a node knows of
  *
  * A table by number, key, name, overlay address, and member id at each coordinator. A key is a peer: a record with a known key updates
- * it; one whose address or name another key held takes it over, for the coordinator is the authority on both.
+ * it; one whose address or name another key held takes it over, for the coordinator is the authority on both. Not so against
+ * a good credential: what that says of name and addresses stands, and is nobody else's by a record.
  * Thread: loop. */
 #ifndef DAEMON_PEER_PEERS_H
 #define DAEMON_PEER_PEERS_H
@@ -16,11 +17,18 @@
 /* Most peers a node keeps; a coordinator cannot make it use memory without bound. */
 #define PEERS_MAX 16384
 
+/* What a certificate that the peer showed, and that was found good, says of it. */
+struct credential {
+	bool is_good; /* and there are sessions by it; else the rest means nothing */
+	struct cert_serial serial;
+	uint64_t not_before_s, not_after_s;
+};
+
 struct peer {
 	/* fixed at creation */
 	uint64_t number; /* never reused: what leaves the loop carries it in place of a pointer */
 	struct pubkey key;
-	/* as the coordinators say */
+	/* as the coordinators say, or its certificate once it has shown one */
 	char name[WIRE_NAME_MAX_BYTES + 1];
 	unsigned n_addrs;
 	struct ip addrs[WIRE_ADDRS_MAX];
@@ -29,6 +37,8 @@ struct peer {
 	uint64_t listed[CONFIG_COORDINATORS_MAX]; /* mark of the last directory listing it stood in */
 	uint64_t last_seen_ms;                    /* anything authenticated, or seen online; 0: never */
 	/* as the peer says */
+	struct credential credential;
+	uint64_t epoch_there; /* of its revocation list, when it last said */
 	bool has_there;
 	struct candidates there;
 	uint32_t inside; /* bits of `there`: candidates that are not used, for the way to them leads into an overlay */

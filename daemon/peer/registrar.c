@@ -198,7 +198,7 @@ static void send_ping(struct registrar *r, uint64_t now_ms)
 
 void registrar_on_connected(struct registrar *r, uint64_t now_ms)
 {
-	uint8_t data[WIRE_INIT_BYTES];
+	uint8_t data[WIRE_INIT_MAX_BYTES];
 	int ret;
 
 	if (r->state != REGISTRAR_CONNECTING)
@@ -219,9 +219,15 @@ static void on_response(struct registrar *r, const uint8_t *body, size_t len, ui
 {
 	struct wire_register m = { .version = WIRE_VERSION, .boot_id = r->boot_id, .index = r->index };
 	uint8_t message[128];
-	int ret;
+	int ret = handshake_finish(&r->handshake, r->identity, body, len, &r->keys, NULL);
 
-	if (handshake_finish(&r->handshake, r->identity, body, len, &r->keys) < 0) {
+	if (ret == -EACCES) {
+		set_error(r, REGISTRAR_FAULT_KEY, "the coordinator refuses our certificate: it %s",
+			  cert_verdict_text((enum cert_verdict)r->handshake.refusal));
+		end(r, false, now_ms);
+		return;
+	}
+	if (ret < 0) {
 		/* Over a stream nobody else can have slipped it in unnoticed: what follows would be no better. */
 		set_error(r, REGISTRAR_FAULT_FOREIGN,
 			  "the answer to the handshake does not come from the coordinator's key: is its public_key "
@@ -344,6 +350,7 @@ static int on_message(struct registrar *r, const uint8_t *data, size_t len, uint
 	case CONTROL_MEMBERS:
 	case CONTROL_RELAY:
 	case CONTROL_PEER_EVENT:
+	case CONTROL_REVOCATIONS:
 		if (is_registered)
 			r->env->message(r->arg, type, data, len);
 		return 0;
@@ -434,6 +441,17 @@ void registrar_doubt(struct registrar *r, uint64_t now_ms)
 {
 	if (r->state == REGISTRAR_REGISTERED)
 		ping_within(r, DOUBT_PING_MS, now_ms);
+}
+
+void registrar_again(struct registrar *r, uint64_t now_ms)
+{
+	if (r->state == REGISTRAR_WAITING) {
+		schedule(r, true, now_ms);
+		return;
+	}
+	set_error(r, REGISTRAR_FAULT_LOST, "our certificate is another one now");
+	r->is_change_pending = true;
+	end(r, false, now_ms);
 }
 
 static void tick_registered(struct registrar *r, uint64_t now_ms)

@@ -30,7 +30,7 @@ enum registrar_fault {
 	REGISTRAR_FAULT_UNREACHABLE, /* no connection was made */
 	REGISTRAR_FAULT_SILENT,      /* one was, and nothing came over it */
 	REGISTRAR_FAULT_FOREIGN,     /* what came was not of the coordinator */
-	REGISTRAR_FAULT_KEY, /* it was closed during the handshake, as a coordinator does that takes a key for wrong */
+	REGISTRAR_FAULT_KEY, /* it was closed during the handshake, as a coordinator does that takes a key for wrong; or it said so of our certificate */
 	REGISTRAR_FAULT_VERSION, /* the coordinator speaks another version of the protocol */
 	REGISTRAR_FAULT_REFUSED, /* the coordinator said no, for another reason */
 	REGISTRAR_FAULT_LOST,    /* it began well */
@@ -46,7 +46,7 @@ struct registrar_env {
 	/* Registered: `keys` (udp and tag keys) are valid during the call. */
 	void (*registered)(void *arg, const struct wire_registered *r, const struct handshake_keys *keys);
 	void (*lost)(void *arg); /* was registered, is no more */
-	/* A control message that is not the registrar's own (FOUND, INTRODUCE, MEMBERS, RELAY, PEER_EVENT). Whole
+	/* A control message that is not the registrar's own (FOUND, INTRODUCE, MEMBERS, RELAY, PEER_EVENT, REVOCATIONS). Whole
 	 * message. */
 	void (*message)(void *arg, int type, const uint8_t *data, size_t len);
 	uint64_t (*wall_ms)(void *arg);
@@ -63,6 +63,8 @@ void registrar_on_closed(struct registrar *r, int reason, uint64_t now_ms);
 void registrar_network_changed(struct registrar *r, uint64_t now_ms);
 /* The way there may be gone, and there is another. */
 void registrar_doubt(struct registrar *r, uint64_t now_ms);
+/* What we show in the handshake is another now: ends the registration, and makes it again at once. */
+void registrar_again(struct registrar *r, uint64_t now_ms);
 void registrar_tick(struct registrar *r, uint64_t now_ms);
 uint64_t registrar_next_ms(const struct registrar *r);
 

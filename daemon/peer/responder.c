@@ -181,17 +181,18 @@ static bool may_pass(struct responder *r, const struct path_addr *from, uint32_t
 	return false;
 }
 
-/* The initiation passed every check, and there is no cipher for what would follow. */
-static void refuse(struct responder *r, struct handshake *h, struct sessions *s, const struct path_addr *from,
-		   uint32_t relay_member)
+/* The initiation is the peer's and new, and there is no cipher for what would follow, or its certificate is not good. */
+static void refuse(struct responder *r, struct handshake *h, struct sessions *s, enum cert_verdict verdict,
+		   const struct path_addr *from, uint32_t relay_member)
 {
 	uint8_t out[WIRE_RESPONSE_BYTES];
-	int len = handshake_refuse(h, r->identity, out, sizeof(out));
+	int len = handshake_refuse(h, r->identity, verdict, out, sizeof(out));
 
-	counters_inc(r->counters, COUNTER_handshake_no_cipher);
+	counters_inc(r->counters, verdict == CERT_GOOD ? COUNTER_handshake_no_cipher : COUNTER_handshake_untrusted);
 	if (len > 0)
 		r->env->send(r->arg, from, relay_member, out, (size_t)len);
-	sessions_on_refused(s, h->suites_there);
+	if (verdict == CERT_GOOD)
+		sessions_on_refused(s, h->suites_there);
 }
 
 /* Makes keys for an initiation that passed every check, and answers it. */
@@ -200,7 +201,7 @@ static struct sessions *answer(struct responder *r, struct handshake *h, struct 
 			       uint32_t relay_member, uint64_t now_ms)
 {
 	uint32_t index = indices_add(r->indices, INDEX_SESSION, s->owner);
-	uint8_t out[WIRE_RESPONSE_BYTES];
+	uint8_t out[WIRE_RESPONSE_MAX_BYTES];
 	struct handshake_keys keys;
 	int len;
 
@@ -226,6 +227,7 @@ static struct sessions *authenticate(struct responder *r, struct handshake *h, c
 				     uint32_t relay_member, const uint8_t *data, size_t len, uint64_t now_ms)
 {
 	struct wire_init_payload payload;
+	enum cert_verdict verdict;
 	struct pubkey initiator;
 	struct sessions *s;
 
@@ -253,8 +255,9 @@ static struct sessions *authenticate(struct responder *r, struct handshake *h, c
 	}
 	memcpy(s->last_timestamp, payload.timestamp, sizeof(s->last_timestamp));
 	s->last_accepted_ms = now_ms;
-	if (aead_choose(r->identity->suites, payload.suites) == AEAD_NONE) {
-		refuse(r, h, s, from, relay_member);
+	verdict = sessions_judge(s, &payload.trust);
+	if (verdict != CERT_GOOD || aead_choose(r->identity->suites, payload.suites) == AEAD_NONE) {
+		refuse(r, h, s, verdict, from, relay_member);
 		return NULL;
 	}
 	return answer(r, h, s, &payload, from, relay_member, now_ms);

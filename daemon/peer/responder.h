@@ -1,14 +1,14 @@
 /* daemon/peer/responder.h - answers initiations
  *
  * Checks come in the order of their cost: size, type, version, mac1, then under load mac2 and the source's bucket, then
- * the initiator's static key (one DH), known?, payload, timestamp rising, 20 ms since the last; only then keys and an
- * answer. A stranger changes no state and costs one hash before its mac is checked. Under load (more than
+ * the initiator's static key (one DH), known?, payload, timestamp rising, 20 ms since the last, certificate; only then keys
+ * and an answer. A stranger changes no state and costs one hash before its mac is checked. Under load (more than
  * RESPONDER_LOAD_PER_S initiations a second) an initiation without a good mac2 gets a cookie reply. Buckets are per
  * source address (/32, /64; a relayed source: the coordinator and member), in a table of fixed size; the one for all
  * together comes last, so that who floods is out of his own tokens before he is into another's.
- * A peer with which no suite is common is told so, by a response that makes no session.
+ * A peer with which no suite is common, or whose certificate is not good, is told so, by a response that makes no session.
  * What is refused is counted: handshake_malformed (size, type, version), _bad_mac, _bad_auth, _unknown_key, _replayed,
- * _rate_limited, _no_cipher; so are cookies_sent and handshakes_answered.
+ * _rate_limited, _untrusted, _no_cipher; so are cookies_sent and handshakes_answered.
  * Thread: loop. */
 #ifndef DAEMON_PEER_RESPONDER_H
 #define DAEMON_PEER_RESPONDER_H

@@ -161,7 +161,7 @@ static bool has_fresh_cookie(const struct sessions *s)
 /* Sends an initiation with a fresh ephemeral key and timestamp. False: it could not be made, the attempt is over. */
 static bool attempt_send(struct sessions *s, unsigned attempt)
 {
-	uint8_t data[WIRE_INIT_BYTES];
+	uint8_t data[WIRE_INIT_MAX_BYTES];
 	int len;
 
 	timestamp_advance(s->last_timestamp_sent, s->env->wall_ms(s->owner));
@@ -269,11 +269,30 @@ void sessions_on_replayed(struct sessions *s, const uint8_t timestamp[static WIR
 		s->stale_ms = now_ms;
 }
 
+static void note_untrusted(struct sessions *s, enum cert_verdict here, enum cert_verdict there)
+{
+	bool is_news = s->refused_here != here || s->refused_there != there;
+
+	s->refused_here = here;
+	s->refused_there = there;
+	s->env->untrusted(s->owner, is_news);
+}
+
+enum cert_verdict sessions_judge(struct sessions *s, const struct wire_trust *shown)
+{
+	enum cert_verdict v = s->env->judge ? s->env->judge(s->owner, shown) : CERT_GOOD;
+
+	if (v != CERT_GOOD)
+		note_untrusted(s, v, s->refused_there);
+	return v;
+}
+
 void sessions_forget_refusal(struct sessions *s)
 {
 	s->stale_ms = 0;
 	s->asked_since_ms = s->now_ms;
 	s->has_no_suite = false;
+	s->refused_here = s->refused_there = CERT_GOOD;
 	s->refused_until_ms = 0;
 }
 
@@ -282,30 +301,55 @@ bool sessions_is_refused(const struct sessions *s, uint64_t now_ms)
 	return now_ms < s->refused_until_ms;
 }
 
-static void end_refused(struct sessions *s)
+static void end_all(struct sessions *s)
 {
-	uint16_t suites_there = s->attempt.suites_there;
-
 	s->refused_until_ms = s->now_ms + SESSIONS_REFUSED_MS;
 	s->attempt_ended_ms = s->now_ms;
 	clear_all(s);
 	s->env->changed(s->owner);
-	note_no_suite(s, suites_there);
+}
+
+void sessions_revoke(struct sessions *s, enum cert_verdict why, uint64_t now_ms)
+{
+	see(s, now_ms);
+	end_all(s);
+	note_untrusted(s, why, s->refused_there);
+}
+
+/* `why` as of handshake_finish. */
+static void end_refused(struct sessions *s, int why)
+{
+	uint16_t suites_there = s->attempt.suites_there;
+	enum cert_verdict there = (enum cert_verdict)s->attempt.refusal;
+
+	end_all(s);
+	if (why == -ENOTSUP)
+		note_no_suite(s, suites_there);
+	else
+		note_untrusted(s, s->refused_here, there);
 }
 
 int sessions_on_response(struct sessions *s, const uint8_t *data, size_t len, uint64_t now_ms, uint32_t *rtt_us)
 {
 	struct handshake_keys keys;
+	struct wire_trust shown;
 	struct session *session;
 	int ret = -EBADMSG;
 
 	see(s, now_ms);
 	if (s->attempt.is_active)
-		ret = handshake_finish(&s->attempt, s->identity, data, len, &keys);
-	if (ret == -ENOTSUP)
-		end_refused(s);
+		ret = handshake_finish(&s->attempt, s->identity, data, len, &keys, &shown);
+	if (ret == -ENOTSUP || ret == -EACCES) {
+		end_refused(s, ret);
+		return ret;
+	}
 	if (ret < 0)
-		return ret == -ENOTSUP ? ret : -EBADMSG;
+		return -EBADMSG;
+	if (sessions_judge(s, &shown) != CERT_GOOD) {
+		sodium_memzero(&keys, sizeof(keys));
+		end_all(s);
+		return -EACCES;
+	}
 	session = session_new(&keys, s->attempt_index, s->attempt.remote_index, true, s->now_ms, s->owner);
 	sodium_memzero(&keys, sizeof(keys));
 	if (!session) {

@@ -38,6 +38,11 @@ struct sessions_env {
 	uint64_t (*wall_ms)(void *owner); /* for the timestamp */
 	/* It was found, by either side, that no suite is common: suites_there says what the other accepts. is_news: it was not known. */
 	void (*no_suite)(void *owner, bool is_news);
+	/* May the peer, which shows this in its handshake, have a session? A good certificate counts from here on. NULL: every known
+	 * peer may. */
+	enum cert_verdict (*judge)(void *owner, const struct wire_trust *shown);
+	/* A certificate was refused: refused_here (the peer's, by us) or refused_there (ours, by the peer) says why. */
+	void (*untrusted)(void *owner, bool is_news);
 };
 
 struct sessions {
@@ -68,6 +73,7 @@ struct sessions {
 	/* no common suite, as far as is known; until there is a session */
 	bool has_no_suite;
 	uint16_t suites_there;
+	enum cert_verdict refused_here, refused_there; /* likewise: the peer's certificate, ours; CERT_GOOD: not */
 	uint64_t refused_until_ms;
 	uint64_t next_ms, quiet_ms;
 	/* own book-keeping; 0: none */
@@ -105,7 +111,7 @@ void sessions_drop(struct sessions *s);
 
 /* A response for this peer's attempt (its receiver index was looked up in indices). 0, or -EBADMSG (ignored). *rtt_us
  * gets the time since the last initiation was sent. -ENOTSUP: the peer refuses for want of a common suite, and so has no
- * session with us: the attempt and all sessions are over. */
+ * session with us: the attempt and all sessions are over. -EACCES: the same for want of a good certificate, of either side. */
 int sessions_on_response(struct sessions *s, const uint8_t *data, size_t len, uint64_t now_ms, uint32_t *rtt_us);
 /* A cookie reply: the initiation is repeated at once with mac2. */
 int sessions_on_cookie(struct sessions *s, const uint8_t *data, size_t len, uint64_t now_ms);
@@ -116,6 +122,10 @@ void sessions_on_answered(struct sessions *s, const struct handshake_keys *keys,
 void sessions_on_refused(struct sessions *s, uint16_t suites_there);
 /* The responder refused one that authenticates, for its timestamp. It may be an old one sent again: nothing ends. */
 void sessions_on_replayed(struct sessions *s, const uint8_t timestamp[static WIRE_TIMESTAMP_BYTES], uint64_t now_ms);
+/* The responder's question about an initiation, which authenticates. Not CERT_GOOD: it is to be refused. */
+enum cert_verdict sessions_judge(struct sessions *s, const struct wire_trust *shown);
+/* The certificate of a session that is ours is good no more: ends all, and says why as above. */
+void sessions_revoke(struct sessions *s, enum cert_verdict why, uint64_t now_ms);
 /* The peer is another since it, or we, refused. */
 void sessions_forget_refusal(struct sessions *s);
 bool sessions_is_refused(const struct sessions *s, uint64_t now_ms); /* lately, by the peer */

@@ -61,13 +61,43 @@ int wire_cookie_decode(struct wire_cookie *out, const uint8_t *data, size_t len)
 	return 0;
 }
 
-/* No extension is known yet; a later version's are passed over. */
-static void skip_extensions(struct reader *r)
+static void trust_read(struct reader *r, size_t len, struct wire_trust *out)
+{
+	if (out->is_shown || len != WIRE_TRUST_BYTES)
+		r->failed = true;
+	out->is_shown = true;
+	out->epoch = reader_be64(r);
+	out->len = reader_be16(r);
+	reader_copy(r, out->cert, sizeof(out->cert));
+	if (out->len > sizeof(out->cert))
+		r->failed = true;
+}
+
+/* A later version's are passed over. */
+static void extensions_read(struct reader *r, struct wire_trust *trust)
 {
 	while (reader_left(r) > 0) {
-		reader_skip(r, 2);
-		reader_skip(r, reader_be16(r));
+		uint16_t type = reader_be16(r), len = reader_be16(r);
+
+		if (type == WIRE_EXTENSION_TRUST)
+			trust_read(r, len, trust);
+		else
+			reader_skip(r, len);
 	}
+	if (!reader_ok(r))
+		*trust = (struct wire_trust){ 0 };
+}
+
+static void extensions_write(struct writer *w, const struct wire_trust *trust)
+{
+	if (!trust->is_shown)
+		return;
+	writer_be16(w, WIRE_EXTENSION_TRUST);
+	writer_be16(w, WIRE_TRUST_BYTES);
+	writer_be64(w, trust->epoch);
+	writer_be16(w, trust->len);
+	writer_put(w, trust->cert, trust->len);
+	writer_zero(w, sizeof(trust->cert) - trust->len);
 }
 
 int wire_init_payload_decode(struct wire_init_payload *out, const uint8_t *data, size_t len)
@@ -79,7 +109,7 @@ int wire_init_payload_decode(struct wire_init_payload *out, const uint8_t *data,
 	p.suites = reader_be16(&r);
 	p.features = reader_be16(&r);
 	reader_skip(&r, 16);
-	skip_extensions(&r);
+	extensions_read(&r, &p.trust);
 	if (!reader_at_end(&r))
 		return -EBADMSG;
 	*out = p;
@@ -92,11 +122,11 @@ int wire_response_payload_decode(struct wire_response_payload *out, const uint8_
 	struct wire_response_payload p = { 0 };
 
 	p.suite = reader_u8(&r);
-	reader_skip(&r, 1);
+	p.refusal = reader_u8(&r);
 	p.features = reader_be16(&r);
 	p.suites = reader_be16(&r);
 	reader_skip(&r, 10);
-	skip_extensions(&r);
+	extensions_read(&r, &p.trust);
 	if (!reader_at_end(&r))
 		return -EBADMSG;
 	*out = p;
@@ -135,24 +165,29 @@ void wire_cookie_encode(uint8_t out[static WIRE_COOKIE_BYTES], const struct wire
 	writer_put(&w, c->sealed, sizeof(c->sealed));
 }
 
-void wire_init_payload_encode(uint8_t out[static WIRE_INIT_PAYLOAD_BYTES], const struct wire_init_payload *p)
+size_t wire_init_payload_encode(uint8_t out[static WIRE_INIT_PAYLOAD_BYTES + WIRE_EXTENSIONS_BYTES],
+				const struct wire_init_payload *p)
 {
-	struct writer w = writer_of(out, WIRE_INIT_PAYLOAD_BYTES);
+	struct writer w = writer_of(out, WIRE_INIT_PAYLOAD_BYTES + WIRE_EXTENSIONS_BYTES);
 
 	writer_put(&w, p->timestamp, sizeof(p->timestamp));
 	writer_be16(&w, p->suites);
 	writer_be16(&w, p->features);
 	writer_zero(&w, 16);
+	extensions_write(&w, &p->trust);
+	return writer_len(&w);
 }
 
-void wire_response_payload_encode(uint8_t out[static WIRE_RESPONSE_PAYLOAD_BYTES],
-				  const struct wire_response_payload *p)
+size_t wire_response_payload_encode(uint8_t out[static WIRE_RESPONSE_PAYLOAD_BYTES + WIRE_EXTENSIONS_BYTES],
+				    const struct wire_response_payload *p)
 {
-	struct writer w = writer_of(out, WIRE_RESPONSE_PAYLOAD_BYTES);
+	struct writer w = writer_of(out, WIRE_RESPONSE_PAYLOAD_BYTES + WIRE_EXTENSIONS_BYTES);
 
 	writer_u8(&w, p->suite);
-	writer_zero(&w, 1);
+	writer_u8(&w, p->refusal);
 	writer_be16(&w, p->features);
 	writer_be16(&w, p->suites);
 	writer_zero(&w, 10);
+	extensions_write(&w, &p->trust);
+	return writer_len(&w);
 }

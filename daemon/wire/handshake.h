@@ -35,13 +35,20 @@
  *       16   16 reserved  sent 0, ignored: keeps the initiation longer than the response
  * Payload of a response, 16 bytes, extensions likewise:
  *        0    1 suite     enum aead_suite, one of those offered; 0: the responder accepts none of them, there is no session
- *        1    1 reserved
+ *        1    1 refusal   with suite 0: enum cert_verdict, what is wrong with the initiator's certificate; 0: it is the suites
  *        2    2 features  those of the offer the responder agrees to
  *        4    2 suites    with suite 0: those the responder accepts
- *        6   10 reserved */
+ *        6   10 reserved
+ *
+ * Extension WIRE_EXTENSION_TRUST, of a node with a certificate; in a response only when the initiation had one. It has one
+ * length, whoever's certificate it is: names do not show, and the initiation stays longer than the response.
+ *        0    8 epoch     of the newest revocation list that the sender has, 0: none
+ *        8    2 length    of the certificate
+ *       10  640 certificate (cert.h), then zeros (ignored) */
 #ifndef DAEMON_WIRE_HANDSHAKE_H
 #define DAEMON_WIRE_HANDSHAKE_H
 
+#include "daemon/wire/cert.h"
 #include "daemon/wire/wire.h"
 
 #define WIRE_MACS_BYTES 32
@@ -52,10 +59,18 @@
 #define WIRE_RESPONSE_PAYLOAD_BYTES 16
 #define WIRE_RESPONSE_BYTES (WIRE_RESPONSE_HEADER_BYTES + 48 + WIRE_RESPONSE_PAYLOAD_BYTES + WIRE_MACS_BYTES)
 #define WIRE_COOKIE_BYTES 64
-/* Longest of either with extensions (certificates will come as one). */
+#define WIRE_EXTENSION_TRUST 1
+#define WIRE_TRUST_BYTES (8 + 2 + CERT_MAX_BYTES)
+#define WIRE_EXTENSIONS_BYTES (4 + WIRE_TRUST_BYTES)
+/* With all extensions we send. */
+#define WIRE_INIT_MAX_BYTES (WIRE_INIT_BYTES + WIRE_EXTENSIONS_BYTES)
+#define WIRE_RESPONSE_MAX_BYTES (WIRE_RESPONSE_BYTES + WIRE_EXTENSIONS_BYTES)
+/* Longest of either that is read, whatever a later version adds. */
 #define WIRE_HANDSHAKE_MAX_BYTES WIRE_SAFE_DATAGRAM_BYTES
-static_assert(WIRE_INIT_BYTES >= WIRE_RESPONSE_BYTES && WIRE_RESPONSE_BYTES >= WIRE_COOKIE_BYTES,
+static_assert(WIRE_INIT_BYTES >= WIRE_RESPONSE_BYTES && WIRE_RESPONSE_BYTES >= WIRE_COOKIE_BYTES &&
+		      WIRE_INIT_MAX_BYTES >= WIRE_RESPONSE_MAX_BYTES,
 	      "no answer may be longer than its request");
+static_assert(WIRE_INIT_MAX_BYTES + 64 <= WIRE_SAFE_DATAGRAM_BYTES, "a relayed initiation is never cut");
 
 #define WIRE_TIMESTAMP_BYTES 12
 #define WIRE_FEATURE_LZ4 0x0001
@@ -79,13 +94,21 @@ struct wire_cookie {
 	uint8_t nonce[24];
 	uint8_t sealed[32];
 };
+struct wire_trust {
+	bool is_shown; /* the extension is there */
+	uint64_t epoch;
+	uint16_t len; /* 0: no certificate */
+	uint8_t cert[CERT_MAX_BYTES];
+};
 struct wire_init_payload {
 	uint8_t timestamp[WIRE_TIMESTAMP_BYTES];
 	uint16_t suites, features;
+	struct wire_trust trust;
 };
 struct wire_response_payload {
-	uint8_t suite;
+	uint8_t suite, refusal;
 	uint16_t features, suites;
+	struct wire_trust trust;
 };
 
 /* -EBADMSG when malformed; a foreign version decodes (the caller refuses it, and can count it). */
@@ -99,8 +122,10 @@ int wire_response_payload_decode(struct wire_response_payload *out, const uint8_
 void wire_init_header_encode(uint8_t out[static WIRE_INIT_HEADER_BYTES], uint32_t sender);
 void wire_response_header_encode(uint8_t out[static WIRE_RESPONSE_HEADER_BYTES], uint32_t sender, uint32_t receiver);
 void wire_cookie_encode(uint8_t out[static WIRE_COOKIE_BYTES], const struct wire_cookie *c);
-void wire_init_payload_encode(uint8_t out[static WIRE_INIT_PAYLOAD_BYTES], const struct wire_init_payload *p);
-void wire_response_payload_encode(uint8_t out[static WIRE_RESPONSE_PAYLOAD_BYTES],
-				  const struct wire_response_payload *p);
+/* The extension is written if trust.is_shown. Lengths; there is room for the longest. */
+size_t wire_init_payload_encode(uint8_t out[static WIRE_INIT_PAYLOAD_BYTES + WIRE_EXTENSIONS_BYTES],
+				const struct wire_init_payload *p);
+size_t wire_response_payload_encode(uint8_t out[static WIRE_RESPONSE_PAYLOAD_BYTES + WIRE_EXTENSIONS_BYTES],
+				    const struct wire_response_payload *p);
 
 #endif

@@ -17,6 +17,7 @@ int wire_session_type_of(const uint8_t *data, size_t len)
 	case SESSION_PROBE:
 	case SESSION_CANDIDATES:
 	case SESSION_PUNCH:
+	case SESSION_REVOCATIONS:
 		return type;
 	case SESSION_TCP:
 	case SESSION_CLOSE:

@@ -27,6 +27,8 @@
  * TCP: the sender connects to the receiver's TCP candidates now, and asks it to do the same; 4 bytes.
  *        0    1 type      SESSION_TCP
  *        1    3 reserved
+ * Revocations: revocation.h, behind the type.
+ *        0    1 type      SESSION_REVOCATIONS
  * Close: the sender ends the session (it is shutting down); 4 bytes.
  *        0    1 type      SESSION_CLOSE
  *        1    3 reserved */
@@ -34,6 +36,7 @@
 #define DAEMON_WIRE_SESSION_H
 
 #include "daemon/wire/candidates.h"
+#include "daemon/wire/revocation.h"
 
 enum wire_session_type {
 	SESSION_PROBE = 1,
@@ -41,6 +44,7 @@ enum wire_session_type {
 	SESSION_CLOSE = 3,
 	SESSION_PUNCH = 4,
 	SESSION_TCP = 5,
+	SESSION_REVOCATIONS = 6,
 };
 enum punch_step {         /* numbers are on the wire */
 	PUNCH_ASK = 1,    /* shall we? */

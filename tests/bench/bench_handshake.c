@@ -70,7 +70,7 @@ static void whole(void *arg)
 
 	initiate(b);
 	respond(b);
-	must(handshake_finish(&b->a, &b->alice, b->response, sizeof(b->response), &b->a_keys) == 0, "finish");
+	must(handshake_finish(&b->a, &b->alice, b->response, sizeof(b->response), &b->a_keys, NULL) == 0, "finish");
 }
 
 int main(void)

@@ -39,9 +39,8 @@ static uint64_t on_wall_ms(void *owner)
 	return UINT64_C(1700000000000);
 }
 
-static const struct sessions_env sessions_env = {
-	on_initiation, on_event, on_event, on_event, on_wall_ms, on_no_suite
-};
+static const struct sessions_env sessions_env = { on_initiation, on_event,    on_event, on_event,
+						  on_wall_ms,    on_no_suite, NULL,     on_no_suite };
 
 static struct sessions *on_find(void *arg, const struct pubkey *key)
 {

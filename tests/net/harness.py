@@ -81,10 +81,10 @@ def tool(*argv, text=None):
 
 
 class Key:
-    def __init__(self, path):
+    def __init__(self, path, *kind):
         self.path = path
-        self.secret = tool(PROGRAMS["warrenctl"], "key", "gen")
-        self.public = tool(PROGRAMS["warrenctl"], "key", "pub", text=self.secret + "\n")
+        self.secret = tool(PROGRAMS["warrenctl"], "key", "gen", *kind)
+        self.public = tool(PROGRAMS["warrenctl"], "key", "pub", *kind, text=self.secret + "\n")
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
             f.write(self.secret + "\n")
 
@@ -172,11 +172,12 @@ class Mesh:
     """A laboratory, one network, and a node in each host; nothing runs until it is started."""
 
     def __init__(self, sites, cgns=(), coord=None, underlay="4", members=None, env=(), relay="", psk=False,
-                 settings="", coordinators=("coord",)):
+                 settings="", coordinators=("coord",), trust=False):
         self.sites, self.cgns, self.uplink = sites, cgns, coord
         self.underlay, self.members, self.relay = underlay, members, relay
         self.settings = settings  # further lines of the coordinator's file
         self.coordinators = coordinators  # hosts; every peer's file lists them as "c1", "c2"
+        self.trust = trust  # a network key: certificates say who is a member, not the coordinators' files
         self.env, self.psk, self.nodes, self.keys = dict(env), psk, {}, {}
 
     # -- life
@@ -243,10 +244,29 @@ class Mesh:
             self.keys[host] = Key(f"{self.dir}/{host}.key")
         if self.psk:
             self.write_psk(*hosts)
+        if self.trust:
+            self.network = Key(f"{self.dir}/network.key", "--network")
         for host in hosts:
+            if self.trust:
+                self.certify(host)
             self.configure_peer(host)
+        if self.members is None:
+            self.members = [] if self.trust else hosts
         for coordinator in self.coordinators:
-            self.configure_coordinator(hosts if self.members is None else self.members, coordinator)
+            self.configure_coordinator(self.members, coordinator)
+
+    def certificate(self, host, *options, name=None, addresses=None, key=None):
+        """A certificate under the network key, as text."""
+        return tool(PROGRAMS["warrenctl"], "cert", "sign", name or host, "--signing-key", self.network.path, "--public-key",
+                    key or self.keys[host].public, "--ip",
+                    ",".join(addresses or [self.overlay(host), self.overlay(host, six=True)]), *options)
+
+    def certify(self, host, *options, **kw):
+        self.write_certificate(host, self.certificate(host, *options, **kw))
+
+    def write_certificate(self, host, text):
+        with open(f"{self.dir}/{host}.cert", "w") as f:
+            f.write(text + "\n")
 
     def _common(self, host, role):
         return (f'role = {role}\nname = "{host}"\n'
@@ -255,19 +275,23 @@ class Mesh:
 
     def configure_coordinator(self, members, coordinator="coord"):
         text = self._common(coordinator, "coordinator") + self.settings + "\n"
+        if self.trust and not members:
+            text += f'network_key = "{self.network.public}"\n'
         text += ('listen { address = "::"  port = 27700  alternate_port = 27701  tcp_ports = {27700, 443}\n'
                  f'         alternate_address = "{self.lab.links[coordinator].v4[1]}" }}\n'
                  f'network {{ name = "home"  prefix = "{PREFIX4}"  prefix6 = "{PREFIX6}" }}\n'
                  f'relay {{ enabled = true  {self.relay} }}\n')
-        for m in members:
+        for m in members if not isinstance(members, str) else ():
             text += (f'member "{m}" {{ public_key = "{self.keys[m].public}"  address = "{self.overlay(m)}"  '
                      f'address6 = "{self.overlay(m, six=True)}" }}\n')
-        self._write(coordinator, text)
+        self._write(coordinator, text + (members if isinstance(members, str) else ""))
 
-    def configure_peer(self, host, extra=""):
+    def configure_peer(self, host, extra="", trust=None):
         text = self._common(host, "peer")
         if self.psk:
             text += f'psk_file = "{self.dir}/{host}.psk"\n'
+        if self.trust if trust is None else trust:
+            text += f'network_key = "{self.network.public}"\ncertificate_file = "{self.dir}/{host}.cert"\n'
         text += f'tun {{ name = "warren0" }}\n{extra}\n'
         for i, coordinator in enumerate(self.coordinators, 1):
             address = f"[{self.lab.ip6(coordinator)}]" if self.underlay == "6" else self.lab.ip(coordinator)

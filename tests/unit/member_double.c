@@ -78,7 +78,7 @@ int member_double_take(struct member_double *d, uint8_t *body, size_t len)
 	int ret;
 
 	if (!d->has_channel) {
-		ret = handshake_finish(&d->handshake, &d->identity, body, len, &d->keys);
+		ret = handshake_finish(&d->handshake, &d->identity, body, len, &d->keys, NULL);
 		if (ret < 0)
 			return ret;
 		channel_init(&d->channel, d->keys.send, d->keys.recv);

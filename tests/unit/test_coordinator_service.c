@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/coordinator/service.h"
+#include "tests/unit/certs.h"
 #include "tests/unit/member_double.h"
 
 #define N_MEMBERS 60
@@ -24,6 +26,7 @@ struct connection {
 	bool is_closed;
 	unsigned queued_percent;
 	unsigned n_sent;
+	int refusal; /* of a handshake that was answered by one: -EACCES */
 };
 
 struct fixture {
@@ -42,6 +45,8 @@ struct fixture {
 	struct connection *connections[CONNECTIONS_MAX];
 	unsigned n_connections;
 	uint64_t now_ms;
+	struct trust *trust, *shown[N_MEMBERS]; /* under a network key: the coordinator's, and the members' */
+	bool is_refusing;
 };
 
 static struct connection *connection_of(struct registration *r)
@@ -53,12 +58,14 @@ static void on_send(void *arg, struct registration *r, const uint8_t *body, size
 {
 	struct connection *c = connection_of(r);
 	uint8_t copy[WIRE_FRAME_MAX_BYTES];
+	struct fixture *f = arg;
 
-	(void)arg;
 	assert_true(len <= sizeof(copy));
 	c->n_sent++;
 	memcpy(copy, body, len);
-	if (c->member)
+	if (c->member && f->is_refusing)
+		c->refusal = member_double_take(c->member, copy, len);
+	else if (c->member)
 		assert_int_equal(member_double_take(c->member, copy, len), 0);
 }
 
@@ -81,6 +88,12 @@ static struct member *on_find(void *arg, const struct registration *r, const str
 	return service_find(&((struct fixture *)arg)->service, r, key);
 }
 
+static enum cert_verdict on_judge(void *arg, const struct registration *r, const struct wire_trust *shown,
+				  struct cert *cert)
+{
+	return service_judge(&((struct fixture *)arg)->service, r, shown, cert);
+}
+
 static void on_registering(void *arg, struct registration *r, const struct wire_register *m, uint64_t now_ms)
 {
 	service_registering(&((struct fixture *)arg)->service, r, m, now_ms);
@@ -91,7 +104,8 @@ static void on_message(void *arg, struct registration *r, int type, uint8_t *dat
 	service_message(&((struct fixture *)arg)->service, r, type, data, len, now_ms);
 }
 
-static const struct registration_env env = { on_send, queued_percent, on_close, on_find, on_registering, on_message };
+static const struct registration_env env = { on_send,  queued_percent, on_close,  on_find,
+					     on_judge, on_registering, on_message };
 
 static int setup(void **state)
 {
@@ -150,6 +164,9 @@ static int teardown(void **state)
 	for (unsigned i = 0; i < N_MEMBERS; i++)
 		member_double_fini(&f->doubles[i]);
 	member_double_fini(&f->stranger);
+	for (unsigned i = 0; i < N_MEMBERS; i++)
+		trust_free(f->shown[i]);
+	trust_free(f->trust);
 	forward_fini(&f->forward);
 	indices_free(f->indices);
 	directory_free(f->directory);
@@ -508,6 +525,139 @@ static void a_removed_member_is_refused_and_its_peers_are_told(void **state)
 	assert_int_equal(last->n_sent, 0);
 }
 
+/* ---------------------------------------------------------------- under a network key */
+
+/* From now on certificates say who is a member, and nobody is one yet. */
+static void use_network_key(struct fixture *f)
+{
+	struct verifykey network = certs_network(0);
+	struct directory_changes changes;
+
+	f->config.n_members = 0;
+	assert_int_equal(directory_load(f->directory, &f->config, &changes), 0);
+	directory_changes_fini(&changes);
+	f->trust = f->identity.trust = f->service.trust = trust_new(&network, &f->counters);
+	f->service.state_dir = f->dir;
+	assert_non_null(f->trust);
+}
+
+static void show(struct fixture *f, unsigned n, struct cert *c)
+{
+	struct signkey network = certs_network_key(0);
+	struct verifykey public = certs_network(0);
+
+	assert_int_equal(cert_sign_direct(c, &network), 0);
+	f->shown[n] = f->shown[n] ? f->shown[n] : trust_new(&public, &f->counters);
+	assert_non_null(f->shown[n]);
+	trust_set_own(f->shown[n], c);
+	f->doubles[n].identity.trust = f->shown[n];
+}
+
+/* Good for ever: the service looks at the clock. */
+static struct cert cert_of(const struct fixture *f, unsigned n)
+{
+	char name[16], address[32];
+	const char *const addrs[] = { address, NULL };
+	struct cert c;
+
+	snprintf(name, sizeof(name), "n%u", n);
+	snprintf(address, sizeof(address), "10.77.2.%u", n + 1);
+	c = certs_of(name, &f->doubles[n].identity.public, addrs);
+	c.not_after_s = 0;
+	return c;
+}
+
+static void certificate_registers_its_member(void **state)
+{
+	struct fixture *f = *state;
+	struct cert c = cert_of(f, 0);
+
+	use_network_key(f);
+	show(f, 0, &c);
+	join(f, 0);
+	assert_string_equal(f->doubles[0].registered.name, "n0");
+	assert_int_equal(f->doubles[0].registered.n_addrs, 1);
+	assert_int_equal(f->doubles[0].registered.member, 2 * 256 + 1);
+	assert_int_equal(directory_count(f->directory), 1);
+	join(f, 0); /* anew, and nothing is checked twice */
+	assert_int_equal(count(f, COUNTER_certificates_checked), 1);
+	assert_int_equal(directory_count(f->directory), 1);
+}
+
+static void who_shows_none_or_a_bad_one_is_told_and_is_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct connection *c;
+	struct cert bad = cert_of(f, 1);
+
+	use_network_key(f);
+	f->is_refusing = true;
+	c = dial(f, &f->doubles[0], "192.0.2.66:1");
+	greet(f, c);
+	assert_true(c->is_closed);
+	assert_int_equal(c->refusal, -EACCES);
+	assert_int_equal(f->doubles[0].handshake.refusal, CERT_NONE);
+	bad.not_after_s = CERTS_NOW_S;
+	show(f, 1, &bad);
+	c = dial(f, &f->doubles[1], "192.0.2.66:1");
+	greet(f, c);
+	assert_true(c->is_closed);
+	assert_int_equal(f->doubles[1].handshake.refusal, CERT_EXPIRED);
+	assert_int_equal(count(f, COUNTER_handshake_untrusted), 2);
+	assert_int_equal(directory_count(f->directory), 0);
+	assert_int_equal(count(f, COUNTER_registrations), 0);
+}
+
+static void revoked_member_is_refused_and_its_peers_are_told(void **state)
+{
+	static uint8_t list[REVOCATION_MAX_BYTES];
+	struct fixture *f = *state;
+	struct connection *a, *b;
+	struct cert c;
+	char path[128];
+	uint32_t id;
+	size_t len;
+	int at;
+
+	use_network_key(f);
+	for (unsigned i = 0; i < 2; i++) {
+		c = cert_of(f, i);
+		show(f, i, &c);
+	}
+	a = join(f, 0);
+	b = join(f, 1);
+	id = id_of(f, 1);
+	say_connect(f, a, id);
+	len = certs_revoke(list, 1, &f->doubles[1].identity.public, 1);
+	assert_int_equal(service_revoke(&f->service, list, len - 1, f->now_ms), -EBADMSG);
+	assert_int_equal(service_revoke(&f->service, list, len, f->now_ms), 0);
+	assert_int_equal(service_revoke(&f->service, list, len, f->now_ms), -EALREADY);
+	assert_true(b->is_closed);
+	assert_int_equal(member_double_count(&f->doubles[1], CONTROL_REFUSED), 1);
+	assert_true(was_told(&f->doubles[0], id, PEER_REMOVED));
+	at = member_double_find(&f->doubles[0], CONTROL_REVOCATIONS, 0);
+	assert_true(at >= 0); /* there is a list, for whoever wants it */
+	assert_null(directory_by_name(f->directory, "n1"));
+	f->is_refusing = true;
+	b = dial(f, &f->doubles[1], "192.0.2.1:1");
+	greet(f, b);
+	assert_true(b->is_closed);
+	assert_int_equal(f->doubles[1].handshake.refusal, CERT_REVOKED);
+	/* It is kept. */
+	trust_free(f->trust);
+	f->trust = NULL;
+	use_network_key(f);
+	assert_int_equal(service_read_revocations(&f->service), 0);
+	assert_int_equal(revocations_epoch(trust_revocations(f->trust)), 1);
+	snprintf(path, sizeof(path), "%s/revocations", f->dir);
+	assert_int_equal(truncate(path, 50), 0);
+	trust_free(f->trust);
+	f->trust = NULL;
+	use_network_key(f);
+	assert_int_equal(service_read_revocations(&f->service), -EBADMSG);
+	unlink(path);
+}
+
 static void a_member_whose_number_changed_comes_back_under_the_new_one(void **state)
 {
 	struct fixture *f = *state;
@@ -765,6 +915,9 @@ int main(void)
 		TEST(only_those_introduced_learn_that_a_member_went),
 		TEST(a_restart_is_told_apart_from_a_lost_connection),
 		TEST(a_removed_member_is_refused_and_its_peers_are_told),
+		TEST(certificate_registers_its_member),
+		TEST(who_shows_none_or_a_bad_one_is_told_and_is_nobody),
+		TEST(revoked_member_is_refused_and_its_peers_are_told),
 		TEST(a_member_whose_number_changed_comes_back_under_the_new_one),
 		TEST(members_are_found_by_address_name_key_and_id),
 		TEST(lookups_over_the_limit_are_dropped_and_counted),

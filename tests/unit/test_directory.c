@@ -367,6 +367,208 @@ static void members_are_walked_by_id_and_by_name(void **state)
 	assert_int_equal(record.flags, 0);
 }
 
+/* ---------------------------------------------------------------- members by certificate */
+
+static struct cert cert(unsigned n, const char *name, const char *v4, const char *v6, uint64_t begins)
+{
+	struct cert c = { .kind = CERT_DIRECT, .member = key(n), .not_before_s = begins };
+
+	snprintf(c.name, sizeof(c.name), "%s", name);
+	if (v4)
+		c.addrs[c.n_addrs++] = ip(v4);
+	if (v6)
+		c.addrs[c.n_addrs++] = ip(v6);
+	return c;
+}
+
+static struct member *admit(struct fixture *f, const struct cert *c)
+{
+	struct member *m = NULL;
+
+	directory_changes_fini(&f->changes);
+	assert_int_equal(directory_admit(f->directory, c, &m, &f->changes), 0);
+	assert_non_null(m);
+	return m;
+}
+
+static void certificate_makes_a_member_of_what_it_says(void **state)
+{
+	struct fixture *f = *state;
+	struct cert c = cert(1, "alice", "10.77.0.9", NULL, 100), six = cert(2, "bob", NULL, "fd12:3456:789a::7", 100);
+	struct ip nine = ip("10.77.0.9"), derived = ip("fd12:3456:789a::9");
+	struct member *m;
+	uint64_t version;
+
+	load(f);
+	version = directory_version(f->directory);
+	m = admit(f, &c);
+	assert_int_equal(m->id, 9);
+	assert_ptr_equal(directory_by_name(f->directory, "alice"), m);
+	assert_ptr_equal(directory_by_address(f->directory, &nine), m);
+	assert_null(directory_by_address(f->directory, &derived)); /* it names all it has */
+	assert_int_equal(m->address6.len, 0);
+	assert_true(directory_version(f->directory) > version);
+	version = directory_version(f->directory);
+	assert_ptr_equal(admit(f, &c), m); /* coming back is no news */
+	assert_true(directory_version(f->directory) == version);
+	m = admit(f, &six);
+	assert_true(m->id != 0 && m->address.len == 0);
+	check_address(&m->address6, "fd12:3456:789a::7");
+	assert_int_equal(directory_count(f->directory), 2);
+	assert_ptr_equal(directory_at(f->directory, 0), member(f, 1));
+	assert_ptr_equal(directory_at(f->directory, 1), member(f, 2));
+	/* A reload is of the file, which they are not in. */
+	load(f);
+	assert_int_equal(directory_count(f->directory), 2);
+	assert_int_equal(f->changes.n_removed, 0);
+	assert_ptr_equal(directory_by_address(f->directory, &nine), member(f, 1));
+}
+
+static void renewed_certificate_moves_its_member_and_an_older_does_not(void **state)
+{
+	struct fixture *f = *state;
+	struct cert c = cert(1, "alice", "10.77.0.9", NULL, 100), moved = cert(1, "anna", "10.77.0.10", NULL, 200);
+	struct ip nine = ip("10.77.0.9"), ten = ip("10.77.0.10");
+	struct member *m, *again = NULL;
+
+	load(f);
+	m = admit(f, &c);
+	directory_set_registration(f->directory, m, (void *)&placeholders[0]);
+	assert_ptr_equal(admit(f, &moved), m);
+	assert_string_equal(m->name, "anna");
+	assert_null(directory_by_name(f->directory, "alice"));
+	assert_null(directory_by_address(f->directory, &nine));
+	assert_ptr_equal(directory_by_address(f->directory, &ten), m);
+	assert_int_equal(m->id, 10);
+	assert_int_equal(directory_online(f->directory), 1);
+	directory_changes_fini(&f->changes);
+	assert_int_equal(directory_admit(f->directory, &c, &again, &f->changes), -EEXIST);
+	assert_null(again);
+	assert_string_equal(m->name, "anna");
+	directory_set_registration(f->directory, m, NULL);
+}
+
+static void newest_certificate_has_the_name_and_the_address(void **state)
+{
+	struct fixture *f = *state;
+	struct cert old = cert(1, "alice", "10.77.0.9", NULL, 100), by_name = cert(2, "alice", "10.77.0.20", NULL, 200);
+	struct cert by_addr = cert(3, "carol", "10.77.0.20", NULL, 300),
+		    late = cert(4, "dave", "10.77.0.20", NULL, 250);
+	struct member *m = NULL;
+
+	load(f);
+	admit(f, &old);
+	m = admit(f, &by_name);
+	assert_int_equal(f->changes.n_removed, 1);
+	assert_memory_equal(&f->changes.removed[0]->key, &old.member, KEY_BYTES);
+	assert_null(member(f, 1));
+	admit(f, &by_addr);
+	assert_ptr_equal(f->changes.removed[0], m);
+	assert_int_equal(directory_count(f->directory), 1);
+	directory_changes_fini(&f->changes);
+	m = NULL;
+	assert_int_equal(directory_admit(f->directory, &late, &m, &f->changes), -EEXIST);
+	assert_null(m);
+	assert_int_equal(f->changes.n_removed, 0);
+	assert_ptr_equal(directory_by_name(f->directory, "carol"), member(f, 3));
+}
+
+static void certificate_without_an_address_of_the_network_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct cert c = cert(1, "alice", "192.168.1.1", "fd99::1", 100);
+	struct member *m = NULL;
+
+	load(f);
+	directory_changes_fini(&f->changes);
+	assert_int_equal(directory_admit(f->directory, &c, &m, &f->changes), -EADDRNOTAVAIL);
+	assert_null(m);
+	assert_int_equal(directory_count(f->directory), 0);
+}
+
+static void lent_number_goes_back_to_whom_it_belongs(void **state)
+{
+	struct fixture *f = *state;
+	struct cert six = cert(1, "alice", NULL, "fd12:3456:789a::7", 900), four;
+	char address[32];
+	struct member *m;
+
+	load(f);
+	m = admit(f, &six);
+	snprintf(address, sizeof(address), "10.77.0.%u", m->id);
+	four = cert(2, "bob", address, NULL, 100); /* older, and yet */
+	m = admit(f, &four);
+	assert_int_equal(f->changes.n_removed, 1);
+	assert_ptr_equal(directory_by_id(f->directory, m->id), m);
+	m = admit(f, &six); /* comes back */
+	assert_int_equal(f->changes.n_removed, 0);
+	assert_true(m->id != 0 && directory_count(f->directory) == 2);
+}
+
+static bool is_not_bob(void *arg, const struct cert *c)
+{
+	(void)arg;
+	return strcmp(c->name, "bob") != 0;
+}
+
+static void certified_members_outlive_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	struct cert alice = cert(1, "alice", "10.77.0.9", NULL, 100), bob = cert(2, "bob", "10.77.0.10", NULL, 100);
+	struct cert renewed = cert(1, "anna", "10.77.0.11", NULL, 200);
+
+	load(f);
+	admit(f, &alice);
+	admit(f, &bob);
+	admit(f, &renewed);
+	for (int i = 0; i < 2; i++) { /* the second time bob is not even asked about */
+		close_all(f);
+		open_store(f);
+		load(f);
+		assert_int_equal(directory_count(f->directory), 0);
+		assert_int_equal(directory_restore(f->directory, is_not_bob, NULL), 1);
+		assert_string_equal(member(f, 1)->name, "anna");
+		assert_int_equal(member(f, 1)->id, 11);
+		assert_null(member(f, 2));
+	}
+}
+
+static bool is_even(void *arg, const struct member *m)
+{
+	(void)arg;
+	return m->key.b[0] % 2 == 0;
+}
+
+static void expelled_members_are_gone_from_every_list(void **state)
+{
+	struct fixture *f = *state;
+	char name[16], address[32];
+
+	load(f);
+	for (unsigned i = 1; i <= 20; i++) {
+		struct cert c;
+
+		snprintf(name, sizeof(name), "m%02u", i);
+		snprintf(address, sizeof(address), "10.77.0.%u", 100 - i);
+		c = cert(i, name, address, NULL, 100);
+		admit(f, &c);
+	}
+	directory_changes_fini(&f->changes);
+	assert_int_equal(directory_expel(f->directory, is_even, NULL, &f->changes), 0);
+	assert_int_equal(f->changes.n_removed, 10);
+	assert_int_equal(directory_count(f->directory), 10);
+	assert_null(directory_by_name(f->directory, "m02"));
+	assert_null(directory_by_id(f->directory, 98));
+	for (unsigned i = 0; i < 10; i++) { /* both orders are whole */
+		struct member *m = directory_at(f->directory, i);
+
+		snprintf(name, sizeof(name), "m%02u", 2 * i + 1);
+		assert_string_equal(m->name, name);
+		assert_ptr_equal(directory_next(f->directory, m->id), m);
+	}
+	assert_null(directory_at(f->directory, 10));
+}
+
 static void introductions_forget_the_oldest(void **state)
 {
 	struct introduced s = { 0 };
@@ -410,6 +612,13 @@ int main(void)
 		TEST(a_full_disk_costs_new_members_their_address_until_there_is_room),
 		TEST(a_network_of_ipv6_alone_gives_numbers_too),
 		TEST(members_are_walked_by_id_and_by_name),
+		TEST(certificate_makes_a_member_of_what_it_says),
+		TEST(renewed_certificate_moves_its_member_and_an_older_does_not),
+		TEST(newest_certificate_has_the_name_and_the_address),
+		TEST(certificate_without_an_address_of_the_network_is_refused),
+		TEST(lent_number_goes_back_to_whom_it_belongs),
+		TEST(certified_members_outlive_a_restart),
+		TEST(expelled_members_are_gone_from_every_list),
 		cmocka_unit_test(introductions_forget_the_oldest),
 	};
 

@@ -63,7 +63,7 @@ static void pair_respond(struct pair *p, enum handshake_purpose purpose)
 
 static int pair_finish(struct pair *p)
 {
-	return handshake_finish(&p->a, &p->alice, p->response, sizeof(p->response), &p->a_keys);
+	return handshake_finish(&p->a, &p->alice, p->response, sizeof(p->response), &p->a_keys, NULL);
 }
 
 static void pair_run(struct pair *p, enum handshake_purpose purpose)
@@ -221,9 +221,10 @@ static void a_refusal_says_what_the_other_side_accepts(void **state)
 	assert_int_equal(handshake_read_static(&p.b, &p.bob, HANDSHAKE_PEER, p.init, sizeof(p.init), &who), 0);
 	assert_int_equal(handshake_read_payload(&p.b, p.init, sizeof(p.init), &payload), 0);
 	assert_int_equal(p.b.suites_there, GCM);
-	assert_int_equal(handshake_refuse(&p.b, &p.bob, p.response, sizeof(p.response)), WIRE_RESPONSE_BYTES);
+	assert_int_equal(handshake_refuse(&p.b, &p.bob, CERT_GOOD, p.response, sizeof(p.response)),
+			 WIRE_RESPONSE_BYTES);
 	assert_true(is_zero(&p.b.noise, sizeof(p.b.noise)));
-	assert_int_equal(handshake_refuse(&p.b, &p.bob, p.response, sizeof(p.response)), -EINVAL);
+	assert_int_equal(handshake_refuse(&p.b, &p.bob, CERT_GOOD, p.response, sizeof(p.response)), -EINVAL);
 	/* Any bit of it flipped, and it is no refusal: the attempt goes on. */
 	for (size_t bit = 0; bit < 8 * (WIRE_RESPONSE_BYTES - MAC_BYTES); bit++) {
 		p.response[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -251,12 +252,13 @@ static void a_refusal_needs_room_and_the_psk(void **state)
 	pair_initiate(&p, HANDSHAKE_PEER);
 	assert_int_equal(handshake_read_static(&p.b, &p.bob, HANDSHAKE_PEER, p.init, sizeof(p.init), &who), 0);
 	assert_int_equal(handshake_read_payload(&p.b, p.init, sizeof(p.init), &payload), 0);
-	assert_int_equal(handshake_refuse(&p.b, &p.bob, p.response, WIRE_RESPONSE_BYTES - 1), -ENOBUFS);
+	assert_int_equal(handshake_refuse(&p.b, &p.bob, CERT_GOOD, p.response, WIRE_RESPONSE_BYTES - 1), -ENOBUFS);
 	assert_true(is_zero(&p.b.noise, sizeof(p.b.noise)));
 	p.bob.psk.b[0] ^= 1;
 	assert_int_equal(handshake_read_static(&p.b, &p.bob, HANDSHAKE_PEER, p.init, sizeof(p.init), &who), 0);
 	assert_int_equal(handshake_read_payload(&p.b, p.init, sizeof(p.init), &payload), 0);
-	assert_int_equal(handshake_refuse(&p.b, &p.bob, p.response, sizeof(p.response)), WIRE_RESPONSE_BYTES);
+	assert_int_equal(handshake_refuse(&p.b, &p.bob, CERT_GOOD, p.response, sizeof(p.response)),
+			 WIRE_RESPONSE_BYTES);
 	assert_int_equal(pair_finish(&p), -EBADMSG);
 	assert_true(p.a.is_active);
 }
@@ -301,16 +303,16 @@ static void a_suite_that_was_not_offered_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong); i++) {
 		struct wire_response_payload payload = { .suite = wrong[i] };
-		uint8_t encoded[WIRE_RESPONSE_PAYLOAD_BYTES], answer[WIRE_RESPONSE_BYTES] = { 0 };
+		uint8_t encoded[WIRE_RESPONSE_PAYLOAD_BYTES + WIRE_EXTENSIONS_BYTES],
+			answer[WIRE_RESPONSE_BYTES] = { 0 };
 		struct pair p;
 		size_t len;
 
 		pair_make(&p);
 		p.alice.suites = CHACHA;
 		pair_initiate(&p, HANDSHAKE_PEER);
-		wire_response_payload_encode(encoded, &payload);
-		answer_with(&p, encoded, sizeof(encoded), answer, &len);
-		assert_int_equal(handshake_finish(&p.a, &p.alice, answer, len, &p.a_keys), -EBADMSG);
+		answer_with(&p, encoded, wire_response_payload_encode(encoded, &payload), answer, &len);
+		assert_int_equal(handshake_finish(&p.a, &p.alice, answer, len, &p.a_keys, NULL), -EBADMSG);
 		assert_true(is_zero(&p.a_keys, sizeof(p.a_keys)));
 		assert_true(p.a.is_active);
 		pair_respond(&p, HANDSHAKE_PEER); /* a proper answer still counts */
@@ -321,7 +323,7 @@ static void a_suite_that_was_not_offered_is_refused(void **state)
 static void an_unasked_feature_is_not_taken(void **state)
 {
 	struct wire_response_payload payload = { .suite = AEAD_CHACHA20_POLY1305, .features = 0xffff };
-	uint8_t encoded[WIRE_RESPONSE_PAYLOAD_BYTES], answer[WIRE_RESPONSE_BYTES] = { 0 };
+	uint8_t encoded[WIRE_RESPONSE_PAYLOAD_BYTES + WIRE_EXTENSIONS_BYTES], answer[WIRE_RESPONSE_BYTES] = { 0 };
 	struct pair p;
 	size_t len;
 
@@ -329,9 +331,8 @@ static void an_unasked_feature_is_not_taken(void **state)
 	pair_make(&p);
 	p.alice.features = 0;
 	pair_initiate(&p, HANDSHAKE_PEER);
-	wire_response_payload_encode(encoded, &payload);
-	answer_with(&p, encoded, sizeof(encoded), answer, &len);
-	assert_int_equal(handshake_finish(&p.a, &p.alice, answer, len, &p.a_keys), 0);
+	answer_with(&p, encoded, wire_response_payload_encode(encoded, &payload), answer, &len);
+	assert_int_equal(handshake_finish(&p.a, &p.alice, answer, len, &p.a_keys, NULL), 0);
 	assert_int_equal(p.a_keys.features, 0);
 }
 
@@ -348,11 +349,11 @@ static void extensions_are_skipped_and_malformed_payloads_refused(void **state)
 	payload[16 + 3] = 3;
 	pair_initiate(&p, HANDSHAKE_PEER);
 	answer_with(&p, payload, sizeof(payload), answer, &len);
-	assert_int_equal(handshake_finish(&p.a, &p.alice, answer, len, &p.a_keys), 0);
+	assert_int_equal(handshake_finish(&p.a, &p.alice, answer, len, &p.a_keys, NULL), 0);
 	payload[16 + 3] = 4; /* one more than there is */
 	pair_initiate(&p, HANDSHAKE_PEER);
 	answer_with(&p, payload, sizeof(payload), answer, &len);
-	assert_int_equal(handshake_finish(&p.a, &p.alice, answer, len, &p.a_keys), -EBADMSG);
+	assert_int_equal(handshake_finish(&p.a, &p.alice, answer, len, &p.a_keys, NULL), -EBADMSG);
 }
 
 static void secrets_are_gone_when_the_handshake_is_done(void **state)
@@ -416,7 +417,7 @@ static bool is_refused_2(struct pair *p, const uint8_t *msg, size_t len)
 {
 	const struct handshake before = p->a;
 
-	if (handshake_finish(&p->a, &p->alice, msg, len, &p->a_keys) == 0)
+	if (handshake_finish(&p->a, &p->alice, msg, len, &p->a_keys, NULL) == 0)
 		return false;
 	assert_memory_equal(&p->a, &before, sizeof(before));
 	assert_true(is_zero(&p->a_keys, sizeof(p->a_keys)));

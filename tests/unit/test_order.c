@@ -59,6 +59,31 @@ static void things_are_found_by_either_key(void **state)
 	assert_null(order_find(&names, "zz"));
 }
 
+static void order_is_kept_when_things_come_and_go(void **state)
+{
+	static struct thing things[THINGS], absent = { .number = 12 };
+	void *room[THINGS];
+	struct order o = { .key = offsetof(struct thing, number), .compare = compare_numbers, .v = room };
+
+	(void)state;
+	for (int i = 0; i < THINGS; i++) {
+		things[i].number = i * 37 % THINGS / 2; /* each twice */
+		order_insert(&o, &things[i]);
+		for (unsigned j = 1; j < o.n; j++)
+			assert_true(((struct thing *)room[j - 1])->number <= ((struct thing *)room[j])->number);
+	}
+	order_remove(&o, &absent); /* one like it is there, and stays */
+	assert_int_equal(o.n, THINGS);
+	for (int i = 0; i < THINGS; i++) {
+		order_remove(&o, &things[i]);
+		assert_int_equal(o.n, THINGS - 1 - i);
+		for (unsigned j = 0; j < o.n; j++)
+			assert_ptr_not_equal(room[j], &things[i]);
+	}
+	order_remove(&o, &things[0]);
+	assert_int_equal(o.n, 0);
+}
+
 static void nothing_is_found_in_an_empty_order(void **state)
 {
 	struct order o = { .key = offsetof(struct thing, number), .compare = compare_numbers };
@@ -89,6 +114,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(things_are_found_by_either_key),
+		cmocka_unit_test(order_is_kept_when_things_come_and_go),
 		cmocka_unit_test(nothing_is_found_in_an_empty_order),
 		cmocka_unit_test(first_of_equals_is_found),
 	};

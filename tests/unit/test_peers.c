@@ -266,10 +266,40 @@ static void table_has_a_limit(void **state)
 	assert_string_equal(last->name, "one-more");
 }
 
+/* What a certificate says of a peer is not for a record to change, nor to give to another. */
+static void record_does_not_touch_a_good_credential(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2"), lie = record_of(1, "eve", "10.77.0.3");
+	struct wire_member eve = record_of(2, "bob", "10.77.0.2");
+	struct peer *b = put(t, &bob, 0), *e;
+	struct ip two = ip_of("10.77.0.2"), three = ip_of("10.77.0.3");
+
+	b->credential.is_good = true;
+	lie.id = 77;
+	lie.flags = 0;
+	assert_ptr_equal(put(t, &lie, 0), b);
+	assert_string_equal(b->name, "bob");
+	assert_ptr_equal(peers_by_addr(t, &two), b);
+	assert_null(peers_by_addr(t, &three));
+	assert_int_equal(b->member[0], 77); /* how to reach it stays the coordinator's to say */
+	assert_false(b->is_online[0]);
+	/* Another key with its name and address displaces nobody and has no address. */
+	eve.addrs[eve.n_addrs++] = ip_of("fd77::9");
+	e = put(t, &eve, 0);
+	assert_ptr_equal(peers_by_addr(t, &two), b);
+	assert_int_equal(e->n_addrs, 1);
+	/* When the credential is gone, the coordinator's word is what there is. */
+	b->credential.is_good = false;
+	put(t, &lie, 0);
+	assert_ptr_equal(peers_by_addr(t, &three), b);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		TEST(record_does_not_touch_a_good_credential),
 		TEST(peer_is_found_by_everything_it_is_known_by),
 		TEST(record_with_a_known_key_updates_its_peer),
 		TEST(each_coordinator_has_its_own_id_for_a_peer),

@@ -718,6 +718,41 @@ static void doubt_is_settled_within_1500_ms(void **state)
 	assert_int_equal(registrar_state(f->r), REGISTRAR_REGISTERED);
 	run(f, 1);
 	assert_int_equal(f->n_lost, 1);
+}
+
+/* It says what it has against us, which is worth more than a closed connection. */
+static void refused_certificate_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_init_payload payload;
+	struct handshake h = { 0 };
+	struct pubkey who;
+	uint8_t out[WIRE_RESPONSE_BYTES];
+	int len;
+
+	connect_now(f);
+	assert_int_equal(
+		handshake_read_static(&h, &f->coordinator, HANDSHAKE_COORDINATOR, f->frame, f->frame_len, &who), 0);
+	assert_int_equal(handshake_read_payload(&h, f->frame, f->frame_len, &payload), 0);
+	len = handshake_refuse(&h, &f->coordinator, CERT_EXPIRED, out, sizeof(out));
+	assert_int_equal(len, WIRE_RESPONSE_BYTES);
+	registrar_on_frame(f->r, out, (size_t)len, f->now_ms);
+	assert_int_equal(registrar_state(f->r), REGISTRAR_WAITING);
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_KEY);
+	assert_non_null(strstr(registrar_error(f->r), "our certificate: it has expired"));
+	handshake_wipe(&h);
+}
+
+static void another_certificate_is_shown_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	register_now(f);
+	run(f, 600);
+	registrar_again(f->r, f->now_ms);
+	assert_int_equal(f->n_lost, 1);
+	registrar_tick(f->r, f->now_ms);
+	assert_int_equal(registrar_state(f->r), REGISTRAR_CONNECTING);
 	assert_int_equal(f->n_connect, 2);
 }
 
@@ -814,6 +849,8 @@ int main(void)
 		TEST(silence_of_60_s_ends_the_registration),
 		TEST(ping_after_a_network_change_is_answered_within_3_s_or_else),
 		TEST(doubt_is_settled_within_1500_ms),
+		TEST(refused_certificate_is_told),
+		TEST(another_certificate_is_shown_at_once),
 		TEST(clock_skew_is_reckoned_from_the_middle_of_the_round_trip),
 		TEST(stale_pong_is_not_an_answer),
 		TEST(clock_set_back_does_not_lock_us_out),

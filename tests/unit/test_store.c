@@ -304,6 +304,43 @@ static void a_later_schema_is_refused(void **state)
 	assert_non_null(strstr(f->error, "schema version 9"));
 }
 
+static void count_one(void *arg, const uint8_t *data, size_t len)
+{
+	unsigned *n = arg;
+
+	assert_int_equal(len, 3);
+	assert_memory_equal(data, "abc", 3);
+	(*n)++;
+}
+
+static void file_of_the_first_version_keeps_its_leases_and_takes_certificates(void **state)
+{
+	struct fixture *f = *state;
+	struct pubkey one = key(1), two = key(2);
+	unsigned n = 0;
+	uint32_t id;
+
+	open_store(f);
+	id = lease(f, 1);
+	store_close(f->store);
+	f->store = NULL;
+	run_sql(f, "DROP TABLE certificate; PRAGMA user_version = 1");
+	open_store(f);
+	assert_int_equal(lease(f, 1), id);
+	assert_int_equal(store_put_certificate(f->store, &one, "xyz", 3), 0);
+	assert_int_equal(store_put_certificate(f->store, &one, "abc", 3), 0); /* in its place */
+	assert_int_equal(store_put_certificate(f->store, &two, "abc", 3), 0);
+	reopen(f);
+	assert_int_equal(store_each_certificate(f->store, count_one, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(store_drop_certificate(f->store, &one), 0);
+	assert_int_equal(store_drop_certificate(f->store, &one), 0);
+	reopen(f);
+	n = 0;
+	assert_int_equal(store_each_certificate(f->store, count_one, &n), 0);
+	assert_int_equal(n, 1);
+}
+
 /* A file that may not grow behaves as a full disk does. */
 static void a_full_disk_refuses_new_leases_and_keeps_the_old(void **state)
 {
@@ -360,6 +397,7 @@ int main(void)
 		TEST(a_truncated_database_is_refused),
 		TEST(anothers_database_is_refused),
 		TEST(a_later_schema_is_refused),
+		TEST(file_of_the_first_version_keeps_its_leases_and_takes_certificates),
 		TEST(a_full_disk_refuses_new_leases_and_keeps_the_old),
 		TEST(a_missing_directory_is_said_with_its_path),
 	};

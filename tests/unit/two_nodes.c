@@ -1,4 +1,5 @@
 #include "tests/unit/two_nodes.h"
+#include "tests/unit/certs.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -68,8 +69,9 @@ static void send_initiation(void *owner, const uint8_t *data, size_t len, unsign
 	if (n->n_initiations < sizeof(n->initiation_ms) / sizeof(n->initiation_ms[0]))
 		n->initiation_ms[n->n_initiations] = n->world->now_ms;
 	n->n_initiations++;
-	assert_int_equal(len, WIRE_INIT_BYTES);
+	assert_int_equal(len, trust_own(n->identity.trust) ? WIRE_INIT_MAX_BYTES : WIRE_INIT_BYTES);
 	memcpy(n->world->last_initiation, data, len);
+	n->world->last_initiation_len = len;
 	transmit(n, data, len);
 }
 
@@ -106,7 +108,27 @@ static void no_suite(void *owner, bool is_news)
 	n->n_no_suite_news += is_news;
 }
 
-static const struct sessions_env sessions_env = { send_initiation, changed, failed, keepalive, wall_ms, no_suite };
+static enum cert_verdict judge(void *owner, const struct wire_trust *shown)
+{
+	struct node *n = owner;
+	struct cert c;
+
+	if (!n->identity.trust)
+		return CERT_GOOD;
+	n->epoch_there = shown->epoch;
+	return trust_judge(n->identity.trust, shown, &n->sessions.remote, wall_ms(n) / 1000, &c);
+}
+
+static void untrusted(void *owner, bool is_news)
+{
+	struct node *n = owner;
+
+	n->n_untrusted++;
+	n->n_untrusted_news += is_news;
+}
+
+static const struct sessions_env sessions_env = { send_initiation, changed,  failed, keepalive,
+						  wall_ms,         no_suite, judge,  untrusted };
 
 static struct sessions *find(void *arg, const struct pubkey *key)
 {
@@ -120,10 +142,12 @@ static void send_answer(void *arg, const struct path_addr *to, uint32_t relay_me
 	struct node *n = arg;
 
 	(void)relay_member;
-	assert_true(len <= WIRE_INIT_BYTES); /* never longer than what it answers */
+	/* Never longer than what it answers. */
+	assert_true(len <= WIRE_INIT_BYTES || len <= n->world->last_initiation_len);
 	if (data[0] == WIRE_RESPONSE) {
 		n->n_responses++;
 		memcpy(n->world->last_response, data, len);
+		n->world->last_response_len = len;
 	}
 	if (endpoint_equal(&to->endpoint, &two_nodes_address[!n->number].endpoint))
 		transmit(n, data, len);
@@ -183,10 +207,24 @@ void two_nodes_restart(struct two_nodes *w, unsigned number)
 	node_start(w, number);
 }
 
+void two_nodes_certify(struct two_nodes *w, unsigned number, const struct cert *cert)
+{
+	struct verifykey network = certs_network(0);
+	struct node *n = &w->n[number];
+
+	if (!n->identity.trust)
+		n->identity.trust = trust_new(&network, &n->counters);
+	assert_non_null(n->identity.trust);
+	if (cert)
+		trust_set_own(n->identity.trust, cert);
+}
+
 void two_nodes_free(struct two_nodes *w)
 {
 	node_stop(&w->n[0]);
 	node_stop(&w->n[1]);
+	trust_free(w->n[0].identity.trust);
+	trust_free(w->n[1].identity.trust);
 	free(w);
 }
 

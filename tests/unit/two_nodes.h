@@ -9,7 +9,7 @@
 #include "daemon/peer/sessions.h"
 
 #define TWO_NODES_QUEUE 256
-#define TWO_NODES_DATAGRAM_BYTES 256
+#define TWO_NODES_DATAGRAM_BYTES 1024
 
 struct node {
 	struct two_nodes *world;
@@ -24,7 +24,8 @@ struct node {
 	/* what happened */
 	unsigned n_initiations, n_responses, n_changed, n_failed, n_keepalives;
 	unsigned n_data_received, n_unopened;
-	unsigned n_no_suite, n_no_suite_news;
+	unsigned n_no_suite, n_no_suite_news, n_untrusted, n_untrusted_news;
+	uint64_t epoch_there;       /* as the other last showed */
 	uint64_t initiation_ms[64]; /* when they were sent */
 	uint32_t rtt_us;
 };
@@ -42,7 +43,8 @@ struct two_nodes {
 		uint8_t data[TWO_NODES_DATAGRAM_BYTES];
 	} queue[TWO_NODES_QUEUE];
 	unsigned n_queued;
-	uint8_t last_initiation[WIRE_INIT_BYTES], last_response[WIRE_RESPONSE_BYTES];
+	uint8_t last_initiation[WIRE_INIT_MAX_BYTES], last_response[WIRE_RESPONSE_MAX_BYTES];
+	size_t last_initiation_len, last_response_len;
 };
 
 extern const struct path_addr two_nodes_address[2];
@@ -50,6 +52,8 @@ extern const struct path_addr two_nodes_address[2];
 /* Node 0 has the lower public key. now_ms starts at `now_ms`. */
 struct two_nodes *two_nodes_new(uint64_t now_ms);
 void two_nodes_free(struct two_nodes *w);
+/* From now on this node wants certificates under the network key of certs.h, and shows this one (NULL: has none). */
+void two_nodes_certify(struct two_nodes *w, unsigned number, const struct cert *cert);
 /* Forgets what a node has in memory, as a restart does. */
 void two_nodes_restart(struct two_nodes *w, unsigned number);
 

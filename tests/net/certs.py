@@ -1,0 +1,40 @@
+"""Certificates and revocation lists, encoded here a second time from daemon/wire/cert.h and revocation.h, for what warrenctl does
+not make: those of another time, or another's."""
+import base64
+import ctypes
+import ctypes.util
+import hashlib
+import ipaddress
+import os
+import struct
+import time
+
+_sodium = ctypes.CDLL(ctypes.util.find_library("sodium") or "libsodium.so.23")
+_sodium.sodium_init()
+
+
+def _sign(secret, purpose, message):
+    public, both, signature = ctypes.create_string_buffer(32), ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
+    _sodium.crypto_sign_seed_keypair(public, both, base64.b64decode(secret))
+    whole = purpose.encode() + b"\0" + message
+    _sodium.crypto_sign_detached(signature, None, whole, ctypes.c_ulonglong(len(whole)), both)
+    return signature.raw
+
+
+def certificate(network, name, public_key, addresses, begins=-3600, ends=86400, serial=None):
+    """Signed by `network` (harness.Key), valid from and to so many seconds from now (ends None: for ever); base64."""
+    now = int(time.time())
+    packed = sorted((ipaddress.ip_address(a) for a in addresses), key=lambda a: (a.version, a.packed))
+    body = b"\1" + base64.b64decode(network.public)[:16] + (serial or os.urandom(16))
+    body += bytes([len(name)]) + name.encode() + bytes([len(packed)])
+    body += b"".join(bytes([len(a.packed)]) + a.packed for a in packed) + b"\0\0"
+    body += base64.b64decode(public_key) + struct.pack(">QQ", now + begins, now + ends if ends is not None else 0)
+    return base64.b64encode(body + _sign(network.secret, "warren-cert-1", body)).decode()
+
+
+def revocations(network, epoch, public_keys):
+    """The list of that epoch, as bytes: what a node keeps in state_dir/revocations."""
+    entries = b"".join(sorted(bytes(16) + base64.b64decode(k) for k in public_keys))
+    body = b"\1" + base64.b64decode(network.public)[:16]
+    body += struct.pack(">QQI", epoch, int(time.time()), len(public_keys)) + hashlib.blake2b(entries, digest_size=32).digest()
+    return body + _sign(network.secret, "warren-revoke-1", body) + entries
