@@ -3,6 +3,7 @@
 #
 #   build   compiler, CMake and the libraries of both programs: what is installed if no set is named
 #   net     namespaces, NAT and what is run inside them
+#   package what makes the Debian package, looks at it and tries it
 #   check   clang with its sanitizers, cmocka, and the checkers of style
 set -eu
 # shellcheck source=tests/packages.sh
@@ -13,6 +14,7 @@ build="gcc libc6-dev make cmake pkg-config libuv1-dev libsodium-dev liblz4-dev l
 [ "$(dpkg --print-architecture)" != amd64 ] || build="$build libipsec-mb-dev"
 net="python3 iproute2 nftables conntrack procps iputils-ping tcpdump iperf3 util-linux
 	miniupnpd-nftables tinyproxy-bin coturn stun-client"
+package="dpkg-dev file lintian systemd"
 check="clang libclang-rt-14-dev llvm libcmocka-dev clang-format shellcheck mandoc git"
 
 [ $# -gt 0 ] || set build
@@ -22,8 +24,9 @@ for set in "$@"; do
 	build) wanted="$wanted $build" ;;
 	net) wanted="$wanted $net" ;;
 	check) wanted="$wanted $check" ;;
+	package) wanted="$wanted $package" ;;
 	*)
-		echo "install.sh: no such set: $set (build, net or check)" >&2
+		echo "install.sh: no such set: $set (build, net, package or check)" >&2
 		exit 64
 		;;
 	esac

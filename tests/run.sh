@@ -7,7 +7,7 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-sh tests/install.sh build net check
+sh tests/install.sh build net package check
 
 skip=OFF
 [ -z "${CI:-}" ] || skip=ON
