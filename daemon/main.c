@@ -16,25 +16,32 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/dirs.h"
 #include "daemon/base/log.h"
+#include "daemon/base/notify.h"
+#include "daemon/base/privileges.h"
 #include "daemon/config/config.h"
+#include "daemon/control/metrics_server.h"
 #include "daemon/control/proto.h"
 #include "daemon/coordinator/role.h"
 #include "daemon/data/node.h"
-#include "daemon/notify.h"
+#include "daemon/user.h"
 
-static const char usage[] = "usage: warrend -c FILE [--check] [-v]\n"
+static const char usage[] = "usage: warrend -c FILE [--check] [--user NAME] [-v]\n"
 			    "       warrend --version | --help\n"
 			    "\n"
 			    "Runs in the foreground and logs to standard error. See warrend(8) and warren.conf(5).\n"
 			    "\n"
 			    "  -c, --config FILE  the configuration, one per network\n"
 			    "      --check        only check it and the key files it names: exit code 0 or 78\n"
+			    "      --user NAME    started by root, run as this user (warren, if there is one)\n"
 			    "  -v, --verbose      log in detail, whatever log_level says\n"
 			    "      --version      print the version\n"
 			    "  -h, --help         print this\n";
 
+/* Between two looks at whether the service manager has something new to be told. */
+#define REPORT_MS 15000
+
 struct options {
-	const char *path;
+	const char *path, *user;
 	bool is_check, is_verbose;
 };
 
@@ -42,7 +49,10 @@ struct program {
 	struct options options;
 	uv_loop_t loop;
 	uv_signal_t terminate, interrupt, hangup;
-	uv_timer_t watchdog;
+	struct metrics_server *metrics;
+	uv_timer_t report;               /* to the service manager */
+	char summary[256];               /* that it was told last */
+	bool is_watched;                 /* it wants signs of life */
 	struct config *config;           /* the last that was applied */
 	struct config *started;          /* the one that was started with; perhaps the same */
 	struct coordinator *coordinator; /* one of the two, by role */
@@ -62,9 +72,13 @@ static int bad_usage(const char *words, const char *which)
 static int parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'k' },
-		{ "verbose", no_argument, NULL, 'v' },      { "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "user", required_argument, NULL, 'u' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -76,6 +90,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 			break;
 		case 'k':
 			o->is_check = true;
+			break;
+		case 'u':
+			o->user = optarg;
 			break;
 		case 'v':
 			o->is_verbose = true;
@@ -130,77 +147,115 @@ static void set_log_level(const struct options *o, const struct config *config)
 	log_set_level(o->is_verbose ? LOG_LEVEL_DEBUG : level);
 }
 
+/* ---------------------------------------------------------------- what the service manager is told */
+
+/* One line, and only when it is another one. */
+static void report_summary(struct program *p)
+{
+	char summary[sizeof(p->summary)];
+
+	if (!notify_is_wanted())
+		return;
+	if (p->coordinator)
+		coordinator_summary(p->coordinator, summary, sizeof(summary));
+	else
+		node_summary(p->node, summary, sizeof(summary));
+	if (strcmp(summary, p->summary) == 0)
+		return;
+	memcpy(p->summary, summary, sizeof(summary));
+	notify_status(summary);
+}
+
+/* This loop turns, as it is here; the threads that move packets are asked, and have until the next time to answer. */
+static void on_report(uv_timer_t *timer)
+{
+	struct program *p = timer->data;
+
+	if (!p->coordinator && !p->node)
+		return;
+	if (p->is_watched && (p->coordinator ? coordinator_is_alive(p->coordinator) : node_is_alive(p->node)))
+		notify_send("WATCHDOG=1");
+	report_summary(p);
+}
+
+static void start_reports(struct program *p)
+{
+	uint64_t watchdog_ms = notify_watchdog_ms(), every_ms = REPORT_MS;
+
+	uv_timer_init(&p->loop, &p->report);
+	uv_unref((uv_handle_t *)&p->report);
+	p->report.data = p;
+	p->is_watched = watchdog_ms > 0;
+	if (p->is_watched && watchdog_ms / 2 < every_ms)
+		every_ms = watchdog_ms / 2 ? watchdog_ms / 2 : 1;
+	if (notify_is_wanted())
+		uv_timer_start(&p->report, on_report, every_ms, every_ms);
+}
+
 /* ---------------------------------------------------------------- reload */
 
-struct reload {
-	bool ok;
-	char error[CONFIG_ERROR_BYTES];
-	char applied[512], restart[512];
-};
-
-static int apply(struct program *p, const struct config *fresh, char *error, size_t capacity)
+static bool is_same_role(const struct program *p, const struct config *fresh, struct config_reload *r)
 {
-	if (fresh->role != p->config->role) {
-		snprintf(error, capacity, "%s: another role needs a restart", fresh->path);
-		return -EINVAL;
-	}
-	return p->coordinator ? coordinator_reload(p->coordinator, fresh, error, capacity) :
-				node_reload(p->node, fresh, error, capacity);
+	if (fresh->role == p->config->role)
+		return true;
+	snprintf(r->error, sizeof(r->error), "%.400s: another role needs a restart", fresh->path);
+	return false;
+}
+
+static int apply(struct program *p, const struct config *fresh, struct config_reload *r)
+{
+	return p->coordinator ? coordinator_reload(p->coordinator, fresh, r->error, sizeof(r->error)) :
+				node_reload(p->node, fresh, r->error, sizeof(r->error));
+}
+
+/* What a reload applies is compared with the last file, what only a restart applies with what runs. */
+static void compare(const struct program *p, const struct config *fresh, struct config_reload *r)
+{
+	char ignored[sizeof(r->restart)];
+
+	config_diff(p->started, fresh, ignored, r->restart, sizeof(r->restart));
+	config_diff(p->config, fresh, r->applied, ignored, sizeof(r->applied));
+}
+
+static void take(struct program *p, struct config *fresh, const struct config_reload *r)
+{
+	if (p->config != p->started)
+		config_free(p->config);
+	p->config = fresh;
+	set_log_level(&p->options, fresh);
+	log_info("reload: applied: %s", r->applied[0] ? r->applied : "nothing changed");
+	if (r->restart[0])
+		log_warn("reload: changed, but only a restart applies it: %s", r->restart);
 }
 
 /* Whole or not at all: with a bad file everything stays as it is. */
-static void reload(struct program *p, struct reload *r)
+static void reload(void *arg, struct config_reload *r)
 {
-	char ignored[sizeof(r->restart)];
+	struct program *p = arg;
 	struct config *fresh;
 
-	memset(r, 0, sizeof(*r));
-	notify_send("STATUS=reloading");
+	if (!r->is_dry)
+		notify_reloading();
 	fresh = config_load(p->options.path, r->error);
-	if (!fresh || apply(p, fresh, r->error, sizeof(r->error)) < 0) {
+	r->ok = fresh && is_same_role(p, fresh, r) && (r->is_dry || apply(p, fresh, r) == 0);
+	if (r->ok)
+		compare(p, fresh, r);
+	if (r->is_dry) {
+		config_free(fresh);
+		return;
+	}
+	if (r->ok) {
+		take(p, fresh, r);
+	} else {
 		log_error("reload: %s; the settings before it stay", r->error);
 		if (p->coordinator)
 			coordinator_set_reload_error(p->coordinator, r->error);
 		else
 			node_set_reload_error(p->node, r->error);
 		config_free(fresh);
-		notify_send("STATUS=running; the last reload failed");
-		return;
 	}
-	/* What a reload applies is compared with the last file, what only a restart applies with what runs. */
-	config_diff(p->started, fresh, ignored, r->restart, sizeof(r->restart));
-	config_diff(p->config, fresh, r->applied, ignored, sizeof(r->applied));
-	if (p->config != p->started)
-		config_free(p->config);
-	p->config = fresh;
-	set_log_level(&p->options, fresh);
-	r->ok = true;
-	log_info("reload: applied: %s", r->applied[0] ? r->applied : "nothing changed");
-	if (r->restart[0])
-		log_warn("reload: changed, but only a restart applies it: %s", r->restart);
-	notify_send("STATUS=running");
-}
-
-static void on_coordinator_reload(void *arg, struct coordinator_reload_result *result)
-{
-	struct reload r;
-
-	reload(arg, &r);
-	result->ok = r.ok;
-	memcpy(result->error, r.error, sizeof(result->error));
-	memcpy(result->applied, r.applied, sizeof(result->applied));
-	memcpy(result->restart, r.restart, sizeof(result->restart));
-}
-
-static void on_node_reload(void *arg, struct node_reload_result *result)
-{
-	struct reload r;
-
-	reload(arg, &r);
-	result->ok = r.ok;
-	memcpy(result->error, r.error, sizeof(result->error));
-	memcpy(result->applied, r.applied, sizeof(result->applied));
-	memcpy(result->restart, r.restart, sizeof(result->restart));
+	notify_send("READY=1");
+	report_summary(p);
 }
 
 /* ---------------------------------------------------------------- signals */
@@ -208,7 +263,7 @@ static void on_node_reload(void *arg, struct node_reload_result *result)
 static void close_handles(struct program *p)
 {
 	uv_handle_t *handles[] = { (uv_handle_t *)&p->terminate, (uv_handle_t *)&p->interrupt,
-				   (uv_handle_t *)&p->hangup, (uv_handle_t *)&p->watchdog };
+				   (uv_handle_t *)&p->hangup, (uv_handle_t *)&p->report };
 
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
 		if (!uv_is_closing(handles[i]))
@@ -220,6 +275,8 @@ static void stop(struct program *p)
 {
 	p->is_stopping = true;
 	notify_send("STOPPING=1");
+	metrics_server_close(p->metrics);
+	p->metrics = NULL;
 	coordinator_stop(p->coordinator);
 	if (p->node)
 		node_stop(p->node);
@@ -244,28 +301,11 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 static void on_hangup(uv_signal_t *handle, int number)
 {
 	struct program *p = handle->data;
-	struct reload r;
+	struct config_reload r = { .is_dry = false };
 
 	(void)number;
 	if (!p->is_stopping)
 		reload(p, &r);
-}
-
-static void on_watchdog(uv_timer_t *timer)
-{
-	(void)timer;
-	notify_send("WATCHDOG=1");
-}
-
-static void start_watchdog(struct program *p)
-{
-	const char *text = getenv("WATCHDOG_USEC");
-	unsigned long long usec = text ? strtoull(text, NULL, 10) : 0;
-
-	uv_timer_init(&p->loop, &p->watchdog);
-	uv_unref((uv_handle_t *)&p->watchdog);
-	if (usec >= 2000)
-		uv_timer_start(&p->watchdog, on_watchdog, usec / 2000, usec / 2000);
 }
 
 static int start_signals(struct program *p)
@@ -299,12 +339,34 @@ static int start_role(struct program *p, const struct seckey *secret, const stru
 	if (p->config->role == CONFIG_COORDINATOR) {
 		ret = coordinator_start(&p->coordinator, &p->loop, p->config, secret);
 		if (ret == 0)
-			coordinator_on_reload(p->coordinator, on_coordinator_reload, p);
+			coordinator_on_reload(p->coordinator, reload, p);
 	} else {
 		ret = node_start(&p->node, &p->loop, p->config, secret, psk);
 		if (ret == 0)
-			node_on_reload(p->node, on_node_reload, p);
+			node_on_reload(p->node, reload, p);
 	}
+	return ret;
+}
+
+static char *write_metrics(void *arg, enum metrics_format format)
+{
+	struct program *p = arg;
+
+	return p->coordinator ? coordinator_metrics(p->coordinator, format) : node_metrics(p->node, format);
+}
+
+static int start_metrics(struct program *p)
+{
+	const struct config_metrics_listen *at = &p->config->metrics.listen;
+	char address[ADDR_TEXT_BYTES];
+	int ret;
+
+	if (!at->path[0] && !at->address.port)
+		return 0;
+	ret = metrics_server_open(&p->metrics, &p->loop, at, write_metrics, p);
+	if (ret < 0)
+		log_error("metrics at %s: %s", at->path[0] ? at->path : endpoint_to_text(&at->address, address),
+			  ret == -EADDRINUSE ? "another program is listening there" : strerror(-ret));
 	return ret;
 }
 
@@ -317,13 +379,19 @@ static int run(struct program *p, const struct seckey *secret, const struct psk 
 		return EXIT_NO;
 	}
 	ret = start_signals(p);
-	start_watchdog(p);
+	start_reports(p);
 	if (ret)
 		log_error("signals: %s", uv_strerror(ret));
 	else
 		ret = start_role(p, secret, psk);
 	if (ret == 0) {
-		notify_send("READY=1\nSTATUS=running");
+		ret = start_metrics(p);
+		if (ret < 0)
+			stop(p);
+	}
+	if (ret == 0) {
+		notify_send("READY=1");
+		report_summary(p);
 		uv_run(&p->loop, UV_RUN_DEFAULT); /* until stop() and everything it closes */
 	}
 	close_handles(p);
@@ -393,7 +461,10 @@ int main(int argc, char **argv)
 	raise_file_limit();
 	sodium_mlock(&secret, sizeof(secret));
 	sodium_mlock(&psk, sizeof(psk));
-	ret = run(&p, &secret, &psk);
+	ret = user_become(p.config, p.options.user);
+	protect_memory(); /* another user can be looked into again */
+	if (ret == EXIT_YES)
+		ret = run(&p, &secret, &psk);
 	sodium_munlock(&secret, sizeof(secret)); /* wipes */
 	sodium_munlock(&psk, sizeof(psk));
 	if (p.config != p.started)

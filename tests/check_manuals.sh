@@ -17,7 +17,7 @@ commands=$(printf '%s\n' "$rows" | sed -n 's/^\t{ "\([a-z]*\)",.*/\1/p')
 for command in $commands; do
 	grep -qE "^\.It Cm $command( |$)" ctl/warrenctl.8 || complain "warrenctl(8) lacks the command $command"
 done
-options=$(cat ctl/commands.c ctl/options.c | grep -oE "\{ \"[a-z-]+\", ('[a-z]'|0), (NULL|\"[A-Z]+\")" | sed 's/^{ "\([a-z-]*\)".*/\1/')
+options=$(cat ctl/commands.c ctl/options.c | grep -oE "\{ \"[a-z-]+\", ('[a-z]'|0), (NULL|\"[]A-Z=[]+\")" | sed 's/^{ "\([a-z-]*\)".*/\1/')
 [ "$(printf '%s\n' "$options" | wc -l)" -ge 14 ] || complain "the tables of options in ctl/ were not understood"
 for option in $options; do
 	grep -qE "Fl -$option( |$)" ctl/warrenctl.8 || complain "warrenctl(8) lacks the option --$option"

@@ -120,7 +120,7 @@ key() {
 }
 
 start() {
-	ip netns exec "$2" "$bin/warrend" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
+	ip netns exec "$2" "$bin/warrend" --user root -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
 }
 
 # Tries a command every tenth of a second until it succeeds; fails after so many seconds.

@@ -28,6 +28,14 @@ static struct {
 	} level[LOG_LEVEL_DEBUG + 1];
 } limiter = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+#define RECENT_LINES 2000
+
+static struct {
+	pthread_mutex_t lock;
+	uint64_t n_written;          /* bytes since the start; where the next one goes */
+	char text[LOG_RECENT_BYTES]; /* only touched pages count */
+} recent = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
 static pthread_once_t find_journal_once = PTHREAD_ONCE_INIT;
 static bool to_journal;
 
@@ -84,20 +92,76 @@ size_t log_escape(char *out, size_t capacity, const char *text, size_t len)
 	return n;
 }
 
+static void remember(const char *line, size_t len)
+{
+	size_t at, first;
+
+	pthread_mutex_lock(&recent.lock);
+	at = (size_t)(recent.n_written % LOG_RECENT_BYTES);
+	first = len < LOG_RECENT_BYTES - at ? len : LOG_RECENT_BYTES - at;
+	memcpy(recent.text + at, line, first);
+	memcpy(recent.text, line + first, len - first);
+	recent.n_written += len;
+	pthread_mutex_unlock(&recent.lock);
+}
+
+/* Where the last RECENT_LINES lines begin. */
+static const char *last_lines(const char *text, size_t len)
+{
+	unsigned n = 0;
+
+	for (size_t i = len; i > 0; i--)
+		if (text[i - 1] == '\n' && n++ == RECENT_LINES)
+			return text + i;
+	return text;
+}
+
+size_t log_recent(char *out)
+{
+	const char *start = out;
+	size_t len, at;
+
+	pthread_mutex_lock(&recent.lock);
+	at = (size_t)(recent.n_written % LOG_RECENT_BYTES);
+	if (recent.n_written < LOG_RECENT_BYTES) {
+		len = at;
+		memcpy(out, recent.text, len);
+	} else {
+		len = LOG_RECENT_BYTES;
+		memcpy(out, recent.text + at, LOG_RECENT_BYTES - at);
+		memcpy(out + LOG_RECENT_BYTES - at, recent.text, at);
+		start = (const char *)memchr(out, '\n', len) + 1; /* the first one was overwritten in part */
+	}
+	pthread_mutex_unlock(&recent.lock);
+	start = last_lines(start, len - (size_t)(start - out));
+	len -= (size_t)(start - out);
+	memmove(out, start, len);
+	out[len] = '\0';
+	return len;
+}
+
 static void write_line(enum log_level level, const char *text)
 {
 	char line[64 + 4 * LINE_TEXT_BYTES], at[CLOCK_TEXT_BYTES];
-	size_t n;
+	size_t head, n;
 
 	pthread_once(&find_journal_once, find_journal);
-	if (to_journal)
-		n = (size_t)snprintf(line, sizeof(line), "<%d>", priorities[level]);
-	else
-		n = (size_t)snprintf(line, sizeof(line), "%s %s: ", clock_text(clock_now_ms(), at), level_names[level]);
+	head = n = (size_t)snprintf(line, sizeof(line), "%s %s: ", clock_text(clock_now_ms(), at), level_names[level]);
 	n += log_escape(line + n, sizeof(line) - n - 1, text, strlen(text));
 	line[n++] = '\n';
+	remember(line, n);
+	/* The journal has the time already, and takes the level as a number: it goes where these stand. */
+	if (to_journal) {
+		char priority[8];
+		size_t len = (size_t)snprintf(priority, sizeof(priority), "<%d>", priorities[level]);
+
+		memcpy(line + head - len, priority, len);
+		head -= len;
+	} else {
+		head = 0;
+	}
 	/* One write, so that the lines of two threads do not mix. Nobody is left to be told of a failure. */
-	if (write(STDERR_FILENO, line, n) < 0)
+	if (write(STDERR_FILENO, line + head, n - head) < 0)
 		return;
 }
 

@@ -5,7 +5,8 @@
  * lines carry "<N>" priorities and no time, else an ISO time and the level. Every byte that is not printable
  * ASCII is written as \xNN, so a hostile name stays on its line. At most 10 lines a second per level below
  * error, then one line says how many were left out.
- * Thread: any (one write per line). The level and the rate limiter are this module's only globals. */
+ * Thread: any (one write per line). The level, the rate limiter and the latest lines are this module's only
+ * globals. */
 #ifndef DAEMON_BASE_LOG_H
 #define DAEMON_BASE_LOG_H
 
@@ -25,6 +26,11 @@ void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The latest lines, as they are written where there is no journal, oldest first: whole lines, at most 2000 of them and
+ * LOG_RECENT_BYTES. Ends with a NUL; `out` has room for LOG_RECENT_BYTES + 1. Returns the length. */
+#define LOG_RECENT_BYTES (256 * 1024)
+size_t log_recent(char *out);
 
 /* Writes text as log lines show it, cut where the next byte does not fit, with a NUL. Returns the length without it.
  * `capacity` is at least 1. */

@@ -66,6 +66,11 @@ struct config_peer { /* a peer's: peer "bob" { path = auto|direct|relay } */
 	enum config_path path;
 };
 
+struct config_metrics_listen {
+	char path[108];          /* of a Unix socket, "": none */
+	struct endpoint address; /* on the loopback; port 0: none */
+};
+
 struct config {
 	enum config_role role;
 	char name[WIRE_NAME_MAX_BYTES + 1];
@@ -115,6 +120,10 @@ struct config {
 		uint64_t rate_total;       /* bit/s of the network, 100 Mbit by default */
 		uint32_t packets_per_peer; /* a second, 5000 by default */
 	} relay;
+	struct {
+		struct config_metrics_listen listen;
+		bool peer_labels;
+	} metrics;
 	unsigned n_members;
 	struct config_member *members;
 };
@@ -139,5 +148,14 @@ int config_read_certificate(const struct config *c, const struct seckey *secret,
 /* Compares for a reload. Writes the names of changed keys, comma-separated, that need a restart ("" if none) into
  * `restart`, and of those that a reload applies into `reload`. */
 void config_diff(const struct config *old, const struct config *new, char *reload, char *restart, size_t capacity);
+
+/* What a reload did or, if it is dry, would do. Who asks sets is_dry; the rest is the answer. */
+struct config_reload {
+	bool is_dry;
+	bool ok;
+	char error[CONFIG_ERROR_BYTES];
+	char applied[512], restart[512]; /* as config_diff writes them */
+};
+typedef void config_reload_fn(void *arg, struct config_reload *r);
 
 #endif

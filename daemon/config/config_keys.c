@@ -10,7 +10,7 @@ static const struct config_section sections[] = {
 	{ "listen", CONFIG_OF_BOTH, false },       { "tun", CONFIG_OF_PEER, false },
 	{ "coordinator", CONFIG_OF_PEER, true },   { "network", CONFIG_OF_COORDINATOR, false },
 	{ "relay", CONFIG_OF_COORDINATOR, false }, { "member", CONFIG_OF_COORDINATOR, true },
-	{ "peer", CONFIG_OF_PEER, true },
+	{ "peer", CONFIG_OF_PEER, true },          { "metrics", CONFIG_OF_BOTH, false },
 };
 static_assert(sizeof(sections) / sizeof(sections[0]) <= CONFIG_SECTIONS_MAX, "the grammar has room for all sections");
 
@@ -57,7 +57,7 @@ static const struct config_key keys[] = {
 	{ KEY("listen", "alternate_address", config_set_ip, listen.alternate_address), COORD },
 	{ KEY("listen", "bind_interface", config_set_interface, listen.bind_interface), BOTH },
 	{ KEY("listen", "tcp_ports", config_set_port_list, listen.n_tcp_ports), COORD, .is_list = true },
-	{ KEY("listen", "stun", config_set_bool, listen.stun), COORD },
+	{ KEY("listen", "stun", config_set_bool, listen.stun), COORD, RELOAD },
 	{ KEY("listen", "portmap", config_set_auto_off, listen.portmap), PEER, RELOAD },
 	{ KEY("listen", "public_endpoint", config_set_endpoint_list, listen.public_endpoints), PEER, RELOAD,
 	  .is_list = true },
@@ -79,6 +79,9 @@ static const struct config_key keys[] = {
 	{ KEY("relay", "rate_total", config_set_rate, relay.rate_total), COORD, RELOAD },
 	{ KEY("relay", "packets_per_peer", config_set_u32, relay.packets_per_peer), COORD, RELOAD, .min = 1,
 	  .max = UINT32_MAX },
+
+	{ KEY("metrics", "listen", config_set_metrics_listen, metrics.listen), BOTH },
+	{ KEY("metrics", "peer_labels", config_set_bool, metrics.peer_labels), BOTH, RELOAD },
 
 	{ MEMBER("public_key", config_set_pubkey, key), .is_secret = true },
 	{ MEMBER("address", config_set_ip, address) },

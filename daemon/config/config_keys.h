@@ -12,8 +12,8 @@
 
 #include "daemon/config/config.h"
 
-#define CONFIG_SECTIONS_MAX 8
-#define CONFIG_SECTION_KEYS_MAX 32 /* with the sections, at the root */
+#define CONFIG_SECTIONS_MAX 12
+#define CONFIG_SECTION_KEYS_MAX 40 /* with the sections, at the root */
 
 #define CONFIG_OF_PEER (1u << CONFIG_PEER)
 #define CONFIG_OF_COORDINATOR (1u << CONFIG_COORDINATOR)
@@ -60,7 +60,7 @@ config_set_fn config_set_role, config_set_name, config_set_path, config_set_prog
 	config_set_u32, config_set_bool, config_set_auto_off, config_set_compression, config_set_path_policy,
 	config_set_cipher, config_set_log_level, config_set_ip, config_set_prefix, config_set_port_list,
 	config_set_interface, config_set_rate, config_set_pubkey, config_set_verifykey, config_set_endpoint,
-	config_set_endpoint_list, config_set_proxy;
+	config_set_endpoint_list, config_set_proxy, config_set_metrics_listen;
 /* NULL if `name` may be a node's or network's name, else what is wrong with it. */
 const char *config_name_error(const char *name);
 

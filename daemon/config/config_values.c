@@ -460,3 +460,28 @@ const char *config_set_proxy(const struct config_key *k, void *field, const char
 		*(struct config_endpoint *)field = e;
 	return words;
 }
+
+/* A path, or an address of the loopback: whoever can read these knows who talks to whom. */
+const char *config_set_metrics_listen(const struct config_key *k, void *field, const char *text, unsigned i)
+{
+	struct config_metrics_listen *m = field;
+	struct endpoint at = { .port = 0 };
+	size_t len = strlen(text);
+
+	(void)k;
+	(void)i;
+	if (len >= sizeof(m->path))
+		return "is too long for a socket's path";
+	if (text[0] != '/' && len > 0) {
+		if (endpoint_from_text(&at, text) < 0 || at.port == 0)
+			return "is neither a path, which begins with /, nor an address and port";
+		if (!ip_is_loopback(&at.ip))
+			return "is no address of the loopback (127.0.0.1:9586, [::1]:9586)";
+		len = 0;
+	}
+	memset(m, 0, sizeof(*m)); /* padding too: it is compared whole */
+	memcpy(m->path, text, len);
+	m->address.ip = at.ip;
+	m->address.port = at.port;
+	return NULL;
+}

@@ -66,9 +66,7 @@ static json_t *counters(const struct coordinator *c)
 	uint64_t sum[COUNTER_COUNT] = { 0 };
 	json_t *object = json_object();
 
-	counters_sum(sum, &c->counters);
-	for (unsigned i = 0; i < ports_workers(c->ports); i++)
-		counters_sum(sum, ports_counters(c->ports, i));
+	coordinator_count(c, sum);
 	for (int i = 0; i < COUNTER_COUNT; i++)
 		json_object_set_new(object, counter_name((enum counter)i), json_integer((json_int_t)sum[i]));
 	return object;
@@ -222,26 +220,4 @@ json_t *document_revocations(const struct coordinator *c)
 			 "epoch", (json_int_t)revocations_epoch(r), "entries",
 			 list ? (int)((len - REVOCATION_HEAD_BYTES) / REVOCATION_ENTRY_BYTES) : 0, "list",
 			 list_text(list, len));
-}
-
-/* "a, b" -> ["a", "b"] */
-static json_t *names_of(const char *list)
-{
-	json_t *array = json_array();
-
-	while (*list) {
-		size_t len = strcspn(list, ",");
-
-		json_array_append_new(array, json_stringn(list, len));
-		list += len;
-		list += strspn(list, ", ");
-	}
-	return array;
-}
-
-json_t *document_reload(const struct coordinator_reload_result *result)
-{
-	return json_pack("{s:s, s:b, s:o, s:o, s:o}", "schema", "warren.reload/1", "ok", result->ok, "error",
-			 text_or_null(result->error), "applied", names_of(result->applied), "restart",
-			 names_of(result->restart));
 }

@@ -350,6 +350,15 @@ uint16_t ports_number(const struct ports *p, unsigned nth)
 	return number > 0 ? (uint16_t)number : 0;
 }
 
+bool ports_are_alive(struct ports *p)
+{
+	bool are_alive = true;
+
+	for (unsigned i = 0; i < p->n_hands; i++)
+		are_alive &= thread_ask(p->hands[i]->thread);
+	return are_alive;
+}
+
 unsigned ports_workers(const struct ports *p)
 {
 	return p->n_hands;

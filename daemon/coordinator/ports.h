@@ -32,6 +32,8 @@ void ports_set_stun(struct ports *p, bool is_on);
 /* The bound number of the nth port (0: the relay's, 1: the alternate one); 0 if there is none. */
 uint16_t ports_number(const struct ports *p, unsigned nth);
 unsigned ports_workers(const struct ports *p);
+/* Did every worker give a sign of life since it was asked the last time? Asks anew. */
+bool ports_are_alive(struct ports *p);
 /* What the nth worker has counted. */
 const struct counters *ports_counters(const struct ports *p, unsigned nth);
 

@@ -8,6 +8,8 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/control/recent.h"
+#include "daemon/control/reload.h"
 #include "daemon/coordinator/role_private.h"
 
 /* ---------------------------------------------------------------- control socket */
@@ -38,6 +40,15 @@ static void on_map(void *arg, struct control_request *req, const json_t *args)
 	reply(req, document_map(arg));
 }
 
+static void on_metrics(void *arg, struct control_request *req, const json_t *args)
+{
+	char *text = coordinator_metrics(arg, METRICS_TEXT);
+
+	(void)args;
+	reply(req, text ? json_pack("{s:s, s:s}", "schema", "warren.metrics/1", "text", text) : NULL);
+	free(text);
+}
+
 static void on_version(void *arg, struct control_request *req, const json_t *args)
 {
 	(void)arg;
@@ -47,16 +58,9 @@ static void on_version(void *arg, struct control_request *req, const json_t *arg
 
 static void on_reload(void *arg, struct control_request *req, const json_t *args)
 {
-	struct coordinator_reload_result result = { .ok = false };
-	struct coordinator *c = arg;
+	const struct coordinator *c = arg;
 
-	(void)args;
-	if (!c->reload_fn) {
-		control_fail(req, EXIT_NO, "this daemon cannot reload");
-		return;
-	}
-	c->reload_fn(c->reload_arg, &result);
-	reply(req, document_reload(&result));
+	control_reload(req, args, c->reload_fn, c->reload_arg);
 }
 
 static void on_revocations(void *arg, struct control_request *req, const json_t *args)
@@ -111,12 +115,15 @@ static const struct control_command commands[] = {
 	{ .name = "status", .handler = on_status },
 	{ .name = "peers", .handler = on_peers },
 	{ .name = "map", .handler = on_map },
+	{ .name = "metrics", .handler = on_metrics },
+	{ .name = "log", .handler = control_recent },
 	{ .name = "version", .handler = on_version },
 	{ .name = "revocations", .handler = on_revocations },
 	{ .name = "revoke", .flags = CONTROL_WRITE, .handler = on_revoke },
 	{ .name = "reload", .flags = CONTROL_WRITE, .handler = on_reload },
 	{ .name = "paths", .handler = on_peer_command },
 	{ .name = "ping", .handler = on_peer_command },
+	{ .name = "capture", .handler = on_peer_command },
 	{ .name = "netcheck", .handler = on_peer_command },
 	{ .name = "why", .handler = on_peer_command },
 	{ .name = NULL },
@@ -284,9 +291,22 @@ void coordinator_stop(struct coordinator *c)
 	free(c);
 }
 
+/* ---------------------------------------------------------------- for the service manager */
+
+void coordinator_summary(const struct coordinator *c, char *out, size_t capacity)
+{
+	snprintf(out, capacity, "%u of %u members online%s", directory_online(c->directory),
+		 directory_count(c->directory), c->reload_error[0] ? "; the last reload failed" : "");
+}
+
+bool coordinator_is_alive(struct coordinator *c)
+{
+	return ports_are_alive(c->ports);
+}
+
 /* ---------------------------------------------------------------- reload */
 
-void coordinator_on_reload(struct coordinator *c, coordinator_reload_fn *fn, void *arg)
+void coordinator_on_reload(struct coordinator *c, config_reload_fn *fn, void *arg)
 {
 	c->reload_fn = fn;
 	c->reload_arg = arg;

@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "daemon/base/metrics.h"
 #include "daemon/config/config.h"
 
 struct coordinator;
@@ -16,17 +17,16 @@ int coordinator_start(struct coordinator **out, uv_loop_t *loop, const struct co
 		      const struct seckey *secret);
 
 /* Where the `reload` command asks for a reload; main reads the file again and calls coordinator_reload. */
-struct coordinator_reload_result {
-	bool ok;
-	char error[CONFIG_ERROR_BYTES];
-	char applied[512], restart[512]; /* key names, comma-separated */
-};
-typedef void coordinator_reload_fn(void *arg, struct coordinator_reload_result *result);
-void coordinator_on_reload(struct coordinator *c, coordinator_reload_fn *fn, void *arg);
+void coordinator_on_reload(struct coordinator *c, config_reload_fn *fn, void *arg);
 /* Applies what can be applied while running. After 0 the coordinator uses new_config and the old one may be freed. */
 int coordinator_reload(struct coordinator *c, const struct config *new_config, char *error, size_t capacity);
 /* A reload that failed before coordinator_reload, for `status`; "" once one succeeded. */
 void coordinator_set_reload_error(struct coordinator *c, const char *error);
+
+/* As node_summary(), node_is_alive() and node_metrics(). */
+void coordinator_summary(const struct coordinator *c, char *out, size_t capacity);
+bool coordinator_is_alive(struct coordinator *c);
+char *coordinator_metrics(const struct coordinator *c, enum metrics_format format);
 
 /* Ends all connections; handles close on the loop's next turns. NULL is fine. */
 void coordinator_stop(struct coordinator *c);

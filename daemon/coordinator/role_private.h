@@ -26,9 +26,12 @@ struct coordinator {
 	uint64_t started_ms, loaded_ms;
 	struct timespec loaded_mtime; /* of the file, when it was loaded */
 	char reload_error[CONFIG_ERROR_BYTES];
-	coordinator_reload_fn *reload_fn;
+	config_reload_fn *reload_fn;
 	void *reload_arg;
 };
+
+/* metrics.c: adds what the loop and all workers have counted. */
+void coordinator_count(const struct coordinator *c, uint64_t sums[static COUNTER_COUNT]);
 
 /* documents.c: the answers of the control socket. NULL if memory is short. */
 json_t *document_status(const struct coordinator *c);
@@ -36,7 +39,6 @@ json_t *document_peers(const struct coordinator *c);
 json_t *document_map(const struct coordinator *c); /* map.c */
 json_t *document_version(void);
 json_t *document_revocations(const struct coordinator *c);
-json_t *document_reload(const struct coordinator_reload_result *result);
 
 /* When the file was last written; zeros if it is not there. */
 struct timespec config_file_mtime(const struct config *config);

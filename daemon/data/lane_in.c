@@ -250,6 +250,8 @@ static void receive_data(struct lane *l, const struct path_addr *from, uint8_t *
 		lane_drop(l, COUNTER_drop_inner);
 		return;
 	}
+	if (l->table->capture)
+		capture_packet(l->table->capture, l->number, route->peer->id, true, packet, ip.len);
 	l->pending.rx_bytes += ip.len;
 	l->pending.rx_packets++;
 	deliver(l, packet, ip.len, h.flags & WIRE_FLAG_PARTIAL);

@@ -301,6 +301,8 @@ static void send_train(struct lane *l, uint8_t *packet, size_t len, const struct
 	    !begin_train(l, &t, packet, ip.len, vnet, TUN_PACKET_MAX_BYTES))
 		return;
 	lane_count_for(l, route->peer);
+	if (l->table->capture)
+		capture_packet(l->table->capture, l->number, route->peer->id, false, packet, ip.len);
 	if (compress_is_wanted(&route->peer->compression, route->compression, l->now_ms))
 		send_packed(l, route, &t);
 	else

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include <sodium.h>
 
+#include "daemon/base/privileges.h"
 #include "daemon/data/inner_ip.h"
 #include "daemon/data/node_private.h"
 #include "tun/netlink.h"
@@ -184,6 +186,8 @@ static void on_timer(void *arg)
 	uint64_t now = clock_now_ms(), due = UINT64_MAX;
 
 	node_woke_up(n, now);
+	if (now >= n->due_ms)
+		node_metrics_late(n, now - n->due_ms);
 	n->due_ms = UINT64_MAX;
 	node_network_tick(n, now);
 	for (unsigned i = 0; i < n->n_links; i++) {
@@ -207,6 +211,7 @@ static void on_timer(void *arg)
 	node_waiters_tick(n, now, false);
 	node_report_tick(n, now);
 	due = earlier(due, node_trust_due_ms(n));
+	node_capture_tick(n, now);
 	due = earlier(due, node_discovery_next_ms(n));
 	due = earlier(due, node_lifetime_next_ms(n));
 	due = earlier(due, node_punch_next_ms(n));
@@ -214,6 +219,7 @@ static void on_timer(void *arg)
 	due = earlier(due, node_ping_next_ms(n));
 	due = earlier(due, node_waiters_next_ms(n));
 	due = earlier(due, n->report_ms);
+	due = earlier(due, node_capture_next_ms(n, now));
 	if (now >= outside_next_ms(n->outside))
 		outside_tick(n->outside, now);
 	due = earlier(due, outside_next_ms(n->outside));
@@ -462,7 +468,10 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 
 	ret = node_trust_start(n, secret);
 	if (ret == 0)
+		ret = node_metrics_start(n);
+	if (ret == 0)
 		ret = open_tun(n);
+	privileges_forget((uint64_t)1 << CAP_DAC_OVERRIDE); /* it was kept for the device, see user_become() */
 	if (ret == 0)
 		ret = node_open_port(n);
 	if (ret == 0)
@@ -487,6 +496,7 @@ void node_stop(struct node *n)
 		node_say_close(n);
 	for (unsigned i = 0; i < n->n_workers; i++)
 		worker_stop(n->workers[i]);
+	node_capture_end(n);
 	node_control_free(n);
 	node_netcheck_free(n);
 	control_server_close(n->control);
@@ -518,12 +528,13 @@ void node_stop(struct node *n)
 	identity_fini(&n->identity);
 	sodium_memzero(&n->proxy, sizeof(n->proxy));
 	trust_free(n->trust);
+	node_metrics_free(n);
 	free(n->state_dir);
 	uv_close((uv_handle_t *)&n->prepare, on_prepare_closed);
 	uv_close((uv_handle_t *)&n->wake, on_prepare_closed);
 }
 
-void node_on_reload(struct node *n, node_reload_fn *fn, void *arg)
+void node_on_reload(struct node *n, config_reload_fn *fn, void *arg)
 {
 	n->reload_fn = fn;
 	n->reload_arg = arg;

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/control/recent.h"
+#include "daemon/control/reload.h"
 #include "daemon/data/node_control.h"
 
 json_t *node_json_time(uint64_t at_ms)
@@ -265,38 +267,11 @@ static void cmd_version(void *arg, struct control_request *req, const json_t *ar
 	control_reply_take(req, json_pack("{s:s, s:s}", "schema", "warren.version/1", "version", WARREN_VERSION));
 }
 
-static json_t *words_of(const char *commas)
-{
-	json_t *list = json_array();
-
-	while (*commas) {
-		size_t len = strcspn(commas, ",");
-
-		if (len)
-			json_array_append_new(list, json_stringn(commas, len));
-		commas += len;
-		commas += *commas == ',';
-		commas += *commas == ' ';
-	}
-	return list;
-}
-
 static void cmd_reload(void *arg, struct control_request *req, const json_t *args)
 {
-	struct node *n = arg;
-	struct node_reload_result *r = calloc(1, sizeof(*r));
+	const struct node *n = arg;
 
-	(void)args;
-	if (!r || !n->reload_fn) {
-		free(r);
-		control_fail(req, EXIT_NO, "this daemon cannot reload");
-		return;
-	}
-	n->reload_fn(n->reload_arg, r);
-	control_reply_take(req, json_pack("{s:s, s:b, s:s?, s:o, s:o}", "schema", "warren.reload/1", "ok", r->ok,
-					  "error", r->ok ? NULL : r->error, "applied", words_of(r->applied), "restart",
-					  words_of(r->restart)));
-	free(r);
+	control_reload(req, args, n->reload_fn, n->reload_arg);
 }
 
 const struct control_command node_commands[] = {
@@ -309,6 +284,9 @@ const struct control_command node_commands[] = {
 	{ "expose", CONTROL_WRITE, node_cmd_expose },
 	{ "map", 0, cmd_map },
 	{ "reload", CONTROL_WRITE, cmd_reload },
+	{ "capture", CONTROL_WRITE, node_cmd_capture },
+	{ "metrics", 0, node_cmd_metrics },
+	{ "log", 0, control_recent },
 	{ "version", 0, cmd_version },
 	{ NULL, 0, NULL },
 };

@@ -23,6 +23,19 @@ json_t *node_json_loss(const struct path *path); /* null: not measured */
 json_t *node_json_reflexive(const struct node *n, uint8_t ip_len);
 json_t *node_json_link(const struct node *n, const struct link *l);
 
+/* How a peer is reached now, in the words of the metric warren_peers. */
+enum path_class {
+	PATH_CLASS_LAN,
+	PATH_CLASS_DIRECT4,
+	PATH_CLASS_DIRECT6,
+	PATH_CLASS_RELAY,
+	PATH_CLASS_TCP,
+	PATH_CLASS_NONE, /* no session */
+	PATH_CLASS_COUNT
+};
+enum path_class node_path_class(const struct peer *p, uint64_t now_ms);
+void node_count_peers(const struct node *n, unsigned by_class[static PATH_CLASS_COUNT]);
+
 /* node_compression.c */
 const char *node_compression_name(const struct node *n); /* the mode: "off", "auto", "on" */
 json_t *node_json_compression(const struct node *n, const struct peer *p, uint64_t now_ms);
@@ -38,6 +51,8 @@ json_t *node_json_hook(const struct node *n);
 /* node_trust.c: {"network_key","name","not_before","not_after","revocations"}, or null; adds to what is complained of */
 json_t *node_json_trust(struct node *n, json_t *notices);
 
+control_handler_fn node_cmd_metrics; /* node_metrics.c */
+control_handler_fn node_cmd_capture; /* node_capture.c */
 /* node_status.c, node_netcheck.c, node_why.c */
 control_handler_fn node_cmd_status, node_cmd_netcheck, node_cmd_paths, node_cmd_why;
 /* The names of behaviours; null where they are not known. */

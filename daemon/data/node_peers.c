@@ -321,6 +321,7 @@ int node_set_up_peer(struct node *n, struct peer *p)
 		p->held = p->shared = NULL;
 		return -ENOMEM;
 	}
+	node_metrics_begin(p);
 	sessions_init(&p->sessions, &sessions_env, p, &n->identity, n->indices, &p->key);
 	p->sessions.rekey_after_ms = n->rekey_after_ms;
 	p->sessions.reject_after_ms = n->reject_after_ms;
@@ -355,6 +356,7 @@ struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wi
 void node_remove_peer(struct node *n, struct peer *p)
 {
 	node_punch_gone(n, p);
+	node_metrics_gone(n, p);
 	if (p->paths) {
 		sessions_fini(&p->sessions);
 		path_set_free(p->paths);
@@ -513,6 +515,7 @@ void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms)
 	}
 	node_trust_settle_peer(p);
 	log_path(n, p);
+	node_metrics_settle(n, p, now_ms);
 	node_punch_settled(n, p, now_ms);
 	if (s && !held_is_empty(p->held) && node_lane_enter(n)) {
 		const struct table_route *route = table_find_addr(n->lane.table, &p->addrs[0]);

@@ -119,7 +119,7 @@ struct node {
 	unsigned disabled; /* enum offload_disable */
 	uint64_t started_ms, rekey_after_ms, reject_after_ms;
 	unsigned lifetime_unit_ms; /* as lifetime_new() */
-	node_reload_fn *reload_fn;
+	config_reload_fn *reload_fn;
 	void *reload_arg;
 	enum config_compression compression; /* a reload changes it, with identity.features */
 	uint64_t loaded_ms;                  /* wall clock of the last load of the file */
@@ -188,6 +188,8 @@ struct node {
 	uint16_t punch_socket;
 	uint64_t sweep_ms;
 	uint64_t report_ms; /* when coordinators hear of paths that changed; UINT64_MAX: none did */
+	struct node_metrics *metrics; /* node_metrics.c */
+	struct node_capture *capture; /* node_capture.c; NULL: nothing is captured */
 	/* marks of this turn */
 	bool any_peer_changed, is_table_stale, are_candidates_stale;
 	uint64_t due_ms;
@@ -340,6 +342,22 @@ int node_revocations_from_link(struct node *n, const struct link *l, const uint8
 
 /* node_table.c */
 void node_publish(struct node *n, uint64_t now_ms);
+
+/* node_capture.c */
+struct capture *node_capture_of(const struct node *n);
+void node_capture_tick(struct node *n, uint64_t now_ms);
+uint64_t node_capture_next_ms(const struct node *n, uint64_t now_ms);
+void node_capture_end(struct node *n);
+
+/* node_metrics.c */
+int node_metrics_start(struct node *n);
+void node_metrics_free(struct node *n);
+void node_metrics_begin(struct peer *p); /* when it is set up */
+/* What the peer has sent and received since the last time goes to the path it had; now it may have another. */
+void node_metrics_settle(struct node *n, struct peer *p, uint64_t now_ms);
+void node_metrics_gone(struct node *n, struct peer *p);
+void node_metrics_punch(struct node *n, enum punch_method method, bool was_found);
+void node_metrics_late(struct node *n, uint64_t late_ms); /* the loop's timer fired so late */
 
 /* node_compression.c */
 /* How packets are sent under a session, which may be NULL: not compressed unless both ends agreed. */

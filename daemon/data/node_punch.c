@@ -127,6 +127,7 @@ static void punch_over(void *arg, bool was_found)
 	if (p)
 		log_info("peer %s: search (%s) %s: %u sockets, %u probes", p->name, punch_method_name(n->punch.method),
 			 was_found ? "found a way" : "found nothing", n->punch.n_opened, n->punch.n_spent);
+	node_metrics_punch(n, n->punch.method, was_found);
 	n->sweep_ms = clock_now_ms();
 	node_due(n, n->sweep_ms);
 }

@@ -93,43 +93,81 @@ static json_t *counters_json(const struct node *n)
 	return o;
 }
 
+enum path_class node_path_class(const struct peer *p, uint64_t now_ms)
+{
+	const struct path *best;
+
+	if (!p->paths || !sessions_sendable(&p->sessions, now_ms))
+		return PATH_CLASS_NONE;
+	best = path_set_best(p->paths);
+	if (best && best->addr.kind == PATH_TCP)
+		return PATH_CLASS_TCP;
+	if (!best || best->addr.kind != PATH_UDP)
+		return PATH_CLASS_RELAY;
+	if (best->is_lan)
+		return PATH_CLASS_LAN;
+	return best->addr.endpoint.ip.len == 4 ? PATH_CLASS_DIRECT4 : PATH_CLASS_DIRECT6;
+}
+
+void node_count_peers(const struct node *n, unsigned by_class[static PATH_CLASS_COUNT])
+{
+	uint64_t now = clock_now_ms();
+
+	memset(by_class, 0, PATH_CLASS_COUNT * sizeof(*by_class));
+	for (const struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+		by_class[node_path_class(p, now)]++;
+}
+
+void node_summary(const struct node *n, char *out, size_t capacity)
+{
+	unsigned by_class[PATH_CLASS_COUNT], up;
+	bool is_registered = false;
+	int len;
+
+	node_count_peers(n, by_class);
+	up = n->peers.n - by_class[PATH_CLASS_NONE];
+	for (unsigned i = 0; i < n->n_links; i++)
+		is_registered |= link_is_registered(n->links[i]);
+	len = snprintf(out, capacity, "%u of %u peers", up, n->peers.n);
+	if (by_class[PATH_CLASS_RELAY])
+		len += snprintf(out + len, capacity - (size_t)len, ", %u relayed", by_class[PATH_CLASS_RELAY]);
+	snprintf(out + len, capacity - (size_t)len, "%s%s", is_registered ? "" : "; no coordinator",
+		 n->reload_error[0] ? "; the last reload failed" : "");
+}
+
+bool node_is_alive(struct node *n)
+{
+	bool is_alive = true;
+
+	for (unsigned i = 0; i < n->n_workers; i++)
+		is_alive &= worker_ask(n->workers[i]);
+	return is_alive;
+}
+
 static json_t *peers_json(struct node *n, json_t *notices)
 {
-	unsigned up = 0, lan = 0, direct = 0, tcp = 0, relay = 0;
 	char text[256], here[AEAD_OFFER_TEXT_BYTES], there[AEAD_OFFER_TEXT_BYTES];
+	unsigned by_class[PATH_CLASS_COUNT];
 	uint64_t now = clock_now_ms();
 
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
-		const struct path *best;
-
 		if (node_judge(n, p) == WHY_NO_COMMON_CIPHER) {
 			snprintf(text, sizeof(text), "%s and this node have no cipher in common: here %s, there %s",
 				 p->name, aead_offer_text(n->identity.suites, here),
 				 aead_offer_text(p->sessions.suites_there, there));
 			json_array_append_new(notices, json_string(text));
 		}
-		if (!p->paths || !sessions_sendable(&p->sessions, now))
-			continue;
-		up++;
-		best = path_set_best(p->paths);
-		if (best && best->addr.kind == PATH_UDP) {
-			lan += best->is_lan;
-			direct += !best->is_lan;
-			continue;
-		}
-		if (best && best->addr.kind == PATH_TCP) {
-			tcp++;
-			continue;
-		}
-		relay++;
-		if (p->path_since_ms && now - p->path_since_ms > 60000) {
+		if (node_path_class(p, now) == PATH_CLASS_RELAY && p->path_since_ms && now - p->path_since_ms > 60000) {
 			snprintf(text, sizeof(text), "%s has been relayed for %u min; see: warrenctl why %s", p->name,
 				 (unsigned)((now - p->path_since_ms) / 60000), p->name);
 			json_array_append_new(notices, json_string(text));
 		}
 	}
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "known", (int)n->peers.n, "up", (int)up, "lan", (int)lan,
-			 "direct", (int)direct, "relay", (int)relay, "tcp", (int)tcp);
+	node_count_peers(n, by_class);
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "known", (int)n->peers.n, "up",
+			 (int)(n->peers.n - by_class[PATH_CLASS_NONE]), "lan", (int)by_class[PATH_CLASS_LAN], "direct",
+			 (int)(by_class[PATH_CLASS_DIRECT4] + by_class[PATH_CLASS_DIRECT6]), "relay",
+			 (int)by_class[PATH_CLASS_RELAY], "tcp", (int)by_class[PATH_CLASS_TCP]);
 }
 
 /* Whatever else did get through. */

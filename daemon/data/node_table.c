@@ -85,5 +85,6 @@ void node_publish(struct node *n, uint64_t now_ms)
 	for (unsigned i = 0; i < n->n_links; i++)
 		if (link_udp(n->links[i]))
 			table_add_link(t, link_udp(n->links[i]), (uint8_t)i);
+	t->capture = capture_ref(node_capture_of(n));
 	tables_publish_take(&n->tables, t);
 }

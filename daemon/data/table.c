@@ -160,6 +160,7 @@ void table_free(struct table *t)
 		session_unref(t->by_index[i].session);
 		relay_link_unref(t->by_index[i].link);
 	}
+	capture_unref(t->capture);
 	free(t->routes);
 	free(t->by_addr);
 	free(t->by_index);

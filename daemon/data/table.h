@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "daemon/base/epochs.h"
+#include "daemon/data/capture.h"
 #include "daemon/data/compress.h"
 #include "daemon/data/spares.h"
 #include "daemon/path/path.h"
@@ -63,6 +64,7 @@ struct table_index {
 
 struct table {
 	struct epochs_item item; /* first */
+	struct capture *capture; /* what passes is put there; NULL: nothing is. Referenced */
 	unsigned n_own;
 	struct ip own[WIRE_ADDRS_MAX];
 	unsigned n_routes, routes_max;

@@ -74,6 +74,11 @@ int worker_start(struct worker **out, const struct lane *lane, size_t mtu_bytes,
 	return ret;
 }
 
+bool worker_ask(struct worker *w)
+{
+	return thread_ask(w->thread);
+}
+
 void worker_stop(struct worker *w)
 {
 	if (!w)

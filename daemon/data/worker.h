@@ -16,6 +16,8 @@ struct worker;
 /* `lane` is a template: its number, queue, tables, udp, tun and counters are taken; its mail goes to `box`, and `wake` is signalled
  * when the box was empty. Negative errno. */
 int worker_start(struct worker **out, const struct lane *lane, size_t mtu_bytes, struct mailbox *box, uv_async_t *wake);
+/* As thread_ask(). */
+bool worker_ask(struct worker *w);
 void worker_stop(struct worker *w); /* returns when the thread has ended; NULL is fine */
 
 #endif

@@ -2,16 +2,18 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <uv.h>
 
 struct thread {
 	uv_loop_t loop;
-	uv_async_t stop;
+	uv_async_t stop, ask;
 	uv_poll_t polls[THREAD_WATCHES_MAX];
 	struct thread_watch watches[THREAD_WATCHES_MAX];
 	unsigned n;
 	uv_thread_t id;
+	_Atomic bool has_answered; /* the last question */
 };
 
 static void close_handles(struct thread *t)
@@ -19,11 +21,19 @@ static void close_handles(struct thread *t)
 	for (unsigned i = 0; i < t->n; i++)
 		uv_close((uv_handle_t *)&t->polls[i], NULL);
 	uv_close((uv_handle_t *)&t->stop, NULL);
+	uv_close((uv_handle_t *)&t->ask, NULL);
 }
 
 static void on_stop(uv_async_t *stop)
 {
 	close_handles(stop->data);
+}
+
+static void on_ask(uv_async_t *ask)
+{
+	struct thread *t = ask->data;
+
+	t->has_answered = true;
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -84,10 +94,12 @@ int thread_start(struct thread **out, const struct thread_watch *watches, unsign
 	ret = uv_loop_init(&t->loop);
 	if (ret < 0)
 		goto no_loop;
-	t->stop.data = t;
+	t->stop.data = t->ask.data = t;
+	t->has_answered = true;
 	ret = uv_async_init(&t->loop, &t->stop, on_stop);
 	if (ret < 0)
 		goto no_async;
+	uv_async_init(&t->loop, &t->ask, on_ask); /* cannot fail where the first did not: they share a descriptor */
 	for (unsigned i = 0; i < n && ret == 0; i++)
 		ret = watch(t, &watches[i]);
 	if (ret == 0)
@@ -103,6 +115,14 @@ no_async:
 no_loop:
 	free(t);
 	return ret;
+}
+
+bool thread_ask(struct thread *t)
+{
+	bool has_answered = atomic_exchange(&t->has_answered, false);
+
+	uv_async_send(&t->ask);
+	return has_answered;
 }
 
 void thread_stop(struct thread *t)

@@ -20,6 +20,8 @@ struct thread_watch {
 struct thread;
 /* Copies the watches. Negative errno. */
 int thread_start(struct thread **out, const struct thread_watch *watches, unsigned n);
+/* Did the thread's loop turn since it was asked the last time (true before the first)? Asks anew. */
+bool thread_ask(struct thread *t);
 void thread_stop(struct thread *t); /* returns when the thread has ended; NULL is fine */
 
 #endif

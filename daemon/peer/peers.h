@@ -68,6 +68,10 @@ struct peer {
 	struct path_addr logged;   /* the path last told in the log, and since when it is in use */
 	uint64_t path_since_ms;
 	uint8_t untold;       /* bits of the coordinators that have not heard of it */
+	struct peer_counted { /* of its traffic, and under which class of paths; data/node_metrics.c's */
+		unsigned path_class;
+		uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
+	} counted;
 	uint64_t tcp_kept_ms; /* since when the TCP path was in use for which others were ended; 0: none */
 	UT_hash_handle by_number, by_key;
 };

@@ -97,11 +97,11 @@ class Daemon:
         self.conf, self.log_path, self.control = (f"{mesh.dir}/{host}.{end}" for end in ("conf", "log", "sock"))
         self.process = None
 
-    def start(self, env=()):
+    def start(self, env=(), args=("--user", "root")):
         with open(self.log_path, "ab") as log:
             self.started = time.monotonic()
-            self.process = self.mesh.lab.popen(self.host, [PROGRAMS["warrend"], "-c", self.conf], stdin=subprocess.DEVNULL,
-                                               stdout=log, stderr=log,
+            self.process = self.mesh.lab.popen(self.host, [PROGRAMS["warrend"], "-c", self.conf, *args],
+                                               stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                                env={**os.environ, **SANITIZERS, **self.mesh.env, **dict(env)})
 
     def ready(self):
@@ -312,10 +312,10 @@ class Mesh:
 
     # -- doing
 
-    def start(self, *hosts, env=(), wait=True):
+    def start(self, *hosts, env=(), args=("--user", "root"), wait=True):
         """Starts daemons; with `wait`, until each answers on its control socket."""
         for host in hosts:
-            self.nodes[host].start(env)
+            self.nodes[host].start(env, args)
         for host in hosts if wait else ():
             wait_until(self.nodes[host].ready, 3 * FACTOR, f"{host}: warrend answers on its control socket")
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ struct fixture {
 	struct sockaddr_in far_address;
 	struct thread *thread;
 	_Atomic unsigned n_datagrams, n_errors, n_calls;
+	_Atomic bool is_stuck;
 };
 
 static void on_near(void *arg)
@@ -146,6 +148,46 @@ static void a_descriptor_that_cannot_be_watched_is_refused(void **state)
 	thread_stop(NULL);
 }
 
+static void on_near_and_stay(void *arg)
+{
+	struct fixture *f = arg;
+
+	on_near(arg);
+	while (f->is_stuck)
+		poll(NULL, 0, 1);
+}
+
+static bool answers(struct fixture *f)
+{
+	thread_ask(f->thread);
+	for (int waited_ms = 0; waited_ms < PATIENCE_MS; waited_ms += 10) {
+		poll(NULL, 0, 10);
+		if (thread_ask(f->thread))
+			return true;
+	}
+	return false;
+}
+
+static void a_thread_that_is_stuck_gives_no_sign_of_life(void **state)
+{
+	struct fixture *f = *state;
+	const struct thread_watch watch = { .fd = f->near, .is_socket = true, .fn = on_near_and_stay, .arg = f };
+
+	assert_int_equal(thread_start(&f->thread, &watch, 1), 0);
+	assert_true(thread_ask(f->thread)); /* nobody had asked yet */
+	assert_true(answers(f));
+	f->is_stuck = true;
+	far_sends(f);
+	wait_for(&f->n_datagrams, 1);
+	thread_ask(f->thread); /* what it answered before */
+	for (int i = 0; i < 5; i++) {
+		poll(NULL, 0, 10);
+		assert_false(thread_ask(f->thread));
+	}
+	f->is_stuck = false;
+	assert_true(answers(f));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -153,6 +195,7 @@ int main(void)
 		TEST(a_socket_is_watched_on_after_an_error),
 		TEST(another_descriptor_that_broke_is_let_go),
 		TEST(a_descriptor_that_cannot_be_watched_is_refused),
+		TEST(a_thread_that_is_stuck_gives_no_sign_of_life),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
