@@ -4,13 +4,18 @@
 #include "ctl/ctl.h"
 #include "daemon/base/nearest.h"
 
+/* Of whatever can be looked at again and again. */
+/* clang-format off */
+#define WATCH { "watch", 0, "[=SEC]", NULL, "again every SEC seconds (2), until Ctrl-C" }
+/* clang-format on */
+
 const struct ctl_command ctl_commands[] = {
 	{ "status",
 	  "",
 	  0,
 	  0,
 	  "what the daemon is, is connected to and complains about",
-	  { { "check", 0, NULL, NULL, "print nothing; exit 0 if all is well, 1 if not" } },
+	  { { "check", 0, NULL, NULL, "print nothing; exit 0 if all is well, 1 if not" }, WATCH },
 	  ctl_status },
 	{ "peers",
 	  "",
@@ -18,9 +23,10 @@ const struct ctl_command ctl_commands[] = {
 	  0,
 	  "every member the node knows of, and the path to it",
 	  { { "state", 0, "STATE", "up|idle|down", "only those in this state" },
-	    { "path", 0, "KIND", "lan|direct|relay|tcp|none", "only those on such a path" } },
+	    { "path", 0, "KIND", "lan|direct|relay|tcp|none", "only those on such a path" },
+	    WATCH },
 	  ctl_peers },
-	{ "paths", "[PEER]", 0, 1, "the ways to a peer that were tried, and how they fared", { { 0 } }, ctl_paths },
+	{ "paths", "[PEER]", 0, 1, "the ways to a peer that were tried, and how they fared", { WATCH }, ctl_paths },
 	{ "ping",
 	  "PEER",
 	  1,
@@ -38,6 +44,13 @@ const struct ctl_command ctl_commands[] = {
 	  "what the network around this node lets through",
 	  { { "every", 0, "TIME", NULL, "again and again, so long apart: 5s, 2m" } },
 	  ctl_netcheck },
+	{ "top",
+	  "",
+	  0,
+	  0,
+	  "peers with all columns, again and again",
+	  { { "interval", 'i', "SECONDS", NULL, "wait between two (2)" } },
+	  ctl_top },
 	{ "why", "PEER", 1, 1, "why the path to a peer is what it is, and what would better it", { { 0 } }, ctl_why },
 	{ "expose",
 	  "PROTOCOL PORT",
@@ -62,7 +75,13 @@ const struct ctl_command ctl_commands[] = {
 	  "who is registered at this coordinator, and how they reach each other",
 	  { { "dot", 0, NULL, NULL, "as a graph for Graphviz" } },
 	  ctl_map },
-	{ "reload", "", 0, 0, "read the configuration again, and apply all of it or nothing", { { 0 } }, ctl_reload },
+	{ "reload",
+	  "",
+	  0,
+	  0,
+	  "read the configuration again, and apply all of it or nothing",
+	  { { "dry-run", 0, NULL, NULL, "say what would change, and change nothing" } },
+	  ctl_reload },
 	{ "key",
 	  "gen|pub",
 	  1,
@@ -91,6 +110,46 @@ const struct ctl_command ctl_commands[] = {
 	  { { "signing-key", 0, "FILE", NULL, "the network's secret key (key gen --network)" },
 	    { "certificate", 0, "FILE", NULL, "of the member, where the coordinator does not list it" } },
 	  ctl_node },
+	{ "capture",
+	  "",
+	  0,
+	  0,
+	  "packets of the tunnel as a pcapng file, until Ctrl-C: warrenctl capture | tcpdump -nr -",
+	  { { "output", 'o', "FILE", NULL, "a new file; -: standard output" },
+	    { "peer", 0, "PEER", NULL, "only packets from and to this peer" },
+	    { "count", 'c', "N", NULL, "stop after about N packets" },
+	    { "snaplen", 0, "BYTES", NULL, "of each packet only so much (65535)" } },
+	  ctl_capture },
+	{ "doctor",
+	  "",
+	  0,
+	  0,
+	  "what on this host is in the daemon's way, and the command that mends it",
+	  { { 0 } },
+	  ctl_doctor },
+	{ "log", "", 0, 0, "the daemon's latest lines", { { 0 } }, ctl_log },
+	{ "bugreport",
+	  "",
+	  0,
+	  0,
+	  "one file with all that helps to find a fault, to read before it is sent to anybody",
+	  { { "output", 'o', "FILE", NULL, "a new file (warren-report-TIME.tar.gz); -: standard output" },
+	    { "anonymize", 0, NULL, NULL, "with stand-ins for names, addresses and keys" } },
+	  ctl_bugreport },
+	{ "completion",
+	  "bash|zsh|fish",
+	  1,
+	  1,
+	  "what that shell reads to complete warrenctl's words",
+	  { { 0 } },
+	  ctl_completion },
+	{ "metrics",
+	  "[write FILE]",
+	  0,
+	  2,
+	  "what the daemon counts, as Prometheus reads it; FILE: whole or not at all, for node_exporter",
+	  { { 0 } },
+	  ctl_metrics },
 	{ "version", "", 0, 0, "the version of warrenctl", { { 0 } }, ctl_version },
 	{ "help", "[COMMAND]", 0, 1, "this text, or a command's", { { 0 } }, ctl_help_command },
 	{ 0 },
@@ -111,7 +170,10 @@ static void print_options(const struct ctl_option *options, FILE *out)
 		const char *value = o->choices ? o->choices : o->value;
 		int n = snprintf(left, sizeof(left), "  %c%c%s --%s%s%s", o->letter ? '-' : ' ',
 				 o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
-				 o->value ? (o->letter ? " " : "=") : "", value && o->value ? value : "");
+				 !o->value || o->value[0] == '[' ? "" :
+				 o->letter                       ? " " :
+								   "=",
+				 value && o->value ? value : "");
 
 		fprintf(out, "%-30s%s%s\n", left, n > 29 ? "  " : "", o->help);
 	}
@@ -176,9 +238,22 @@ static bool wants_color(const struct ctl *ctl)
 	return ctl->columns > 0 && (!no_color || no_color[0] == '\0') && (!term || strcmp(term, "dumb") != 0);
 }
 
+static int run_watched(struct ctl *ctl)
+{
+	double seconds;
+
+	if (!ctl_number(ctl, "watch", 0.1, 3600, CTL_WATCH_SECONDS, &seconds))
+		return EXIT_BAD_USAGE;
+	return ctl_watch(ctl, ctl->command->run, seconds);
+}
+
 int ctl_run(struct ctl *ctl, int argc, char **argv)
 {
-	int code = ctl_parse(ctl, argc, argv);
+	int code;
+
+	if (argc >= 2 && strcmp(argv[1], "__complete") == 0)
+		return ctl_complete(ctl, argc - 2, argv + 2);
+	code = ctl_parse(ctl, argc, argv);
 
 	if (code != EXIT_YES)
 		return code;
@@ -187,5 +262,7 @@ int ctl_run(struct ctl *ctl, int argc, char **argv)
 		return EXIT_YES;
 	}
 	ctl->is_colored = wants_color(ctl);
+	if (ctl_value(ctl, "watch"))
+		return run_watched(ctl);
 	return ctl->command->run(ctl);
 }

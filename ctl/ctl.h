@@ -22,7 +22,7 @@ struct ctl;
 struct ctl_option {
 	const char *name;    /* without its dashes; NULL ends a list */
 	char letter;         /* 0: none */
-	const char *value;   /* what its value is called in help; NULL: it has none */
+	const char *value;   /* what its value is called in help; "[=SEC]": it may be left out; NULL: it has none */
 	const char *choices; /* "up|idle|down", NULL: anything */
 	const char *help;
 };
@@ -87,6 +87,18 @@ void ctl_repeat_begin(struct ctl *ctl);
 bool ctl_is_stopped(const struct ctl *ctl);
 bool ctl_pause(const struct ctl *ctl, double seconds); /* false: stopped, or nobody reads the output any more */
 
+/* watch.c */
+void ctl_terminal(unsigned *columns, unsigned *rows); /* of stdout; 0 if that is none */
+/* Runs a command again and again until SIGINT or until nobody reads any more: in place on a terminal, one behind the other
+ * elsewhere. EXIT_YES, or the code of a first time that was bad. */
+int ctl_watch(struct ctl *ctl, int (*run)(struct ctl *ctl), double seconds);
+/* Draws the text over what stands on the terminal, cut to its size. */
+void ctl_draw(FILE *out, const char *text, unsigned columns, unsigned rows);
+#define CTL_WATCH_SECONDS 2
+
+/* metrics.c: the whole file or none of it. EXIT_YES, or words on ctl->err. */
+int ctl_write_file(struct ctl *ctl, const char *path, const char *data, size_t len, unsigned mode);
+
 /* table.c: rows of text under a header, as wide as the terminal lets them be */
 struct ctl_column {
 	const char *name;
@@ -114,6 +126,10 @@ bool ctl_is_direct(const json_t *path);                             /* lan, dire
 void ctl_print_json(const struct ctl *ctl, const json_t *document); /* one line */
 
 /* one file each */
+int ctl_top(struct ctl *ctl), ctl_metrics(struct ctl *ctl), ctl_capture(struct ctl *ctl), ctl_doctor(struct ctl *ctl),
+	ctl_log(struct ctl *ctl), ctl_bugreport(struct ctl *ctl), ctl_completion(struct ctl *ctl);
+int ctl_complete(struct ctl *ctl, int n_words, char **words); /* for the shells; the last word is at the cursor */
+json_t *ctl_doctor_document(struct ctl *ctl);
 int ctl_key(struct ctl *ctl), ctl_status(struct ctl *ctl), ctl_peers(struct ctl *ctl), ctl_paths(struct ctl *ctl),
 	ctl_ping(struct ctl *ctl), ctl_netcheck(struct ctl *ctl), ctl_expose(struct ctl *ctl), ctl_why(struct ctl *ctl),
 	ctl_wait(struct ctl *ctl), ctl_map(struct ctl *ctl), ctl_reload(struct ctl *ctl), ctl_cert(struct ctl *ctl),

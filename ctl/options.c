@@ -129,7 +129,7 @@ static int parse_option(struct ctl *ctl, int argc, char **argv, int *i)
 	}
 	if (!o)
 		return unknown_option(ctl, text);
-	if (o->value && !value) {
+	if (o->value && o->value[0] != '[' && !value) {
 		if (*i + 1 >= argc) {
 			fprintf(ctl->err, "warrenctl: %s wants a value: %s\n", text,
 				o->choices ? o->choices : o->value);
@@ -242,13 +242,21 @@ bool ctl_seconds(const struct ctl *ctl, const char *option, double min, double m
 	return false;
 }
 
+/* May its value be left out? */
+static bool is_optional(const struct ctl *ctl, const char *option)
+{
+	const struct ctl_option *o = find_option(ctl->command->options, option, strlen(option), 0);
+
+	return o && o->value && o->value[0] == '[';
+}
+
 bool ctl_number(const struct ctl *ctl, const char *option, double min, double max, double fallback, double *out)
 {
 	const char *text = ctl_value(ctl, option);
 	char *end;
 
 	*out = fallback;
-	if (!text)
+	if (!text || (text[0] == '\0' && is_optional(ctl, option)))
 		return true;
 	*out = strtod(text, &end);
 	if (end != text && *end == '\0' && is_within(*out, min, max))

@@ -117,3 +117,13 @@ int ctl_peers(struct ctl *ctl)
 	json_decref(answer);
 	return EXIT_YES;
 }
+
+int ctl_top(struct ctl *ctl)
+{
+	double seconds;
+
+	if (!ctl_number(ctl, "interval", 0.1, 3600, CTL_WATCH_SECONDS, &seconds))
+		return EXIT_BAD_USAGE;
+	ctl->is_wide = true;
+	return ctl_watch(ctl, ctl_peers, seconds);
+}

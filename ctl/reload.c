@@ -20,8 +20,9 @@ int ctl_reload(struct ctl *ctl)
 	const char *error;
 	char words[1024];
 	json_t *answer;
-	bool is_ok;
-	int code = ctl_ask_take(ctl, json_pack("{s:s}", "cmd", "reload"), "warren.reload", CTL_TIMEOUT_MS, &answer);
+	bool is_ok, is_dry = ctl_value(ctl, "dry-run") != NULL;
+	int code = ctl_ask_take(ctl, json_pack("{s:s, s:b}", "cmd", "reload", "dry_run", is_dry), "warren.reload",
+				CTL_TIMEOUT_MS, &answer);
 
 	if (code != EXIT_YES)
 		return code;
@@ -31,13 +32,14 @@ int ctl_reload(struct ctl *ctl)
 		ctl_print_json(ctl, answer);
 	if (!is_ok) {
 		log_escape(words, sizeof(words), error ? error : "no reason given", error ? strlen(error) : 15);
-		fprintf(ctl->err, "warrenctl: %s\nthe old settings stay in force\n", words);
+		fprintf(ctl->err, is_dry ? "warrenctl: %s\n" : "warrenctl: %s\nthe old settings stay in force\n",
+			words);
 	} else if (!ctl->is_json) {
 		if (json_array_size(json_object_get(answer, "applied")) +
 			    json_array_size(json_object_get(answer, "restart")) ==
 		    0)
-			fputs("nothing changed\n", ctl->out);
-		print_keys(ctl, "applied: ", json_object_get(answer, "applied"));
+			fputs(is_dry ? "nothing would change\n" : "nothing changed\n", ctl->out);
+		print_keys(ctl, is_dry ? "a reload would apply: " : "applied: ", json_object_get(answer, "applied"));
 		print_keys(ctl, "changed, but needs a restart: ", json_object_get(answer, "restart"));
 	}
 	json_decref(answer);

@@ -1,0 +1,17 @@
+/* ctl/program.h - other programs, without a shell
+ *
+ * For `doctor` and `bugreport`, which look at what ip and nft say. */
+#ifndef CTL_PROGRAM_H
+#define CTL_PROGRAM_H
+
+#include <stddef.h>
+
+/* Runs argv[0], found in the usual directories, with nothing on its standard input; it has 5 seconds. Returns what it wrote on
+ * standard output, which the caller frees and behind whose *len bytes stands a NUL; NULL if it cannot be run, or failed. */
+char *program_read(const char *const argv[], size_t *len);
+/* Runs it with descriptors for its input and output. 0 if it ended well, else -1. */
+int program_filter(const char *const argv[], int in, int out);
+/* A file's whole text, at most 1 MiB of it; NULL if it cannot be read. The caller frees it. */
+char *program_file(const char *path, size_t *len);
+
+#endif
