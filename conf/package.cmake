@@ -33,6 +33,27 @@ install(FILES conf/system/90-warren.conf DESTINATION lib/NetworkManager/conf.d)
 install(FILES conf/system/warren.xml DESTINATION lib/firewalld/services)
 install(FILES conf/system/coordinator.conf DESTINATION ${CMAKE_INSTALL_DATADIR}/warren)
 
+file(GLOB schemas CONFIGURE_DEPENDS conf/schema/*.json)
+install(FILES ${schemas} DESTINATION ${CMAKE_INSTALL_DATADIR}/warren/schema)
+
+# What a shell reads is the program's to say. One built for another machine cannot be asked, unless by an emulator, and one with
+# sanitizers does not start on every machine.
+if(NOT WARREN_SANITIZE AND (NOT CMAKE_CROSSCOMPILING OR CMAKE_CROSSCOMPILING_EMULATOR))
+	foreach(shell bash zsh fish)
+		set(out ${PROJECT_BINARY_DIR}/completion/${shell})
+		add_custom_command(OUTPUT ${out} DEPENDS warrenctl VERBATIM
+			COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/completion
+			COMMAND warrenctl completion ${shell} > ${out})
+		add_custom_target(completion_${shell} ALL DEPENDS ${out})
+	endforeach()
+	install(FILES ${PROJECT_BINARY_DIR}/completion/bash RENAME warrenctl
+		DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+	install(FILES ${PROJECT_BINARY_DIR}/completion/zsh RENAME _warrenctl
+		DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+	install(FILES ${PROJECT_BINARY_DIR}/completion/fish RENAME warrenctl.fish
+		DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()
+
 # ---------------------------------------------------------------- cpack
 
 set(CPACK_GENERATOR DEB TGZ)

@@ -80,7 +80,7 @@ static const struct word *put(struct anonymizer *a, enum kind kind, const char *
 
 void anonymizer_add_name(struct anonymizer *a, const char *name)
 {
-	if (name && strlen(name) >= 3 && strlen(name) < WORD_MAX_BYTES)
+	if (name && strlen(name) >= 2 && strlen(name) < WORD_MAX_BYTES)
 		put(a, KIND_NAME, name, strlen(name));
 }
 

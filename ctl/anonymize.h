@@ -13,7 +13,7 @@ struct anonymizer;
 struct anonymizer *anonymizer_new(void); /* NULL: memory is short */
 void anonymizer_free(struct anonymizer *a);
 
-/* From now on this word is replaced, wherever it stands alone. Words of less than three characters are not names. */
+/* From now on this word is replaced, wherever it stands alone. A single letter says nothing of anybody, and stays. */
 void anonymizer_add_name(struct anonymizer *a, const char *name);
 /* The text with everything replaced; the caller frees it. NULL: memory is short. */
 char *anonymize(struct anonymizer *a, const char *text);

@@ -187,7 +187,7 @@ struct node {
 	uint64_t punch_token;             /* of the question where punch_socket is seen */
 	uint16_t punch_socket;
 	uint64_t sweep_ms;
-	uint64_t report_ms; /* when coordinators hear of paths that changed; UINT64_MAX: none did */
+	uint64_t report_ms;           /* when coordinators hear of paths that changed; UINT64_MAX: none did */
 	struct node_metrics *metrics; /* node_metrics.c */
 	struct node_capture *capture; /* node_capture.c; NULL: nothing is captured */
 	/* marks of this turn */

@@ -9,7 +9,9 @@
 import contextlib
 import os
 import re
+import shutil
 import socket
+import subprocess
 import time
 
 from harness import FACTOR, Mesh, Site, check, main, netns, sh, wait_until
@@ -71,6 +73,9 @@ def what_is_counted_is_served():
         status, head, body = scrape()
         check(status == 200 and "text/plain; version=0.0.4" in head, f"scrape: {head}")
         found, types = families(body)
+        if shutil.which("promtool"):  # Prometheus' own judge, where it is installed
+            r = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, text=True)
+            check(r.returncode == 0, f"promtool: {r.stdout}{r.stderr}")
         check(found["warren_peers"]['{path="lan"}'] + found["warren_peers"]['{path="direct4"}'] == 1, found["warren_peers"])
         check(found["warren_coordinator_connected"]['{coordinator="c1"}'] == 1, "the coordinator is not connected")
         check(found["warren_peer_rtt_seconds"]['{peer="b1"}'] < 1, "no round trip of b1")

@@ -129,7 +129,9 @@ def everything_is_in_its_place():
                        ("usr/lib/tmpfiles.d/warren.conf", 0o644), ("usr/share/warren/coordinator.conf", 0o644),
                        ("usr/lib/NetworkManager/conf.d/90-warren.conf", 0o644), ("usr/share/man/man8/warrend.8.gz", 0o644),
                        ("usr/share/man/man8/warrenctl.8.gz", 0o644), ("usr/share/man/man5/warren.conf.5.gz", 0o644),
-                       ("usr/share/doc/warren/copyright", 0o644), ("usr/share/doc/warren/examples/peer.conf", 0o644)):
+                       ("usr/share/warren/schema/peers.json", 0o644), ("usr/share/bash-completion/completions/warrenctl", 0o644),
+                       ("usr/share/zsh/vendor-completions/_warrenctl", 0o644),
+                       ("usr/share/fish/vendor_completions.d/warrenctl.fish", 0o644), ("usr/share/doc/warren/copyright", 0o644), ("usr/share/doc/warren/examples/peer.conf", 0o644)):
         check(os.path.exists(f"{tree}/{path}"), f"the package lacks {path}")
         check(os.stat(f"{tree}/{path}").st_mode & 0o7777 == mode, f"{path} has mode {os.stat(f'{tree}/{path}').st_mode & 0o7777:o}")
     check(sorted(os.listdir(tree)) == ["usr"], f"files outside of /usr: {os.listdir(tree)}")

@@ -14,6 +14,7 @@ import re
 import signal
 import struct
 import subprocess
+import tarfile
 import termios
 import time
 
@@ -126,6 +127,36 @@ def the_doctor_finds_what_is_in_the_way():
             check(findings()[1][name]["state"] == "ok", f"{found[name]['mend']} does not mend it: {findings()[1][name]}")
 
 
+def a_report_has_everything_and_need_not_name_anybody():
+    with mesh_of_two() as mesh:
+        start(mesh)
+        node, secrets = mesh.nodes["a1"], []
+        for host in "a1", "b1", "coord":
+            secrets += [mesh.keys[host].public, mesh.lab.ip(host)]
+        secrets += [mesh.overlay("a1"), mesh.overlay("b1"), "a1", "b1", os.uname().nodename]
+        for options in ((), ("--anonymize",)):
+            path = f"{mesh.dir}/report{len(options)}.tar.gz"
+            r = mesh.lab.run("a1", [PROGRAMS["warrenctl"], "-s", node.control, "bugreport", "-o", path, *options],
+                             capture_output=True, text=True)
+            check(r.returncode == 0 and r.stdout.strip() == path, f"bugreport: {r}")
+            check(os.stat(path).st_mode & 0o777 == 0o600, "the report is for everybody to read")
+            with tarfile.open(path) as tar:
+                parts = {m.name.split("/", 1)[1]: tar.extractfile(m).read().decode() for m in tar}
+            for name in ("status.json", "peers.json", "paths.json", "netcheck.json", "doctor.json", "log.txt", "metrics.txt",
+                         "config-0.conf", "ip-address.json", "ip-route.json", "ip-rule.json", "system.txt"):
+                check(parts.get(name), f"the report lacks {name}")
+            for name, text in parts.items():
+                check(not name.endswith(".json") or json.loads(text) is not None, f"{name} is no JSON")
+                check(mesh.keys["a1"].secret not in text, f"{name} holds the private key")
+                shown = [s for s in secrets if re.search(rf"(?<![A-Za-z0-9._-]){re.escape(s)}(?![A-Za-z0-9_-])", text)]
+                # Paths of this test's own files hold the hosts' names.
+                shown = [s for s in shown if s not in ("a1", "b1") or f'"{s}"' in text]
+                check(not options or not shown, f"{name} shows {shown}")
+            check(options or "b1" in parts["peers.json"], "the plain report has no names")
+        r = mesh.ctl("a1", "bugreport", "-o", path)
+        check(r.returncode == 1, "a report is written over another file")
+
+
 def a_dry_run_changes_nothing():
     with mesh_of_two() as mesh:
         start(mesh)
@@ -148,4 +179,5 @@ def a_dry_run_changes_nothing():
             check(node.ask("status")["config"]["last_error"] is None, f"{host}: a dry run left an error behind")
 
 
-main(lines_repeat_until_nobody_reads, a_terminal_is_drawn_in_place, the_doctor_finds_what_is_in_the_way, a_dry_run_changes_nothing)
+main(lines_repeat_until_nobody_reads, a_terminal_is_drawn_in_place, the_doctor_finds_what_is_in_the_way,
+     a_report_has_everything_and_need_not_name_anybody, a_dry_run_changes_nothing)
