@@ -1,7 +1,6 @@
 #include "ctl/tar.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <string.h>
 
 #define RECORD_BYTES 512
@@ -9,7 +8,11 @@
 /* Octal digits with a NUL at the end. */
 static void put_octal(char *field, size_t size, uint64_t v)
 {
-	snprintf(field, size, "%0*" PRIo64, (int)size - 1, v);
+	field[--size] = '\0';
+	while (size > 0) {
+		field[--size] = (char)('0' + (v & 7));
+		v >>= 3;
+	}
 }
 
 void tar_add(FILE *out, const char *name, const char *data, size_t len, uint64_t time_s)

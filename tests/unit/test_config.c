@@ -753,6 +753,34 @@ static void a_proxy_is_of_http_and_has_a_port(void **state)
 	refused(*state, COORDINATOR "proxy = \"http://h:80\"\n", 4, "proxy is for a peer");
 }
 
+static void metrics_are_served_on_a_path_or_the_loopback(void **state)
+{
+	struct config *c = load(*state, PEER "metrics { listen = \"127.0.0.1:9586\" }\n"), *q;
+	char reload[256], restart[256];
+
+	assert_int_equal(c->metrics.listen.address.port, 9586);
+	assert_string_equal(c->metrics.listen.path, "");
+	assert_false(c->metrics.peer_labels);
+	q = load(*state, PEER "metrics { listen = \"[::1]:1\" peer_labels = true }\n");
+	config_diff(c, q, reload, restart, sizeof(reload));
+	assert_string_equal(reload, "metrics.peer_labels");
+	assert_string_equal(restart, "metrics.listen");
+	config_free(q);
+	config_free(c);
+	c = load(*state, PEER "metrics { listen = \"127.0.0.1:1\" listen = \"/run/warren/m.sock\" }\n");
+	assert_string_equal(c->metrics.listen.path, "/run/warren/m.sock");
+	assert_int_equal(c->metrics.listen.address.port, 0);
+	config_free(c);
+	c = load(*state, COORDINATOR "metrics { listen = \"\" }\n");
+	assert_string_equal(c->metrics.listen.path, "");
+	config_free(c);
+	refused(*state, PEER "metrics { listen = \"0.0.0.0:9586\" }\n", 7, "no address of the loopback");
+	refused(*state, PEER "metrics { listen = \"[::ffff:10.0.0.1]:9586\" }\n", 7, "no address of the loopback");
+	refused(*state, PEER "metrics { listen = \"localhost:9586\" }\n", 7, "neither a path");
+	refused(*state, PEER "metrics { listen = \"127.0.0.1:0\" }\n", 7, "neither a path");
+	refused(*state, PEER "metrics { listen = \"9586\" }\n", 7, "neither a path");
+}
+
 static void ciphers_the_machine_lacks_are_no_choice(void **state)
 {
 	struct config *c;
@@ -876,6 +904,7 @@ int main(void)
 		TEST(certificate_is_read_and_judged),
 		TEST(a_credential_of_the_service_goes_first),
 		TEST(a_pre_shared_key_may_be_a_credential_and_an_empty_one_is_none),
+		TEST(metrics_are_served_on_a_path_or_the_loopback),
 		TEST(ciphers_the_machine_lacks_are_no_choice),
 		TEST(the_login_of_a_proxy_is_a_file_too),
 		TEST(a_proxy_is_of_http_and_has_a_port),
