@@ -127,7 +127,7 @@ static bool add_documents(struct report *r)
 	for (size_t i = 0; i < N_DOCUMENTS; i++) {
 		answers[i] = NULL;
 		ctl_ask_take(r->ctl, json_pack("{s:s}", "cmd", documents[i].command), documents[i].schema,
-			     CTL_TIMEOUT_MS, &answers[i]);
+			     CTL_NETCHECK_TIMEOUT_MS, &answers[i]);
 		learn(r, answers[i]);
 		has_any |= answers[i] != NULL;
 		if (i == 0 && !has_any)

@@ -242,7 +242,7 @@ static int run_watched(struct ctl *ctl)
 {
 	double seconds;
 
-	if (!ctl_number(ctl, "watch", 0.1, 3600, CTL_WATCH_SECONDS, &seconds))
+	if (!ctl_seconds(ctl, "watch", 0.1, 3600, CTL_WATCH_SECONDS, &seconds))
 		return EXIT_BAD_USAGE;
 	return ctl_watch(ctl, ctl->command->run, seconds);
 }

@@ -80,6 +80,7 @@ bool ctl_seconds(const struct ctl *ctl, const char *option, double min, double m
  * `schema` is what the document must be, without its version ("warren.peers"). */
 int ctl_ask_take(struct ctl *ctl, json_t *request, const char *schema, unsigned timeout_ms, json_t **answer);
 #define CTL_TIMEOUT_MS 5000
+#define CTL_NETCHECK_TIMEOUT_MS 12000 /* it measures before it answers */
 
 /* repeat.c: a command that goes on until SIGINT, SIGTERM, or until nobody reads its output. From here on these signals, and a closed
  * pipe, do not end the program but are seen by the two below, and end ctl_ask_take with EXIT_NO and no words. */

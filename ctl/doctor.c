@@ -101,7 +101,7 @@ static int is_clock_synchronised(void)
 }
 
 /* What the daemon says, if it says anything; words about a failure would only hide the finding. */
-static json_t *ask_quietly(struct ctl *ctl, const char *command, const char *schema)
+static json_t *ask_quietly(struct ctl *ctl, const char *command, const char *schema, unsigned timeout_ms)
 {
 	FILE *err = ctl->err, *nowhere = fopen("/dev/null", "we");
 	json_t *answer = NULL;
@@ -109,7 +109,7 @@ static json_t *ask_quietly(struct ctl *ctl, const char *command, const char *sch
 	if (!nowhere)
 		return NULL;
 	ctl->err = nowhere;
-	ctl_ask_take(ctl, json_pack("{s:s}", "cmd", command), schema, CTL_TIMEOUT_MS, &answer);
+	ctl_ask_take(ctl, json_pack("{s:s}", "cmd", command), schema, timeout_ms, &answer);
 	ctl->err = err;
 	fclose(nowhere);
 	return answer;
@@ -118,8 +118,9 @@ static json_t *ask_quietly(struct ctl *ctl, const char *command, const char *sch
 json_t *ctl_doctor_document(struct ctl *ctl)
 {
 	static const char *const list_rules[] = { "nft", "-j", "list", "ruleset", NULL };
-	json_t *status = ask_quietly(ctl, "status", "warren.status"),
-	       *netcheck = ask_quietly(ctl, "netcheck", "warren.netcheck"), *ruleset, *findings;
+	json_t *status = ask_quietly(ctl, "status", "warren.status", CTL_TIMEOUT_MS),
+	       *netcheck = ask_quietly(ctl, "netcheck", "warren.netcheck", CTL_NETCHECK_TIMEOUT_MS), *ruleset,
+	       *findings;
 	const char *tun = json_string_value(json_object_get(json_object_get(status, "tun"), "name"));
 	size_t len;
 	char *routes4 = program_file("/proc/net/route", &len), *routes6 = program_file("/proc/net/ipv6_route", &len),

@@ -3,8 +3,6 @@
 #include "ctl/ctl.h"
 #include "daemon/base/log.h"
 
-/* The daemon measures before it answers, for 6 s at most. */
-#define NETCHECK_TIMEOUT_MS 12000
 #define EVERY_MIN_S 0.5
 #define EVERY_MAX_S 86400
 
@@ -223,7 +221,7 @@ static int check_once(struct ctl *ctl, bool is_repeated)
 {
 	char a[CTL_CELL_BYTES];
 	json_t *answer;
-	int code = ctl_ask_take(ctl, json_pack("{s:s}", "cmd", "netcheck"), "warren.netcheck", NETCHECK_TIMEOUT_MS,
+	int code = ctl_ask_take(ctl, json_pack("{s:s}", "cmd", "netcheck"), "warren.netcheck", CTL_NETCHECK_TIMEOUT_MS,
 				&answer);
 
 	if (code != EXIT_YES)

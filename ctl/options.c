@@ -217,6 +217,14 @@ static bool is_within(double v, double min, double max)
 	return isfinite(v) && v >= min && v <= max;
 }
 
+/* May its value be left out? */
+static bool is_optional(const struct ctl *ctl, const char *option)
+{
+	const struct ctl_option *o = find_option(ctl->command->options, option, strlen(option), 0);
+
+	return o && o->value && o->value[0] == '[';
+}
+
 bool ctl_seconds(const struct ctl *ctl, const char *option, double min, double max, double fallback, double *out)
 {
 	static const struct {
@@ -228,7 +236,7 @@ bool ctl_seconds(const struct ctl *ctl, const char *option, double min, double m
 	double v;
 
 	*out = fallback;
-	if (!text)
+	if (!text || (text[0] == '\0' && is_optional(ctl, option)))
 		return true;
 	v = strtod(text, &end);
 	for (size_t i = 0; end != text && i < sizeof(units) / sizeof(units[0]); i++) {
@@ -242,21 +250,13 @@ bool ctl_seconds(const struct ctl *ctl, const char *option, double min, double m
 	return false;
 }
 
-/* May its value be left out? */
-static bool is_optional(const struct ctl *ctl, const char *option)
-{
-	const struct ctl_option *o = find_option(ctl->command->options, option, strlen(option), 0);
-
-	return o && o->value && o->value[0] == '[';
-}
-
 bool ctl_number(const struct ctl *ctl, const char *option, double min, double max, double fallback, double *out)
 {
 	const char *text = ctl_value(ctl, option);
 	char *end;
 
 	*out = fallback;
-	if (!text || (text[0] == '\0' && is_optional(ctl, option)))
+	if (!text)
 		return true;
 	*out = strtod(text, &end);
 	if (end != text && *end == '\0' && is_within(*out, min, max))

@@ -122,7 +122,7 @@ int ctl_top(struct ctl *ctl)
 {
 	double seconds;
 
-	if (!ctl_number(ctl, "interval", 0.1, 3600, CTL_WATCH_SECONDS, &seconds))
+	if (!ctl_seconds(ctl, "interval", 0.1, 3600, CTL_WATCH_SECONDS, &seconds))
 		return EXIT_BAD_USAGE;
 	ctl->is_wide = true;
 	return ctl_watch(ctl, ctl_peers, seconds);

@@ -1,23 +1,13 @@
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ctl/ctl.h"
 
-static volatile sig_atomic_t is_ended;
-
 static bool is_bad(int code)
 {
 	return code != EXIT_YES && code != EXIT_NO;
-}
-
-static void on_signal(int number)
-{
-	(void)number;
-	is_ended = 1;
 }
 
 void ctl_terminal(unsigned *columns, unsigned *rows)
@@ -91,41 +81,19 @@ static int run_once(struct ctl *ctl, int (*run)(struct ctl *ctl), bool is_first)
 	return code;
 }
 
-static void catch_signals(void)
-{
-	/* Without SA_RESTART, so that a wait ends at once. */
-	struct sigaction end = { .sa_handler = on_signal }, ignore = { .sa_handler = SIG_IGN };
-
-	sigaction(SIGINT, &end, NULL);
-	sigaction(SIGTERM, &end, NULL);
-	sigaction(SIGPIPE, &ignore, NULL); /* the write fails, and that ends it */
-}
-
-static void wait_for(double seconds)
-{
-	struct timespec t = { .tv_sec = (time_t)seconds, .tv_nsec = 0 };
-
-	t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
-
-	if (!is_ended)
-		nanosleep(&t, NULL);
-}
-
 int ctl_watch(struct ctl *ctl, int (*run)(struct ctl *ctl), double seconds)
 {
-	bool is_in_place = ctl->columns > 0 && !ctl->is_json;
+	bool is_in_place = ctl->columns > 0 && !ctl->is_json, is_first = true;
 
-	catch_signals();
-	for (bool is_first = true; !is_ended; is_first = false) {
+	ctl_repeat_begin(ctl);
+	do {
 		int code = is_in_place ? run_once(ctl, run, is_first) : run(ctl);
 
 		/* What is wrong from the start will not mend itself; later a daemon may be away for a while. */
 		if (is_first && is_bad(code))
 			return code;
-		if (fflush(ctl->out) != 0 || ferror(ctl->out))
-			break; /* nobody reads it any more */
-		wait_for(seconds);
-	}
+		is_first = false;
+	} while (fflush(ctl->out) == 0 && !ferror(ctl->out) && ctl_pause(ctl, seconds));
 	if (is_in_place)
 		fputs("\033[?25h", ctl->out);
 	return EXIT_YES;
