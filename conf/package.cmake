@@ -59,7 +59,7 @@ endif()
 set(CPACK_GENERATOR DEB TGZ)
 set(CPACK_PACKAGE_NAME warren)
 set(CPACK_PACKAGE_VENDOR "the warren authors")
-set(CPACK_PACKAGE_CONTACT "the warren authors <warren@packages.debian.org>")
+set(CPACK_PACKAGE_CONTACT "the warren authors <maintainers@warren.example>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "userspace mesh VPN that gets through NATs")
 set(CPACK_PACKAGE_DESCRIPTION "Warren joins hosts that sit behind NATs into one private IP network.
 They register with a coordinator, find direct paths to each other and
