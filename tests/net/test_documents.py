@@ -95,13 +95,27 @@ def documents(mesh):
                                 ("expose", "a1", "expose", "udp", "5000"), (None, "a1", "expose", "list"),
                                 ("reload", "a1", "reload"), ("reload", "coord", "reload", "--dry-run"), ("log", "a1", "log"),
                                 ("log", "coord", "log"), ("metrics", "a1", "metrics"), ("metrics", "coord", "metrics"),
-                                ("doctor", "a1", "doctor"), ("version", "a1", "version"), ("map", "coord", "map")):
+                                ("doctor", "a1", "doctor"), ("version", "a1", "version"), ("map", "coord", "map"),
+                                ("wait", "a1", "wait", "--for", "peer=b1")):
         yield from ((golden, d) for d in ctl(host, *argv))
     begun = mesh.nodes["a1"].ask("capture")
     yield "capture", begun
     yield "capture", mesh.nodes["a1"].ask("capture", id=begun["id"], stop=True)
     for request in b'{"cmd":"nonsense"}', b"no JSON", b'{"cmd":"paths","peer":"nobody"}':
         yield None, error_of(mesh.nodes["a1"].control, request)
+
+
+def certified_documents():
+    """What a network key adds."""
+    with Mesh([Site("a", "open"), Site("b", "open")], trust=True) as mesh:
+        mesh.start("coord", "a1", "b1")
+        mesh.wait_registered("a1", "b1")
+        check(mesh.ping("a1", "b1", 5) is not None, "no ping under a network key")
+        for host, command in (("a1", "status"), ("coord", "status"), ("a1", "peers"), ("coord", "peers")):
+            yield mesh.ctl_json(host, command)
+        yield mesh.nodes["coord"].ask("revocations")
+        yield json.loads(subprocess.run([PROGRAMS["warrenctl"], "cert", "show", f"{mesh.dir}/a1.cert", "--json"],
+                                        capture_output=True, text=True).stdout)
 
 
 def error_of(control, request):
@@ -129,6 +143,7 @@ def documents_are_as_their_schemas_say():
                 check(not lost, f"{golden}: lost {sorted(lost)}; fields may only be added within a major version")
         with open(heard) as f:
             judged.add(judge(json.load(f)))
+        judged |= {judge(d) for d in certified_documents()}
         shipped = {name.removesuffix(".json") for name in os.listdir(SCHEMAS)}
         check(judged == shipped, f"schemas without a document: {sorted(shipped - judged)}")
 
