@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """Answers to probes and to the question where a node is seen, that come again, changed, invented, to somebody else or too late: each
 is counted as what it is, and nothing else changes.
 

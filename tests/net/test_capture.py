@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """Packets of the tunnel, captured: tcpdump reads the file, and a capture that nobody wants any more ends.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """Every document that warrenctl prints with --json, and the control socket answers with, is as its schema in conf/schema says; has
 no field that the schema does not know; and has lost none of those that tests/golden has kept.
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """What a node counts, as Prometheus reads it: on the loopback, on a Unix socket, and in a file.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120 beside
+# ctest: timeout=180 beside
 """Where only an HTTP proxy gets out, traffic passes within 5 s through it; and what is wrong with a proxy is said, and waited out.
 
     coord  tcp 27700, 443

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """What a service manager is told by a daemon, and that a daemon which root starts by hand keeps no right that it does not need.
 
     coord

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=150
+# ctest: timeout=150 beside
 """Wherever the way between two hosts lets a direct path be, one is found: behind two NATs, behind the same one, on one LAN, past a
 router that takes what came too early for its own. Where none can be, `why` says so.
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=120
+# ctest: timeout=120 beside
 """With two uplinks traffic gets out within 5 s where the preferred one leads nowhere though its link is up, and goes back to it.
 
     coord

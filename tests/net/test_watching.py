@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
+# ctest: timeout=60 beside
 """Commands that repeat themselves; what the host itself has in the way; and a reload that only says what it would do.
 
     coord
