@@ -440,7 +440,7 @@ bool config_has_network_key(const struct config *c)
 
 static int certificate_error(const struct config *c, const char *words, char *error)
 {
-	snprintf(error, CONFIG_ERROR_BYTES, "%.200s: certificate %.150s %s", c->certificate_at, c->certificate_file,
+	snprintf(error, CONFIG_ERROR_BYTES, "%.180s: certificate %.120s %s", c->certificate_at, c->certificate_file,
 		 words);
 	return -1;
 }
@@ -448,7 +448,7 @@ static int certificate_error(const struct config *c, const char *words, char *er
 int config_read_certificate(const struct config *c, const struct seckey *secret, struct cert *out,
 			    char error[static CONFIG_ERROR_BYTES])
 {
-	char text[CERT_TEXT_BYTES + 1], words[240];
+	char text[CERT_TEXT_BYTES + 1], words[180];
 	enum cert_verdict v;
 	struct pubkey own;
 	int len = files_read(c->certificate_file, text, sizeof(text));
