@@ -1,6 +1,5 @@
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ctl/ctl.h"
 #include "daemon/base/clock.h"
@@ -85,14 +84,6 @@ static bool may_pass(int code)
 	return code == EXIT_NO || code == EXIT_NOT_DIRECT || code == EXIT_NO_DAEMON;
 }
 
-static void pause_ms(unsigned ms)
-{
-	struct timespec t = { .tv_nsec = (long)ms * 1000000 };
-
-	while (nanosleep(&t, &t) < 0)
-		;
-}
-
 static void print(struct ctl *ctl, const char *what, int code, uint64_t waited_ms)
 {
 	json_t *document = json_pack("{s:s, s:s, s:b, s:f}", "schema", "warren.wait/1", "for", what, "reached",
@@ -120,9 +111,8 @@ int ctl_wait(struct ctl *ctl)
 	end_ms = begin_ms + (uint64_t)(seconds * 1000);
 	for (;;) {
 		code = look(ctl, &w, &complaint);
-		if (!may_pass(code) || clock_now_ms() + WAIT_POLL_MS > end_ms)
+		if (!may_pass(code) || clock_now_ms() + WAIT_POLL_MS > end_ms || !ctl_pause(ctl, WAIT_POLL_MS / 1e3))
 			break;
-		pause_ms(WAIT_POLL_MS);
 	}
 	if (code != EXIT_YES && w.missing)
 		fprintf(ctl->err, "warrenctl: %s\n", w.missing);

@@ -14,21 +14,10 @@ import socket
 import subprocess
 import time
 
-from harness import FACTOR, Mesh, Site, check, main, netns, sh, wait_until
+from harness import FACTOR, check, main, netns, sh, wait_until
+from two import mesh_of_two, start
 
 PORT = 9586
-
-
-def mesh_of_two():
-    return Mesh([Site("a", "open"), Site("b", "open")])
-
-
-def start(mesh, extra=""):
-    mesh.configure_peer("a1", extra)
-    mesh.start("coord", "a1", "b1")
-    check(mesh.ping("a1", "b1", 5) is not None, "no ping")
-    mesh.wait_path("a1", "b1", "direct", within=5)
-
 
 
 def families(text):

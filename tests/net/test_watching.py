@@ -18,31 +18,8 @@ import tarfile
 import termios
 import time
 
-from harness import FACTOR, Mesh, PROGRAMS, Site, check, main, sh
-
-
-def mesh_of_two():
-    return Mesh([Site("a", "open"), Site("b", "open")])
-
-
-def start(mesh, extra=""):
-    mesh.configure_peer("a1", extra)
-    mesh.start("coord", "a1", "b1")
-    check(mesh.ping("a1", "b1", 5) is not None, "no ping")
-    mesh.wait_path("a1", "b1", "direct", within=5)
-
-
-def ctl(mesh, host, *argv, **kw):
-    """warrenctl, while it runs, in the host."""
-    return mesh.lab.popen(host, [PROGRAMS["warrenctl"], "-s", mesh.nodes[host].control, *argv], **kw)
-
-
-def ended(process, what, within=5):
-    try:
-        return process.wait(within * FACTOR)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise AssertionError(f"{what} does not end") from None
+from harness import FACTOR, PROGRAMS, check, main, sh
+from two import ctl, ended, mesh_of_two, start
 
 
 # ---------------------------------------------------------------- again and again
