@@ -61,6 +61,7 @@ static void add_drops(struct metrics *m, const uint64_t *sums)
 		{ COUNTER_drop_source, "any", "source" },
 		{ COUNTER_drop_inner, "any", "inner" },
 		{ COUNTER_drop_lz4, "rx", "lz4" },
+		{ COUNTER_drop_answer, "rx", "answer" },
 		{ COUNTER_drop_tun_error, "rx", "tun_error" },
 		{ COUNTER_drop_expired, "any", "expired" },
 		{ COUNTER_drop_queue_full, "any", "queue_full" },

@@ -7,12 +7,10 @@
 
 #include "daemon/data/node_control.h"
 
-#define METHODS (PUNCH_HOPELESS + 1)
-
 struct node_metrics {
 	struct peer_counted traffic[PATH_CLASS_COUNT]; /* path_class is not used */
 	uint64_t changes[PATH_CLASS_COUNT][PATH_CLASS_COUNT];
-	uint64_t punches[METHODS][2]; /* by whether a path was found */
+	uint64_t punches[PUNCH_METHODS][2]; /* by whether a path was found */
 	struct metrics_histogram lag;
 };
 
@@ -128,7 +126,7 @@ static void add_paths(const struct node *n, struct metrics *m)
 					      class_names[j], NULL);
 	metrics_family(m, "warren_holepunch_attempts", METRICS_COUNTER,
 		       "Searches through NATs that change ports, by what they called for.");
-	for (unsigned i = PUNCH_NONE + 1; i < METHODS; i++)
+	for (unsigned i = PUNCH_NONE + 1; i < PUNCH_METHODS; i++)
 		for (unsigned found = 0; found < 2 && i != PUNCH_HOPELESS; found++)
 			metrics_count(m, n->metrics->punches[i][found], "result", found ? "found" : "failed", "cause",
 				      punch_method_name((enum punch_method)i), NULL);

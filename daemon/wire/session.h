@@ -60,6 +60,7 @@ enum punch_method {         /* numbers are on the wire */
 	PUNCH_HOPELESS = 4, /* never on the wire */
 	PUNCH_FRESH = 5,    /* from fresh ports, of which no router has a wrong idea */
 };
+#define PUNCH_METHODS (PUNCH_FRESH + 1) /* of all numbers */
 
 #define SESSION_PROBE_REPLY 0x01
 #define SESSION_WANT_REPLY 0x01
