@@ -95,6 +95,7 @@ static void add_handshakes(struct metrics *m, const uint64_t *sums)
 		{ COUNTER_handshake_rate_limited, "rate_limited", NULL },
 		{ COUNTER_handshake_malformed, "malformed", NULL },
 		{ COUNTER_handshake_no_cipher, "no_cipher", NULL },
+		{ COUNTER_handshake_untrusted, "untrusted", NULL },
 	};
 
 	metrics_family(m, "warren_handshakes", METRICS_COUNTER, "Handshakes between peers.");
