@@ -75,6 +75,10 @@ int directory_lease(struct directory *d, struct member *m);
  * -ENOMEM; or what the lease ended with. */
 int directory_admit(struct directory *d, const struct cert *cert, struct member **out,
 		    struct directory_changes *displaced);
+/* An invitation makes one member. Notes in the store, before anything else is done about it, whose the certificate's is; one that the
+ * network key signed itself has none. 0, also for the same key again; -EKEYREJECTED: another key used it; -EKEYEXPIRED: nobody
+ * did in time, however far back the certificate begins; or the store's error. */
+int directory_spend(struct directory *d, const struct cert *cert, uint64_t now_s);
 /* Admits those that the store has and `is_good` says so of, after the first load; the others leave it. Returns how many, or the
  * error that ended the reading. */
 int directory_restore(struct directory *d, bool (*is_good)(void *arg, const struct cert *cert), void *arg);

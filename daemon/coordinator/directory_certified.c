@@ -183,6 +183,25 @@ static int admit(struct directory *d, const struct cert *cert, struct member **o
 	return ret;
 }
 
+int directory_spend(struct directory *d, const struct cert *cert, uint64_t now_s)
+{
+	struct pubkey by;
+	int ret;
+
+	static_assert(STORE_SERIAL_BYTES == CERT_SERIAL_BYTES, "an invitation's id is the certificate's serial");
+	if (cert->kind != CERT_INVITED)
+		return 0;
+	ret = store_spender(d->store, cert->serial.b, &by);
+	if (ret == 0)
+		return pubkey_equal(&by, &cert->member) ? 0 : -EKEYREJECTED;
+	if (ret != -ENOENT)
+		return ret;
+	if (now_s >= cert->expires_s + CERT_SKEW_S)
+		return -EKEYEXPIRED;
+	ret = store_spend(d->store, cert->serial.b, &cert->member);
+	return ret == -EEXIST ? -EKEYREJECTED : ret;
+}
+
 int directory_admit(struct directory *d, const struct cert *cert, struct member **out,
 		    struct directory_changes *displaced)
 {

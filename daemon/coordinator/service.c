@@ -338,6 +338,7 @@ static void log_registered(const struct member *m, const struct registration *r,
 
 void service_registering(struct service *s, struct registration *r, const struct wire_register *m, uint64_t now_ms)
 {
+	const char *why = "not a member any more";
 	struct member *member;
 	struct registration *old;
 	uint32_t index;
@@ -348,10 +349,9 @@ void service_registering(struct service *s, struct registration *r, const struct
 		registration_refuse(r, REFUSED_VERSION, "the coordinator speaks another version of the protocol");
 		return;
 	}
-	member = s->trust ? service_admit(s, r, now_ms) : directory_by_key(s->directory, &r->key);
-	if (!member) { /* removed since its initiation */
-		registration_refuse(r, REFUSED_REMOVED,
-				    s->trust ? "its certificate cannot be used here" : "not a member any more");
+	member = s->trust ? service_admit(s, r, &why) : directory_by_key(s->directory, &r->key);
+	if (!member) { /* removed since its initiation, or its certificate is of no use here */
+		registration_refuse(r, s->trust ? REFUSED_CERTIFICATE : REFUSED_REMOVED, why);
 		return;
 	}
 	ret = directory_lease(s->directory, member);

@@ -28,20 +28,42 @@ enum cert_verdict service_judge(struct service *s, const struct registration *r,
 	return v;
 }
 
-struct member *service_admit(struct service *s, struct registration *r, uint64_t now_ms)
+/* Of an invitation that was used and of one that ran out unused the member hears the same; the log tells them apart. */
+static const char *spend(struct service *s, const struct cert *cert)
+{
+	int ret = directory_spend(s->directory, cert, wall_s());
+
+	if (ret == 0)
+		return NULL;
+	if (ret == -EKEYREJECTED || ret == -EKEYEXPIRED) {
+		log_warn("member %s: refused: its invitation %s", cert->name,
+			 ret == -EKEYREJECTED ? "was used by another key" : "expired before it was used");
+		return "its invitation was used before, or has expired";
+	}
+	log_error("member %s: refused: it cannot be noted that its invitation is used: %s", cert->name, strerror(-ret));
+	return "the coordinator cannot note that its invitation is used";
+}
+
+struct member *service_admit(struct service *s, struct registration *r, const char **why)
 {
 	struct directory_changes displaced;
 	struct member *m = NULL;
+	const char *refusal;
 	struct cert cert;
 	int ret;
 
-	(void)now_ms;
+	*why = "its certificate cannot be used here";
 	if (!r->cert)
 		return NULL;
 	cert = *r->cert;
 	/* Revoked between its initiation and now? */
 	if (trust_judge_again(s->trust, &r->key, &cert.serial, cert.not_after_s, wall_s()) != CERT_GOOD)
 		return NULL;
+	refusal = spend(s, &cert);
+	if (refusal) {
+		*why = refusal;
+		return NULL;
+	}
 	ret = directory_admit(s->directory, &cert, &m, &displaced);
 	if (displaced.lease_error)
 		log_error(

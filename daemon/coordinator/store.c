@@ -16,6 +16,12 @@ static const char certificate_schema[] = "CREATE TABLE certificate ("
 					 "  data BLOB NOT NULL"
 					 ") STRICT, WITHOUT ROWID";
 
+static const char invitation_schema[] = "CREATE TABLE invitation ("
+					"  serial BLOB NOT NULL PRIMARY KEY CHECK (length(serial) = 16),"
+					"  key BLOB NOT NULL CHECK (length(key) = 32),"
+					"  used INTEGER NOT NULL DEFAULT (unixepoch())"
+					") STRICT, WITHOUT ROWID";
+
 static const char lease_schema[] = "CREATE TABLE lease ("
 				   "  key BLOB NOT NULL PRIMARY KEY CHECK (length(key) = 32),"
 				   "  id INTEGER NOT NULL UNIQUE CHECK (id BETWEEN 1 AND 4294967294),"
@@ -32,6 +38,8 @@ enum statement {
 	PUT_CERTIFICATE,
 	DROP_CERTIFICATE,
 	CERTIFICATES,
+	SPEND,
+	SPENDER,
 	BEGIN,
 	COMMIT,
 	ROLLBACK,
@@ -48,6 +56,8 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[PUT_CERTIFICATE] = "REPLACE INTO certificate (key, data) VALUES (?1, ?2)",
 	[DROP_CERTIFICATE] = "DELETE FROM certificate WHERE key = ?1",
 	[CERTIFICATES] = "SELECT data FROM certificate",
+	[SPEND] = "INSERT INTO invitation (serial, key) VALUES (?1, ?2)",
+	[SPENDER] = "SELECT key FROM invitation WHERE serial = ?1",
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
@@ -195,6 +205,8 @@ static int create_file(const char *path, char *error, size_t capacity)
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(db, certificate_schema, NULL, NULL, NULL);
 	if (code == SQLITE_OK)
+		code = sqlite3_exec(db, invitation_schema, NULL, NULL, NULL);
+	if (code == SQLITE_OK)
 		code = sqlite3_exec(db, setup, NULL, NULL, NULL);
 	ret = errno_of(code);
 	if (ret)
@@ -209,17 +221,17 @@ static int create_file(const char *path, char *error, size_t capacity)
 	return ret;
 }
 
-/* All of it or nothing: a crash in between leaves version 1. SQLite's code. */
+/* All of it or nothing: a crash in between leaves the old version. SQLite's code. */
 static int upgrade(sqlite3 *db)
 {
 	int64_t version = 0;
-	char sql[512];
+	char sql[1024];
 	int code = query_number(db, "PRAGMA user_version", &version);
 
 	if (code != SQLITE_ROW || version == STORE_SCHEMA_VERSION)
 		return code == SQLITE_ROW ? SQLITE_OK : code;
-	snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; %s; PRAGMA user_version = %d; COMMIT", certificate_schema,
-		 STORE_SCHEMA_VERSION);
+	snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; %s; %s; PRAGMA user_version = %d; COMMIT",
+		 version < 2 ? certificate_schema : "", invitation_schema, STORE_SCHEMA_VERSION);
 	code = sqlite3_exec(db, sql, NULL, NULL, NULL);
 	if (code != SQLITE_OK && !sqlite3_get_autocommit(db))
 		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
@@ -482,4 +494,30 @@ int store_each_certificate(struct store *s, void (*fn)(void *arg, const uint8_t 
 	}
 	sqlite3_reset(statement);
 	return errno_of(code);
+}
+
+/* ---------------------------------------------------------------- invitations */
+
+/* One statement is one transaction, and its commit waits for the disk (synchronous=FULL). */
+int store_spend(struct store *s, const uint8_t serial[static STORE_SERIAL_BYTES], const struct pubkey *key)
+{
+	sqlite3_bind_blob(s->statements[SPEND], 1, serial, STORE_SERIAL_BYTES, SQLITE_STATIC);
+	sqlite3_bind_blob(s->statements[SPEND], 2, key->b, sizeof(key->b), SQLITE_STATIC);
+	return step_once(s, SPEND);
+}
+
+int store_spender(struct store *s, const uint8_t serial[static STORE_SERIAL_BYTES], struct pubkey *key)
+{
+	sqlite3_stmt *statement = s->statements[SPENDER];
+	int code, ret;
+
+	sqlite3_bind_blob(statement, 1, serial, STORE_SERIAL_BYTES, SQLITE_STATIC);
+	code = sqlite3_step(statement);
+	ret = code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? -ENOENT : errno_of(code);
+	if (ret == 0)
+		memcpy(key->b, sqlite3_column_blob(statement, 0),
+		       sizeof(key->b)); /* 32 bytes by the table's own check */
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	return ret;
 }

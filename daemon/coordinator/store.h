@@ -1,4 +1,5 @@
-/* daemon/coordinator/store.h - what the coordinator must not lose: who has which host number, and who is a member by certificate
+/* daemon/coordinator/store.h - what the coordinator must not lose: who has which host number, who is a member by certificate, and who
+ * used which invitation
  *
  * A lease gives a key its member id, which is also the host number of its overlay addresses. Leases outlive restarts,
  * and a member's absence from the configuration until the prefix runs out of numbers. SQLite file, WAL,
@@ -14,7 +15,8 @@
 
 #include "crypto/key.h"
 
-#define STORE_SCHEMA_VERSION 2 /* a file of version 1, without certificates, becomes one of 2 */
+#define STORE_SCHEMA_VERSION 3 /* a file of version 1 (no certificates) or 2 (no invitations) becomes one of 3 */
+#define STORE_SERIAL_BYTES 16
 
 struct store;
 
@@ -51,5 +53,11 @@ int store_put_certificate(struct store *s, const struct pubkey *key, const void 
 int store_drop_certificate(struct store *s, const struct pubkey *key);
 /* Calls `fn` with each; it must not change the store. */
 int store_each_certificate(struct store *s, void (*fn)(void *arg, const uint8_t *data, size_t len), void *arg);
+
+/* Notes that `key` used the invitation with this serial; it is on the disk when this returns 0, and for good. -EEXIST: the
+ * invitation was used, whoever it was. */
+int store_spend(struct store *s, const uint8_t serial[static STORE_SERIAL_BYTES], const struct pubkey *key);
+/* Who used it; -ENOENT: nobody did. */
+int store_spender(struct store *s, const uint8_t serial[static STORE_SERIAL_BYTES], struct pubkey *key);
 
 #endif

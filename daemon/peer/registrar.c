@@ -275,8 +275,22 @@ static const char *refused_text(uint8_t reason)
 		return "the coordinator has removed this member";
 	case REFUSED_NO_ADDRESS:
 		return "the coordinator has no address left for this member";
+	case REFUSED_CERTIFICATE:
+		return "the coordinator does not take this node's certificate";
 	default:
 		return "the coordinator refused the registration";
+	}
+}
+
+static enum registrar_fault refused_fault(uint8_t reason)
+{
+	switch (reason) {
+	case REFUSED_VERSION:
+		return REGISTRAR_FAULT_VERSION;
+	case REFUSED_CERTIFICATE:
+		return REGISTRAR_FAULT_KEY;
+	default:
+		return REGISTRAR_FAULT_REFUSED;
 	}
 }
 
@@ -285,8 +299,8 @@ static void on_refused(struct registrar *r, const struct wire_refused *m, uint64
 	char text[160];
 
 	log_escape(text, sizeof(text), m->text, strnlen(m->text, sizeof(m->text)));
-	set_error(r, m->reason == REFUSED_VERSION ? REGISTRAR_FAULT_VERSION : REGISTRAR_FAULT_REFUSED, "%s%s%s%s",
-		  refused_text(m->reason), text[0] ? " (" : "", text, text[0] ? ")" : "");
+	set_error(r, refused_fault(m->reason), "%s%s%s%s", refused_text(m->reason), text[0] ? " (" : "", text,
+		  text[0] ? ")" : "");
 	if (r->state == REGISTRAR_REGISTERED)
 		r->since_ms = now_ms; /* not lost by accident: no try at once */
 	r->is_change_pending = false;

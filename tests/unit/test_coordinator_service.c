@@ -608,6 +608,65 @@ static void who_shows_none_or_a_bad_one_is_told_and_is_nobody(void **state)
 	assert_int_equal(count(f, COUNTER_registrations), 0);
 }
 
+/* What the nth member makes of one and the same invitation, which expires so long from now. */
+static void show_invited(struct fixture *f, unsigned n, int64_t expires_in_s)
+{
+	const char *const addrs[] = { "10.77.2.7", NULL };
+	struct signkey network = certs_network_key(0), invitation = { { 5 } };
+	struct cert c = certs_of("laptop", &f->doubles[n].identity.public, addrs);
+
+	show(f, n, &c);
+	verifykey_of(&c.invitation_key, &invitation);
+	c.expires_s = clock_wall_ms() / 1000 + expires_in_s;
+	c.not_before_s = c.expires_s - 1000;
+	c.not_after_s = 0;
+	assert_int_equal(cert_sign_invitation(&c, &network), 0);
+	assert_int_equal(cert_sign_invited(&c, &invitation), 0);
+	trust_set_own(f->shown[n], &c);
+}
+
+static bool try_to_join(struct fixture *f, unsigned n)
+{
+	struct connection *c = dial(f, &f->doubles[n], "192.0.2.1:1");
+
+	greet(f, c);
+	ask_registration(f, c);
+	return !c->is_closed;
+}
+
+static void invitation_makes_one_member_of_many_that_try(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n_registered = 0;
+
+	use_network_key(f);
+	for (unsigned i = 0; i < 2 * N_MEMBERS; i++) {
+		unsigned n = i % N_MEMBERS;
+
+		show_invited(f, n, 1000);
+		member_double_forget(&f->doubles[n]);
+		if (try_to_join(f, n))
+			n_registered++;
+		else
+			assert_int_equal(member_double_count(&f->doubles[n], CONTROL_REFUSED), 1);
+	}
+	assert_int_equal(n_registered, 2); /* the first, and the first again */
+	assert_int_equal(directory_count(f->directory), 1);
+	assert_true(pubkey_equal(&directory_by_name(f->directory, "laptop")->key, &f->doubles[0].identity.public));
+}
+
+/* Whoever has an old URL can let its certificate begin when the invitation was good. */
+static void invitation_that_expired_unused_makes_none(void **state)
+{
+	struct fixture *f = *state;
+
+	use_network_key(f);
+	show_invited(f, 0, -100);
+	assert_false(try_to_join(f, 0));
+	assert_int_equal(member_double_count(&f->doubles[0], CONTROL_REFUSED), 1);
+	assert_int_equal(directory_count(f->directory), 0);
+}
+
 static void revoked_member_is_refused_and_its_peers_are_told(void **state)
 {
 	static uint8_t list[REVOCATION_MAX_BYTES];
@@ -917,6 +976,8 @@ int main(void)
 		TEST(a_removed_member_is_refused_and_its_peers_are_told),
 		TEST(certificate_registers_its_member),
 		TEST(who_shows_none_or_a_bad_one_is_told_and_is_nobody),
+		TEST(invitation_makes_one_member_of_many_that_try),
+		TEST(invitation_that_expired_unused_makes_none),
 		TEST(revoked_member_is_refused_and_its_peers_are_told),
 		TEST(a_member_whose_number_changed_comes_back_under_the_new_one),
 		TEST(members_are_found_by_address_name_key_and_id),

@@ -391,6 +391,24 @@ static struct member *admit(struct fixture *f, const struct cert *c)
 	return m;
 }
 
+static void invitation_is_spent_by_the_first_key_in_time(void **state)
+{
+	struct fixture *f = *state;
+	struct cert first = cert(1, "alice", "10.77.0.9", NULL, 100), second = cert(2, "alice", "10.77.0.9", NULL, 90);
+	struct cert direct = cert(3, "bob", "10.77.0.10", NULL, 100);
+
+	first.kind = second.kind = CERT_INVITED;
+	first.expires_s = second.expires_s = 1000;
+	assert_int_equal(directory_spend(f->directory, &direct, 5000), 0);
+	/* Its certificate begins in time, but the time is over. */
+	assert_int_equal(directory_spend(f->directory, &first, 1000 + CERT_SKEW_S), -EKEYEXPIRED);
+	assert_int_equal(directory_spend(f->directory, &first, 1000 + CERT_SKEW_S - 1), 0);
+	assert_int_equal(directory_spend(f->directory, &second, 500), -EKEYREJECTED);
+	assert_int_equal(directory_spend(f->directory, &first, 90000), 0); /* it is a member, for as long as it likes */
+	second.serial.b[0]++;                                              /* another invitation */
+	assert_int_equal(directory_spend(f->directory, &second, 500), 0);
+}
+
 static void certificate_makes_a_member_of_what_it_says(void **state)
 {
 	struct fixture *f = *state;
@@ -612,6 +630,7 @@ int main(void)
 		TEST(a_full_disk_costs_new_members_their_address_until_there_is_room),
 		TEST(a_network_of_ipv6_alone_gives_numbers_too),
 		TEST(members_are_walked_by_id_and_by_name),
+		TEST(invitation_is_spent_by_the_first_key_in_time),
 		TEST(certificate_makes_a_member_of_what_it_says),
 		TEST(renewed_certificate_moves_its_member_and_an_older_does_not),
 		TEST(newest_certificate_has_the_name_and_the_address),

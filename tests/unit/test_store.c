@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/coordinator/store.h"
@@ -324,7 +326,7 @@ static void file_of_the_first_version_keeps_its_leases_and_takes_certificates(vo
 	id = lease(f, 1);
 	store_close(f->store);
 	f->store = NULL;
-	run_sql(f, "DROP TABLE certificate; PRAGMA user_version = 1");
+	run_sql(f, "DROP TABLE certificate; DROP TABLE invitation; PRAGMA user_version = 1");
 	open_store(f);
 	assert_int_equal(lease(f, 1), id);
 	assert_int_equal(store_put_certificate(f->store, &one, "xyz", 3), 0);
@@ -339,6 +341,104 @@ static void file_of_the_first_version_keeps_its_leases_and_takes_certificates(vo
 	n = 0;
 	assert_int_equal(store_each_certificate(f->store, count_one, &n), 0);
 	assert_int_equal(n, 1);
+}
+
+/* ---------------------------------------------------------------- invitations */
+
+static const uint8_t serial_a[STORE_SERIAL_BYTES] = "invitation of a", serial_b[STORE_SERIAL_BYTES] = "invitation of b";
+
+static void an_invitation_is_used_once_and_for_good(void **state)
+{
+	struct fixture *f = *state;
+	struct pubkey one = key(1), two = key(2), by;
+
+	open_store(f);
+	assert_int_equal(store_spender(f->store, serial_a, &by), -ENOENT);
+	assert_int_equal(store_spend(f->store, serial_a, &one), 0);
+	assert_int_equal(store_spend(f->store, serial_a, &two), -EEXIST);
+	reopen(f);
+	assert_int_equal(store_spend(f->store, serial_a, &two), -EEXIST);
+	assert_int_equal(store_spender(f->store, serial_a, &by), 0);
+	assert_true(pubkey_equal(&by, &one));
+	assert_int_equal(store_spender(f->store, serial_b, &by), -ENOENT);
+	assert_int_equal(store_spend(f->store, serial_b, &one), 0);
+}
+
+static void file_of_the_second_version_takes_invitations(void **state)
+{
+	struct fixture *f = *state;
+	struct pubkey one = key(1);
+	unsigned n = 0;
+
+	open_store(f);
+	assert_int_equal(store_put_certificate(f->store, &one, "abc", 3), 0);
+	store_close(f->store);
+	f->store = NULL;
+	run_sql(f, "DROP TABLE invitation; PRAGMA user_version = 2");
+	open_store(f);
+	assert_int_equal(store_spend(f->store, serial_a, &one), 0);
+	assert_int_equal(store_each_certificate(f->store, count_one, &n), 0);
+	assert_int_equal(n, 1);
+}
+
+/* Keys in turn use one invitation, and say through the pipe who was told that it did. */
+static void spend_until_killed(const char *path, const uint8_t *serial, int fd)
+{
+	char error[512];
+	struct store *s;
+
+	if (store_open(&s, path, error, sizeof(error)))
+		_exit(1);
+	for (unsigned n = 1; n <= 50; n++) {
+		struct pubkey k = key(n);
+		uint8_t who = (uint8_t)n;
+
+		if (store_spend(s, serial, &k) == 0 && write(fd, &who, 1) != 1)
+			_exit(1);
+	}
+	for (;;)
+		pause();
+}
+
+static void after_a_sigkill_an_invitation_is_whose_it_was_said_to_be(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n_told = 0;
+
+	open_store(f);
+	for (unsigned round = 0; round < 50; round++) {
+		uint8_t serial[STORE_SERIAL_BYTES] = { (uint8_t)round }, told[2];
+		struct timespec wait = { .tv_nsec = (long)round * 100000 };
+		struct pubkey by, late = key(77), told_key;
+		int fds[2], ret;
+		ssize_t n;
+		pid_t pid;
+
+		store_close(f->store);
+		f->store = NULL;
+		assert_int_equal(pipe(fds), 0);
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			spend_until_killed(f->path, serial, fds[1]);
+		close(fds[1]);
+		nanosleep(&wait, NULL);
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		n = read(fds[0], told, sizeof(told));
+		close(fds[0]);
+		assert_in_range(n, 0, 1); /* never two */
+		open_store(f);
+		ret = store_spender(f->store, serial, &by);
+		if (n == 1) {
+			told_key = key(told[0]);
+			assert_int_equal(ret, 0);
+			assert_true(pubkey_equal(&by, &told_key));
+			n_told++;
+		}
+		assert_int_equal(store_spend(f->store, serial, &late), ret == 0 ? -EEXIST : 0);
+	}
+	print_message("%u of 50 rounds were told before they were killed\n", n_told);
 }
 
 /* A file that may not grow behaves as a full disk does. */
@@ -398,6 +498,9 @@ int main(void)
 		TEST(anothers_database_is_refused),
 		TEST(a_later_schema_is_refused),
 		TEST(file_of_the_first_version_keeps_its_leases_and_takes_certificates),
+		TEST(an_invitation_is_used_once_and_for_good),
+		TEST(file_of_the_second_version_takes_invitations),
+		TEST(after_a_sigkill_an_invitation_is_whose_it_was_said_to_be),
 		TEST(a_full_disk_refuses_new_leases_and_keeps_the_old),
 		TEST(a_missing_directory_is_said_with_its_path),
 	};
