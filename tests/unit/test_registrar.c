@@ -352,6 +352,19 @@ static void refusal_is_told_with_its_reason(void **state)
 	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_REFUSED);
 }
 
+static void certificate_that_is_not_taken_is_a_fault_of_the_key(void **state)
+{
+	struct wire_refused m = { .reason = REFUSED_CERTIFICATE, .text = "its invitation was used before" };
+	struct fixture *f = *state;
+	uint8_t message[256];
+
+	handshake_now(f);
+	coordinator_sends(f, message, wire_refused_encode(message, sizeof(message), &m));
+	assert_int_equal(registrar_fault(f->r), REGISTRAR_FAULT_KEY);
+	assert_non_null(strstr(registrar_error(f->r),
+			       "does not take this node's certificate (its invitation was used before)"));
+}
+
 static void another_version_is_told(void **state)
 {
 	struct wire_refused m = { .reason = REFUSED_VERSION };
@@ -829,6 +842,7 @@ int main(void)
 		TEST(message_before_registration_is_not_passed_on),
 		TEST(refusal_is_told_with_its_reason),
 		TEST(node_with_our_key_elsewhere_is_not_fought),
+		TEST(certificate_that_is_not_taken_is_a_fault_of_the_key),
 		TEST(another_version_is_told),
 		TEST(closing_during_the_handshake_is_told_as_a_refused_key),
 		TEST(accepted_key_is_refused_no_more),
