@@ -7,89 +7,12 @@
 
 #include "crypto/keyfile.h"
 #include "ctl/ctl.h"
+#include "ctl/grant.h"
 #include "daemon/base/files.h"
-#include "daemon/wire/cert.h"
-#include "daemon/wire/text.h"
 
 #define DAY_S 86400
 #define DAYS_DEFAULT 365
 #define DAYS_MAX 36500
-
-static int usage(const struct ctl *ctl, const char *words, const char *what)
-{
-	fprintf(ctl->err, "warrenctl: %s%s\nsee: warrenctl cert --help\n", words, what);
-	return EXIT_BAD_USAGE;
-}
-
-/* Takes the next word of a list with commas; false at its end. */
-static bool next_word(const char **list, char *out, size_t capacity, bool *is_too_long)
-{
-	size_t len;
-
-	*is_too_long = false;
-	if (!*list || **list == '\0')
-		return false;
-	len = strcspn(*list, ",");
-	*is_too_long = len >= capacity;
-	snprintf(out, capacity, "%.*s", (int)len, *list);
-	*list += len;
-	*list += **list == ',';
-	return true;
-}
-
-static int take_addrs(const struct ctl *ctl, struct cert *c)
-{
-	const char *list = ctl_value(ctl, "ip");
-	char word[ADDR_TEXT_BYTES];
-	bool is_bad;
-
-	while (next_word(&list, word, sizeof(word), &is_bad)) {
-		if (c->n_addrs == CERT_ADDRS_MAX)
-			return usage(ctl, "at most 4 addresses fit in a certificate", "");
-		if (is_bad || ip_from_text(&c->addrs[c->n_addrs], word) < 0 || !ip_is_sendable(&c->addrs[c->n_addrs]))
-			return usage(ctl, "no address of a host: ", word);
-		c->n_addrs++;
-	}
-	return c->n_addrs ? EXIT_YES : usage(ctl, "which addresses? Say --ip", "");
-}
-
-static int take_groups(const struct ctl *ctl, struct cert *c)
-{
-	const char *list = ctl_value(ctl, "group");
-	bool is_bad;
-
-	while (list && *list) {
-		if (c->n_groups == CERT_GROUPS_MAX)
-			return usage(ctl, "at most 8 groups fit in a certificate", "");
-		next_word(&list, c->groups[c->n_groups], sizeof(c->groups[0]), &is_bad);
-		if (is_bad || !wire_name_is_valid(c->groups[c->n_groups]))
-			return usage(ctl, "no group's name (up to 31 of a-z 0-9 - .): ", c->groups[c->n_groups]);
-		c->n_groups++;
-	}
-	return EXIT_YES;
-}
-
-static int take_routes(const struct ctl *ctl, struct cert *c)
-{
-	const char *list = ctl_value(ctl, "route");
-	char word[ADDR_TEXT_BYTES];
-	bool is_bad;
-
-	while (next_word(&list, word, sizeof(word), &is_bad)) {
-		struct prefix p, *out = &c->routes[c->n_routes];
-
-		if (c->n_routes == CERT_ROUTES_MAX)
-			return usage(ctl, "at most 8 routes fit in a certificate", "");
-		if (is_bad || !strchr(word, '/') || prefix_from_text(&p, word) < 0)
-			return usage(ctl, "no prefix such as 192.168.7.0/24: ", word);
-		out->ip = prefix_network(&p);
-		out->bits = p.bits;
-		if (!ip_equal(&out->ip, &p.ip))
-			return usage(ctl, "has bits set behind its length: ", word);
-		c->n_routes++;
-	}
-	return EXIT_YES;
-}
 
 static int take_all(const struct ctl *ctl, struct cert *c)
 {
@@ -98,23 +21,16 @@ static int take_all(const struct ctl *ctl, struct cert *c)
 	double days;
 	int code;
 
-	if (!wire_name_is_valid(name))
-		return usage(ctl, "no member's name (up to 63 of a-z 0-9 - .): ", name);
-	memcpy(c->name, name, strlen(name)); /* checked: it fits */
 	if (!key || pubkey_from_text(&c->member, key, strlen(key)) < 0)
-		return usage(ctl, "whose public key? Say --public-key with the 44 characters of `warrenctl key pub`",
-			     "");
+		return ctl_usage(
+			ctl, "whose public key? Say --public-key with the 44 characters of `warrenctl key pub`", "");
 	if (!ctl_number(ctl, "days", 0, DAYS_MAX, DAYS_DEFAULT, &days))
 		return EXIT_BAD_USAGE;
 	c->not_before_s = now_s;
 	c->not_after_s = days > 0 ? now_s + (uint64_t)(days * DAY_S) : 0;
-	code = take_addrs(ctl, c);
-	if (code == EXIT_YES)
-		code = take_groups(ctl, c);
-	if (code == EXIT_YES)
-		code = take_routes(ctl, c);
-	randombytes_buf(c->serial.b, sizeof(c->serial.b));
-	cert_normalise(c);
+	code = ctl_grant(ctl, name, c);
+	if (code == EXIT_YES && c->n_addrs == 0)
+		code = ctl_usage(ctl, "which addresses? Say --ip", "");
 	return code;
 }
 
@@ -127,7 +43,7 @@ static int sign(struct ctl *ctl)
 	int code, ret;
 
 	if (!file)
-		return usage(ctl, "signed with which key? Say --signing-key FILE", "");
+		return ctl_usage(ctl, "signed with which key? Say --signing-key FILE", "");
 	code = take_all(ctl, &c);
 	if (code != EXIT_YES)
 		return code;
@@ -150,7 +66,7 @@ static int sign(struct ctl *ctl)
 
 /* ---------------------------------------------------------------- show */
 
-static int read_cert(const struct ctl *ctl, const char *file, struct cert *out)
+int ctl_read_cert(const struct ctl *ctl, const char *file, struct cert *out)
 {
 	char text[CERT_TEXT_BYTES + 1];
 	int len;
@@ -170,17 +86,6 @@ static int read_cert(const struct ctl *ctl, const char *file, struct cert *out)
 		return EXIT_NO;
 	}
 	return EXIT_YES;
-}
-
-static json_t *time_json(uint64_t at_s)
-{
-	char text[32];
-	time_t at = (time_t)at_s;
-	struct tm tm;
-
-	if (at_s == 0 || !gmtime_r(&at, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		return json_null();
-	return json_string(text);
 }
 
 static json_t *list_json(const struct cert *c, char what)
@@ -204,8 +109,8 @@ static json_t *cert_json(const struct cert *c, bool is_checked, const char *chec
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "schema", "warren.cert/1",
 			 "name", c->name, "signed", c->kind == CERT_INVITED ? "invitation" : "network-key", "serial",
 			 serial, "key", pubkey_to_text(&c->member, key), "ips", list_json(c, 'a'), "groups",
-			 list_json(c, 'g'), "routes", list_json(c, 'r'), "not_before", time_json(c->not_before_s),
-			 "not_after", time_json(c->not_after_s), "signature_checked", json_boolean(is_checked), "check",
+			 list_json(c, 'g'), "routes", list_json(c, 'r'), "not_before", ctl_time(c->not_before_s),
+			 "not_after", ctl_time(c->not_after_s), "signature_checked", json_boolean(is_checked), "check",
 			 check);
 }
 
@@ -253,8 +158,8 @@ static int show(struct ctl *ctl)
 	int code;
 
 	if (text && verifykey_from_text(&network, text, strlen(text)) < 0)
-		return usage(ctl, "no network key: 44 characters of `warrenctl key pub --network`", "");
-	code = read_cert(ctl, ctl->operands[1], &c);
+		return ctl_usage(ctl, "no network key: 44 characters of `warrenctl key pub --network`", "");
+	code = ctl_read_cert(ctl, ctl->operands[1], &c);
 	if (code != EXIT_YES)
 		return code;
 	if (!text)

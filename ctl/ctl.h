@@ -14,7 +14,7 @@
 #include "daemon/control/proto.h"
 
 #define CTL_OPERANDS_MAX 4
-#define CTL_OPTIONS_MAX 8
+#define CTL_OPTIONS_MAX 10
 #define CTL_CELL_BYTES 160
 
 struct ctl;
@@ -73,8 +73,11 @@ extern const struct ctl_option ctl_global_options[];
 const char *ctl_value(const struct ctl *ctl, const char *option);
 /* A number in a range, with words on ctl->err if it is none. */
 bool ctl_number(const struct ctl *ctl, const char *option, double min, double max, double fallback, double *out);
-/* A time, "5", "5s", "500ms", "2m" or "1h", likewise. */
+/* A time, "5", "5s", "500ms", "2m", "1h" or "30d", likewise. */
 bool ctl_seconds(const struct ctl *ctl, const char *option, double min, double max, double fallback, double *out);
+/* Two pieces of one line on ctl->err: EXIT_BAD_USAGE, after where to read about the command; EXIT_NO. */
+int ctl_usage(const struct ctl *ctl, const char *words, const char *what);
+int ctl_fail(const struct ctl *ctl, const char *words, const char *what);
 
 /* client.c: asks the daemon; takes `request`. EXIT_YES with the document in *answer, or a code with words on ctl->err.
  * `schema` is what the document must be, without its version ("warren.peers"). */
@@ -123,6 +126,7 @@ const char *ctl_clock(const json_t *time, char out[static CTL_CELL_BYTES]); /* l
 bool ctl_age(const json_t *since, const json_t *now, double *seconds);
 /* "direct 198.51.100.9:27700", "relay c1/udp", "lan ...", "-" */
 const char *ctl_path(const json_t *path, char out[static CTL_CELL_BYTES]);
+json_t *ctl_time(uint64_t at_s);                                    /* RFC 3339 UTC; null: 0, never */
 bool ctl_is_direct(const json_t *path);                             /* lan, direct or tcp */
 void ctl_print_json(const struct ctl *ctl, const json_t *document); /* one line */
 
@@ -134,7 +138,14 @@ json_t *ctl_doctor_document(struct ctl *ctl);
 int ctl_key(struct ctl *ctl), ctl_status(struct ctl *ctl), ctl_peers(struct ctl *ctl), ctl_paths(struct ctl *ctl),
 	ctl_ping(struct ctl *ctl), ctl_netcheck(struct ctl *ctl), ctl_expose(struct ctl *ctl), ctl_why(struct ctl *ctl),
 	ctl_wait(struct ctl *ctl), ctl_map(struct ctl *ctl), ctl_reload(struct ctl *ctl), ctl_cert(struct ctl *ctl),
-	ctl_node(struct ctl *ctl), ctl_version(struct ctl *ctl), ctl_help_command(struct ctl *ctl);
+	ctl_node(struct ctl *ctl), ctl_init(struct ctl *ctl), ctl_invite(struct ctl *ctl), ctl_join(struct ctl *ctl),
+	ctl_version(struct ctl *ctl), ctl_help_command(struct ctl *ctl);
+/* node.c: has the coordinator put one more entry on the list of revoked members; `who` is for the words. */
+struct revocation_entry;
+struct signkey;
+int ctl_revoke(struct ctl *ctl, const struct revocation_entry *entry, const struct signkey *key, const char *who);
+/* qr.c: a URL as a QR code, where stdout is a terminal that is wide enough, and warrenctl was built with libqrencode. */
+void ctl_print_qr(const struct ctl *ctl, const char *text);
 void ctl_print_proxy(const struct ctl *ctl, const json_t *coordinator); /* ", through the proxy", if it is so */
 const char *ctl_what_is_wrong(const json_t *status);                    /* NULL: nothing, as `status --check` has it */
 void ctl_print_portmap(const struct ctl *ctl, const json_t *portmap);   /* netcheck's "portmap" */

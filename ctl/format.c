@@ -141,3 +141,14 @@ void ctl_print_json(const struct ctl *ctl, const json_t *document)
 	fputc('\n', ctl->out);
 	fflush(ctl->out);
 }
+
+json_t *ctl_time(uint64_t at_s)
+{
+	char text[32];
+	time_t at = (time_t)at_s;
+	struct tm tm;
+
+	if (at_s == 0 || !gmtime_r(&at, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		return json_null();
+	return json_string(text);
+}

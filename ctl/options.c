@@ -230,7 +230,7 @@ bool ctl_seconds(const struct ctl *ctl, const char *option, double min, double m
 	static const struct {
 		const char *name;
 		double seconds;
-	} units[] = { { "", 1 }, { "s", 1 }, { "ms", 0.001 }, { "m", 60 }, { "h", 3600 } };
+	} units[] = { { "", 1 }, { "s", 1 }, { "ms", 0.001 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 } };
 	const char *text = ctl_value(ctl, option);
 	char *end;
 	double v;
@@ -263,4 +263,16 @@ bool ctl_number(const struct ctl *ctl, const char *option, double min, double ma
 		return true;
 	fprintf(ctl->err, "warrenctl: --%s is a number from %g to %g, not \"%s\"\n", option, min, max, text);
 	return false;
+}
+
+int ctl_usage(const struct ctl *ctl, const char *words, const char *what)
+{
+	fprintf(ctl->err, "warrenctl: %s%s\n", words, what);
+	return usage(ctl, ctl->command->name);
+}
+
+int ctl_fail(const struct ctl *ctl, const char *words, const char *what)
+{
+	fprintf(ctl->err, "warrenctl: %s%s\n", words, what);
+	return EXIT_NO;
 }

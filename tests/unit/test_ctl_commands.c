@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "ctl/ctl.h"
+#include "daemon/base/files.h"
 
 #define SECRET "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
 #define PUBLIC "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
@@ -855,6 +856,222 @@ static void the_map_is_tables_or_a_graph(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+/* ---------------------------------------------------------------- from nothing to a mesh */
+
+static void remove_in(const struct fixture *f, const char *const *names)
+{
+	char path[160];
+
+	for (; *names; names++) {
+		snprintf(path, sizeof(path), "%s/%s", f->dir, *names);
+		unlink(path);
+	}
+}
+
+static bool is_there(const struct fixture *f, const char *name, mode_t mode)
+{
+	char path[160];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+	if (stat(path, &st) < 0)
+		return false;
+	assert_int_equal(st.st_mode & 07777, mode);
+	return true;
+}
+
+static const char *const network_files[] = { "home.network-key", "home.key", "home.network", "home.conf", NULL };
+static const char *const member_files[] = { "m.key", "m.cert", "m.conf", NULL };
+
+/* With prefixes as small as there are. */
+static void init(struct fixture *f)
+{
+	assert_int_equal(RUN(f, "init", "home", "--coordinator", "c1.example.net", "--dir", f->dir, "--prefix",
+			     "10.9.0.0/29", "--prefix6", "fd09::/64"),
+			 0);
+}
+
+static void init_makes_a_network_once(void **state)
+{
+	static const char *const bad[] = { "", "a b", "[::1", "h:0", "h:65535", "h:x", "a\"b", "$HOME" };
+	struct fixture *f = *state;
+	char path[160], old[512], now[512];
+
+	assert_int_equal(RUN(f, "init", "home", "--dir", f->dir), 64);
+	assert_int_equal(RUN(f, "init", "Home", "--coordinator", "h", "--dir", f->dir), 64);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(RUN(f, "init", "home", "--coordinator", bad[i], "--dir", f->dir), 64);
+	assert_int_equal(RUN(f, "init", "home", "--coordinator", "h", "--dir", f->dir, "--prefix", "fd09::/64"), 64);
+	assert_int_equal(
+		RUN(f, "init", "home", "--coordinator", "h", "--dir", f->dir, "--prefix", "none", "--prefix6", "none"),
+		64);
+	assert_int_equal(rmdir(f->dir), 0); /* nothing was written */
+	assert_int_equal(RUN(f, "init", "home", "--coordinator", "h", "--dir", f->dir), 1);
+	assert_int_equal(mkdir(f->dir, 0700), 0);
+	init(f);
+	says(f->out, "warrenctl -n home invite NAME");
+	assert_true(is_there(f, "home.network-key", 0600) && is_there(f, "home.key", 0600));
+	assert_true(is_there(f, "home.network", 0600) && is_there(f, "home.conf", 0640));
+	snprintf(path, sizeof(path), "%s/home.conf", f->dir);
+	old[files_read(path, old, sizeof(old) - 1)] = '\0';
+	says(old, "network { name = \"home\"  prefix = \"10.9.0.0/29\"  prefix6 = \"fd09::/64\" }");
+	for (unsigned i = 0; network_files[i + 1]; i++) { /* whichever is left */
+		assert_int_equal(RUN(f, "init", "home", "--coordinator", "h", "--dir", f->dir), 1);
+		says(f->err, "is there already; nothing was changed");
+		remove_in(f, (const char *const[]){ network_files[i], NULL });
+	}
+	now[files_read(path, now, sizeof(now) - 1)] = '\0';
+	assert_string_equal(now, old);
+	remove_in(f, network_files);
+}
+
+static void invitations_have_addresses_of_their_own(void **state)
+{
+	struct fixture *f = *state;
+	char name[8], address[32];
+
+	init(f);
+	for (unsigned i = 1; i <= 6; i++) {
+		snprintf(name, sizeof(name), "m%u", i);
+		snprintf(address, sizeof(address), ": 10.9.0.%u fd09::%u;",
+			 i == 2 ? 3 :
+			 i == 3 ? 2 :
+				  i,
+			 i == 3 ? 2 : i);
+		if (i == 2)
+			assert_int_equal(RUN(f, "invite", "m2", "--dir", f->dir, "--ip", "10.9.0.3"), 0);
+		else
+			assert_int_equal(RUN(f, "invite", name, "--dir", f->dir), 0);
+		assert_int_equal(strncmp(f->out, "warren://join/", 14), 0);
+		assert_ptr_equal(strchr(f->out, '\n'), f->out + strlen(f->out) - 1); /* a URL and nothing else */
+		if (i != 2)
+			says(f->err, address);
+	}
+	assert_int_equal(RUN(f, "invite", "m7", "--dir", f->dir), 1);
+	says(f->err, "no address is left");
+	assert_int_equal(RUN(f, "invite", "m3", "--dir", f->dir), 1);
+	says(f->err, "m3 was invited already");
+	assert_int_equal(RUN(f, "invite", "m3", "--dir", f->dir, "--again"), 0);
+	says(f->err, ": 10.9.0.2 fd09::2;");
+	assert_int_equal(RUN(f, "invite", "m8", "--dir", f->dir, "--ip", "10.9.0.3"), 1);
+	says(f->err, "10.9.0.3 is m2's");
+	assert_int_equal(RUN(f, "invite", "m8", "--dir", f->dir, "--ip", "192.0.2.1"), 64);
+	assert_int_equal(RUN(f, "invite", "m8", "--list", "--dir", f->dir), 64);
+	assert_int_equal(RUN(f, "invite", "--dir", f->dir), 64);
+	assert_int_equal(RUN(f, "invite", "m8", "--dir", f->dir, "--ttl", "never"), 64);
+	assert_int_equal(RUN(f, "-n", "other", "invite", "m8", "--dir", f->dir), 1);
+	assert_int_equal(RUN(f, "invite", "--list", "--dir", f->dir, "--plain"), 0);
+	says(f->out, "m3\t10.9.0.2\tfd09::2\topen or used\t");
+	remove_in(f, network_files);
+}
+
+static void list_of_invitations_knows_who_is_a_member(void **state)
+{
+	struct fixture *f = *state;
+	char answer[256], *id;
+
+	init(f);
+	assert_int_equal(RUN(f, "invite", "alice", "--dir", f->dir, "--json"), 0);
+	id = strstr(f->out, "\"id\"");
+	assert_non_null(id);
+	id = strpbrk(id + 4, "0123456789abcdef");
+	snprintf(answer, sizeof(answer),
+		 "{\"schema\":\"warren.peers/1\",\"peers\":[{\"name\":\"alice\",\"serial\":\"%.32s\"}]}", id);
+	DAEMON(f, answer, answer, "{\"schema\":\"warren.peers/1\",\"peers\":[]}");
+	assert_int_equal(RUN(f, "invite", "--list", "--dir", f->dir), 0);
+	says(f->out, "used");
+	assert_int_equal(RUN(f, "invite", "--list", "--dir", f->dir, "--json"), 0);
+	says(f->out, "\"state\":\"used\"");
+	assert_int_equal(RUN(f, "invite", "--list", "--dir", f->dir), 0);
+	says(f->out, "open");
+	stop_daemon(f);
+	assert_int_equal(RUN(f, "invite", "--revoke", "bob", "--dir", f->dir), 1);
+	says(f->err, "there is no invitation of bob");
+	assert_int_equal(RUN(f, "invite", "--revoke", "alice", "--dir", f->dir), 69);
+	remove_in(f, network_files);
+}
+
+static void url_makes_a_member_that_is_written_whole_or_not_at_all(void **state)
+{
+	struct fixture *f = *state;
+	char url[4096], path[160], key[64], again[64];
+
+	init(f);
+	assert_int_equal(RUN(f, "invite", "alice", "--dir", f->dir, "--lifetime", "30d", "--group", "staff"), 0);
+	snprintf(url, sizeof(url), "%s", f->out);
+	assert_int_equal(run_with(f, url, (const char *const[]){ "join", "-", "--dir", f->dir, NULL }), 1);
+	says(f->err, "home.conf is there already");
+	assert_int_equal(run_with(f, url, (const char *const[]){ "join", "-", "--dir", f->dir, "--as", "m", NULL }), 0);
+	says(f->err, "m.conf is written, for alice; start it with: warrend -c ");
+	assert_true(is_there(f, "m.key", 0600) && is_there(f, "m.cert", 0640) && is_there(f, "m.conf", 0640));
+	snprintf(path, sizeof(path), "%s/m.cert", f->dir);
+	assert_int_equal(RUN(f, "cert", "show", path), 0);
+	says(f->out, "alice: signed by an invitation's key");
+	says(f->out, "10.9.0.1, fd09::1");
+	says(f->out, "staff");
+	assert_null(strstr(f->out, "for ever"));
+	/* A key that a try which was cut short left is used again. */
+	snprintf(path, sizeof(path), "%s/m.key", f->dir);
+	assert_int_equal(files_read(path, key, sizeof(key)), 45);
+	remove_in(f, (const char *const[]){ "m.conf", "m.cert", NULL });
+	assert_int_equal(run_with(f, url, (const char *const[]){ "join", "-", "--dir", f->dir, "--as", "m", NULL }), 0);
+	assert_int_equal(files_read(path, again, sizeof(again)), 45);
+	assert_memory_equal(key, again, 45);
+	remove_in(f, member_files);
+	/* Where the certificate cannot be written nothing stays. */
+	snprintf(path, sizeof(path), "%s/m.cert.tmp", f->dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(run_with(f, url, (const char *const[]){ "join", "-", "--dir", f->dir, "--as", "m", NULL }), 1);
+	assert_false(is_there(f, "m.key", 0600) || is_there(f, "m.conf", 0640));
+	assert_int_equal(rmdir(path), 0);
+	url[strlen(url) - 3] ^= 1;
+	assert_int_equal(run_with(f, url, (const char *const[]){ "join", "-", "--dir", f->dir, "--as", "m", NULL }), 1);
+	says(f->err, "this URL cannot be used: it is not whole, was changed");
+	assert_int_equal(RUN(f, "join", "https://example.net/", "--dir", f->dir, "--as", "m"), 1);
+	assert_int_equal(RUN(f, "join", "warren://join/", "--dir", f->dir, "--as", "m"), 1);
+	assert_false(is_there(f, "m.key", 0600));
+	remove_in(f, network_files);
+}
+
+static void member_is_renamed_by_a_new_certificate(void **state)
+{
+	struct fixture *f = *state;
+	char cert[160], key[160], text[1024];
+
+	init(f);
+	snprintf(key, sizeof(key), "%s/home.network-key", f->dir);
+	assert_int_equal(RUN(f, "cert", "sign", "alice", "--signing-key", key, "--public-key", PUBLIC, "--ip",
+			     "10.9.0.2", "--group", "staff"),
+			 0);
+	assert_int_equal(files_replace(f->dir, "m.cert", f->out, strlen(f->out)), 0);
+	snprintf(cert, sizeof(cert), "%s/m.cert", f->dir);
+	assert_int_equal(RUN(f, "node", "rename", "bob", "anna", "--certificate", cert, "--signing-key", key), 1);
+	assert_int_equal(RUN(f, "node", "rename", "alice", "A", "--certificate", cert, "--signing-key", key), 64);
+	assert_int_equal(RUN(f, "node", "rename", "alice", "--certificate", cert, "--signing-key", key), 64);
+	assert_int_equal(RUN(f, "node", "rename", "alice", "anna", "--signing-key", key), 64);
+	assert_int_equal(RUN(f, "node", "rename", "alice", "anna", "--certificate", cert, "--signing-key", key), 0);
+	snprintf(text, sizeof(text), "%s", f->out);
+	assert_int_equal(run_with(f, text, (const char *const[]){ "cert", "show", "-", NULL }), 0);
+	says(f->out, "anna: signed by the network key");
+	says(f->out, PUBLIC);
+	says(f->out, "staff");
+	remove_in(f, member_files);
+	remove_in(f, network_files);
+}
+
+static void members_are_listed(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f,
+	       "{\"schema\":\"warren.peers/1\",\"time\":\"2026-01-02T12:44:03Z\",\"peers\":[{\"name\":\"alice\",\"serial\":\"ab\","
+	       "\"key\":\"" PUBLIC
+	       "\",\"ips\":[\"10.9.0.1\"],\"online\":true,\"last_seen\":\"2026-01-02T12:44:01Z\"}]}");
+	assert_int_equal(RUN(f, "node", "list", "--plain"), 0);
+	says(f->out, "alice\t10.9.0.1\t-\tonline\t2s\t" PUBLIC "\tab\n");
+	assert_int_equal(RUN(f, "node", "revoke"), 64);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -886,6 +1103,12 @@ int main(void)
 		TEST(wait_returns_when_it_is_so),
 		TEST(wait_gives_up_and_says_what_is_missing),
 		TEST(the_map_is_tables_or_a_graph),
+		TEST(init_makes_a_network_once),
+		TEST(invitations_have_addresses_of_their_own),
+		TEST(list_of_invitations_knows_who_is_a_member),
+		TEST(url_makes_a_member_that_is_written_whole_or_not_at_all),
+		TEST(member_is_renamed_by_a_new_certificate),
+		TEST(members_are_listed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
