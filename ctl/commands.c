@@ -142,7 +142,7 @@ const struct ctl_command ctl_commands[] = {
 	  "list|revoke|rename [NAME|KEY] [NAME]",
 	  1,
 	  3,
-	  "the members that a coordinator has; revoke one, by its name there or its public key; print a new certificate that renames one",
+	  "list the members of a coordinator, revoke one, print a certificate that gives one another name",
 	  { { "signing-key", 0, "FILE", NULL, "the network's secret key (key gen --network)" },
 	    { "certificate", 0, "FILE", NULL,
 	      "of the member: to rename it, or where the coordinator does not list it" } },

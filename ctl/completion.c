@@ -68,11 +68,13 @@ static void offer_choices(const struct ctl *ctl, const char *word, const char *b
 {
 	while (*choices) {
 		char one[64];
-		size_t len = strcspn(choices, "|");
+		size_t len = strcspn(choices, "| ");
 
 		snprintf(one, sizeof(one), "%.*s", (int)len, choices);
 		offer(ctl, word, before, one, help);
-		choices += len + (choices[len] == '|');
+		if (choices[len] != '|') /* behind a blank is what follows the choice */
+			break;
+		choices += len + 1;
 	}
 }
 

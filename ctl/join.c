@@ -3,16 +3,14 @@
  * of ctl/ speaks to the network. */
 #include <errno.h>
 #include <poll.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "crypto/keyfile.h"
 #include "ctl/network.h"
+#include "ctl/program.h"
 #include "daemon/base/clock.h"
 #include "daemon/wire/text.h"
 
@@ -21,8 +19,6 @@
 #define WAIT_MAX_S 3600.0
 #define POLL_MS 200
 #define CONF_BYTES 16384
-
-extern char **environ;
 
 /* What is on its way to be a member. */
 struct joining {
@@ -172,22 +168,13 @@ static int write_all(const struct ctl *ctl, struct joining *j)
 
 /* ---------------------------------------------------------------- the service */
 
-static int systemctl(const struct ctl *ctl, const char *verb, const char *name)
+static int systemctl(const char *verb, const char *name)
 {
 	char unit[WIRE_NAME_MAX_BYTES + 16];
-	char *argv[] = { (char *)"systemctl", (char *)verb, (char *)"--now", unit, NULL };
-	int ret, status = -1;
-	pid_t pid;
+	const char *const argv[] = { "systemctl", verb, "--now", unit, NULL };
 
 	snprintf(unit, sizeof(unit), "warren@%s", name);
-	ret = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
-	if (ret != 0) {
-		fprintf(ctl->err, "warrenctl: systemctl: %s\n", strerror(ret));
-		return EXIT_NO;
-	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? EXIT_YES : EXIT_NO;
+	return program_run(argv);
 }
 
 /* A coordinator's reason to refuse this node, escaped; false: none refused it. */
@@ -248,8 +235,8 @@ static int start(struct ctl *ctl, struct joining *j, double seconds)
 {
 	char why[CTL_CELL_BYTES] = "";
 
-	if (systemctl(ctl, "enable", j->name) != EXIT_YES) {
-		systemctl(ctl, "disable", j->name);
+	if (systemctl("enable", j->name) < 0) {
+		systemctl("disable", j->name);
 		remove_all(j);
 		return ctl_fail(
 			ctl, "the service does not start, and its files were removed again; see: journalctl -u warren@",
@@ -263,7 +250,7 @@ static int start(struct ctl *ctl, struct joining *j, double seconds)
 		memset(ctl->values, 0, sizeof(ctl->values));
 		return ctl_status(ctl);
 	case REFUSED:
-		systemctl(ctl, "disable", j->name);
+		systemctl("disable", j->name);
 		remove_all(j);
 		return refuse(ctl, why);
 	case LATE:

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,6 +113,16 @@ int program_filter(const char *const argv[], int in, int out)
 	if (pid == 0)
 		become(argv, in, out);
 	return pid > 0 && ended_well(pid) ? 0 : -1;
+}
+
+int program_run(const char *const argv[])
+{
+	pid_t pid;
+
+	return posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ) == 0 &&
+			       ended_well(pid) ?
+		       0 :
+		       -1;
 }
 
 char *program_file(const char *path, size_t *len)

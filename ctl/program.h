@@ -1,6 +1,6 @@
 /* ctl/program.h - other programs, without a shell
  *
- * For `doctor` and `bugreport`, which look at what ip and nft say. */
+ * For `doctor` and `bugreport`, which look at what ip and nft say, and `join`, which has systemctl start a service. */
 #ifndef CTL_PROGRAM_H
 #define CTL_PROGRAM_H
 
@@ -11,6 +11,8 @@
 char *program_read(const char *const argv[], size_t *len);
 /* Runs it with descriptors for its input and output. 0 if it ended well, else -1. */
 int program_filter(const char *const argv[], int in, int out);
+/* Runs it as a shell would, with this program's environment and output, for as long as it takes. 0 if it ended well, else -1. */
+int program_run(const char *const argv[]);
 /* A file's whole text, at most 1 MiB of it; NULL if it cannot be read. The caller frees it. */
 char *program_file(const char *path, size_t *len);
 

@@ -105,6 +105,19 @@ def documents(mesh):
         yield None, error_of(mesh.nodes["a1"].control, request)
 
 
+def joining_documents(mesh):
+    def ctl(*argv):
+        r = subprocess.run([PROGRAMS["warrenctl"], *argv, "--dir", mesh.dir, "--json"], capture_output=True, text=True)
+        check(r.returncode == 0, f"{argv}: exit {r.returncode}: {r.stderr}")
+        return json.loads(r.stdout)
+
+    yield "network", ctl("init", "work", "--coordinator", "c1.example.net")
+    yield "invitation", ctl("invite", "alice")
+    yield "invitations", ctl("invite", "--list")
+    with open(f"{mesh.dir}/work.network") as f:
+        yield None, json.load(f)
+
+
 def certified_documents():
     """What a network key adds."""
     with Mesh([Site("a", "open"), Site("b", "open")], trust=True) as mesh:
@@ -113,6 +126,7 @@ def certified_documents():
         check(mesh.ping("a1", "b1", 5) is not None, "no ping under a network key")
         for host, command in (("a1", "status"), ("coord", "status"), ("a1", "peers"), ("coord", "peers")):
             yield mesh.ctl_json(host, command)
+        yield mesh.ctl_json("coord", "node", "list")
         yield mesh.nodes["coord"].ask("revocations")
         yield json.loads(subprocess.run([PROGRAMS["warrenctl"], "cert", "show", f"{mesh.dir}/a1.cert", "--json"],
                                         capture_output=True, text=True).stdout)
@@ -135,7 +149,7 @@ def documents_are_as_their_schemas_say():
         mesh.start("coord", "a1", "b1")
         mesh.wait_registered("a1", "b1")
         judged = set()
-        for golden, document in documents(mesh):
+        for golden, document in (*documents(mesh), *joining_documents(mesh)):
             judged.add(judge(document))
             if golden:
                 with open(f"{GOLDEN}/{golden}.json") as f:
