@@ -22,7 +22,7 @@ const struct ctl_command ctl_commands[] = {
 	  0,
 	  0,
 	  "every member the node knows of, and the path to it",
-	  { { "state", 0, "STATE", "up|idle|down", "only those in this state" },
+	  { { "state", 0, "STATE", "up|idle|cached|down", "only those in this state" },
 	    { "path", 0, "KIND", "lan|direct|relay|tcp|none", "only those on such a path" },
 	    WATCH },
 	  ctl_peers },

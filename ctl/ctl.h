@@ -23,7 +23,7 @@ struct ctl_option {
 	const char *name;    /* without its dashes; NULL ends a list */
 	char letter;         /* 0: none */
 	const char *value;   /* what its value is called in help; "[=SEC]": it may be left out; NULL: it has none */
-	const char *choices; /* "up|idle|down", NULL: anything */
+	const char *choices; /* "up|idle|cached|down", NULL: anything */
 	const char *help;
 };
 

@@ -84,3 +84,19 @@ int files_replace(const char *dir, const char *name, const void *data, size_t le
 	close(fd);
 	return ret;
 }
+
+int files_set_aside(const char *dir, const char *name)
+{
+	char bad[NAME_MAX + 1];
+	int fd, ret = 0;
+
+	if (snprintf(bad, sizeof(bad), "%s.bad", name) >= (int)sizeof(bad))
+		return -ENAMETOOLONG;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (renameat(fd, name, fd, bad) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}

@@ -13,4 +13,7 @@ int files_read(const char *path, void *out, size_t capacity);
  * file whole. `dir` is there. */
 int files_replace(const char *dir, const char *name, const void *data, size_t len);
 
+/* A file that is of no use, though perhaps to whoever wants to know why: it becomes `name`.bad, in place of an older one. */
+int files_set_aside(const char *dir, const char *name);
+
 #endif

@@ -21,14 +21,6 @@
 /* Old tables wait for readers that are in the middle of a batch: microseconds. */
 #define RECLAIM_AFTER_MS 50
 
-void node_save_state(struct node *n)
-{
-	int ret = state_write(&n->state, n->state_dir);
-
-	if (ret < 0)
-		log_warn("state %s: cannot be written: %s", n->state_dir, strerror(-ret));
-}
-
 uint64_t node_wall_ms(struct node *n)
 {
 	bool must_save;
@@ -210,6 +202,8 @@ static void on_timer(void *arg)
 	node_ping_tick(n, now);
 	node_waiters_tick(n, now, false);
 	node_report_tick(n, now);
+	node_keep_tick(n, now);
+	due = earlier(due, node_keep_next_ms(n));
 	due = earlier(due, node_trust_due_ms(n));
 	node_capture_tick(n, now);
 	due = earlier(due, node_discovery_next_ms(n));
@@ -314,15 +308,6 @@ static int start_workers(struct node *n)
 			return ret;
 	}
 	return 0;
-}
-
-static void read_state(struct node *n)
-{
-	int ret = state_read(&n->state, n->state_dir);
-
-	if (ret < 0 && ret != -ENOENT)
-		log_warn("state %s: cannot be read, starting without: %s", n->state_dir, strerror(-ret));
-	n->wall_floor_ms = n->state.wall_floor_ms;
 }
 
 #ifdef WARREN_TESTING
@@ -464,7 +449,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 	uv_prepare_init(loop, &n->prepare);
 	n->wake.data = n->prepare.data = n;
 	n->n_open_handles = 2;
-	read_state(n);
+	node_keep_start(n);
 
 	ret = node_trust_start(n, secret);
 	if (ret == 0)
@@ -481,6 +466,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 		return ret;
 	}
 	node_save_state(n); /* the port, if it was drawn */
+	node_keep_recall(n, clock_now_ms());
 	uv_prepare_start(&n->prepare, node_settle);
 	log_info("peer %s: interface %s mtu %u, UDP port %u, %u workers", config->name, n->tun.name, n->mtu, n->port,
 		 n->n_workers);
@@ -492,6 +478,7 @@ void node_stop(struct node *n)
 {
 	if (!n)
 		return;
+	node_keep_stop(n);
 	if (n->lane.packet && n->control)
 		node_say_close(n);
 	for (unsigned i = 0; i < n->n_workers; i++)
@@ -555,6 +542,7 @@ static void close_link(struct node *n, unsigned i)
 	n->copies[i] = (struct directory_copy){ 0 };
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
 		p->member[i] = 0;
+		p->cached &= (uint8_t) ~(1u << i);
 		p->is_online[i] = false;
 		node_relays_changed(n, p, now);
 	}

@@ -100,6 +100,8 @@ static json_t *peer_json(struct node *n, struct peer *p)
 	else if (node_is_known_offline(n, p) || (p->paths && p->sessions.attempt.is_active) ||
 		 node_is_refused(p, cause))
 		state = "down";
+	else if (peers_is_cached(p))
+		state = "cached";
 	for (unsigned i = 0; i < p->n_addrs; i++)
 		json_array_append_new(ips, json_string(ip_to_text(&p->addrs[i], text)));
 	if (shared && atomic_load(&shared->traffic.last_received_ms) > seen)

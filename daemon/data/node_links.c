@@ -179,6 +179,7 @@ static void on_registered(void *arg, struct link *l, const struct wire_registere
 	node_apply_addresses(n, addrs, n_addrs);
 	node_revocations_registered(n, l);
 	refresh_relays(n);
+	node_keep_registered(n, now);
 	node_set_keepalives(n, now);
 	node_discovery_servers_changed(n, now);
 	tell_coordinator(n, l);
@@ -246,9 +247,11 @@ static void forget_at(struct node *n, struct peer *p, unsigned coordinator)
 	bool is_anywhere = false;
 
 	p->member[coordinator] = 0;
+	p->cached &= (uint8_t) ~(1u << coordinator);
 	p->is_online[coordinator] = false;
 	for (unsigned i = 0; i < CONFIG_COORDINATORS_MAX; i++)
-		is_anywhere |= p->member[i] != 0;
+		is_anywhere |= peers_is_known_at(p, i);
+	node_keep_changed(n);
 	/* A good certificate makes a member, whatever a coordinator says; its sessions go with it or at their time. */
 	if (!is_anywhere && !p->credential.is_good)
 		node_remove_peer(n, p);

@@ -329,6 +329,8 @@ int node_set_up_peer(struct node *n, struct peer *p)
 	node_relays_changed(n, p, clock_now_ms());
 	node_apply_policy(n, p);
 	node_set_keepalive(n, p);
+	if (p->has_there) /* from a life before this */
+		node_place_candidates(n, p, clock_now_ms());
 	return 0;
 }
 
@@ -346,6 +348,8 @@ struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wi
 		if (displaced)
 			node_remove_peer(n, displaced);
 	} while (displaced);
+	if (p)
+		node_keep_changed(n);
 	if (p && p->paths)
 		node_relays_changed(n, p, clock_now_ms());
 	if (p && was_new)
@@ -478,6 +482,7 @@ static void log_path(struct node *n, struct peer *p)
 	log_loss(p);
 	p->logged = best ? best->addr : (struct path_addr){ .kind = PATH_NONE };
 	p->path_since_ms = clock_now_ms();
+	node_keep_changed(n);
 	node_report_path(n, p, p->path_since_ms);
 	if (!best)
 		log_info("peer %s: no path", p->name);
@@ -584,6 +589,7 @@ void node_take_candidates(struct node *n, struct peer *p, const struct candidate
 		node_punch_changed(n, p);
 	p->has_there = true;
 	p->there = *c;
+	node_keep_changed(n);
 	node_apply_policy(n, p);
 	node_set_keepalive(n, p);
 	node_place_candidates(n, p, now);

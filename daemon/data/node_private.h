@@ -55,9 +55,10 @@
 /* A page that did not come in this time was refused: the coordinator has limits. The listing is asked for again. */
 #define NODE_PAGE_MS 2000
 #define NODE_PINGS_MAX 64
-#define NODE_LIFETIME_SAFE_S 23 /* of a mapping: keepalives at their pace of 15 to 18 s hold it */
-#define NODE_SWEEP_MS 30000     /* between looks for spare sockets that no path uses any more */
-#define NODE_SPARE_ROUNDS 4     /* batches read of one before others have their turn */
+#define NODE_LIFETIME_SAFE_S 23             /* of a mapping: keepalives at their pace of 15 to 18 s hold it */
+#define NODE_SWEEP_MS 30000                 /* between looks for spare sockets that no path uses any more */
+#define NODE_REVOCATIONS_FILE "revocations" /* in state_dir */
+#define NODE_SPARE_ROUNDS 4                 /* batches read of one before others have their turn */
 
 /* The longest message inside a session: a probe that fills the largest datagram (tun { mtu } is at most 9000). */
 #define NODE_SESSION_MAX_BYTES 9216
@@ -106,6 +107,18 @@ struct directory_copy { /* of one link's member list */
 	uint64_t mark;     /* records seen in the listing under way carry it */
 };
 
+struct kept { /* node_keep.c: state_dir as it is, and should be */
+	bool is_stale, is_state_unsaved, is_list_unsaved;
+	uint64_t write_ms;   /* UINT64_MAX: nothing is to be written */
+	uint64_t written_ms; /* the file of peers, last; 0: not yet */
+	uint64_t
+		confirm_ms; /* when coordinators are asked for who of the cached peers is still a member; UINT64_MAX: not */
+	uint64_t
+		alone_ms; /* when those we talked to are called, if no coordinator is there; UINT64_MAX: not any more */
+	uint8_t hash[32]; /* of what was written */
+	int error;        /* that keeps us from writing; 0: none */
+};
+
 struct node {
 	/* fixed at start */
 	uv_loop_t *loop;
@@ -143,6 +156,7 @@ struct node {
 	bool is_tcp_entered; /* the lane is, for the frames of one read */
 	/* decisions */
 	struct state state;
+	struct kept kept;
 	uint64_t wall_floor_ms; /* of the life before: no timestamp goes under it */
 	struct indices *indices;
 	struct responder *responder;
@@ -215,12 +229,22 @@ static inline void node_due(struct node *n, uint64_t at_ms)
 
 /* node.c */
 uint64_t node_wall_ms(struct node *n);
-void node_save_state(struct node *n);
 /* The way the loop itself sends: `datagram` has WIRE_RELAY_HEADER_BYTES of headroom. */
 int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8_t *datagram, size_t len);
 bool node_lane_enter(struct node *n);
 void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n_addrs);
 bool node_is_overlay(const struct node *n, const struct ip *ip);
+
+/* node_keep.c: what is kept in state_dir. Whatever could not be written is written when that is possible again. */
+void node_keep_start(struct node *n);                   /* reads node.json, before all else */
+void node_keep_recall(struct node *n, uint64_t now_ms); /* the cached peers, when coordinators have their numbers */
+void node_keep_stop(struct node *n);
+void node_save_state(struct node *n);                       /* at once */
+void node_save_revocations(struct node *n);                 /* at once */
+void node_keep_changed(struct node *n);                     /* a peer, or where it is */
+void node_keep_registered(struct node *n, uint64_t now_ms); /* a coordinator is there */
+void node_keep_tick(struct node *n, uint64_t now_ms);
+uint64_t node_keep_next_ms(const struct node *n);
 
 /* node_peers.c: peers in contact */
 struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wire_member *record);

@@ -79,6 +79,8 @@ void node_ask_introduction(struct node *n, struct peer *p, uint64_t now_ms)
 	for (unsigned i = 0; i < n->n_links; i++)
 		if (node_introduce_at(n->links[i], p))
 			asked |= (uint8_t)(1u << i);
+		else if (p->cached >> i & 1) /* the answer brings the introduction */
+			node_ask_key_at(n, n->links[i], &p->key);
 	/* One that has not answered since the last time is not waited for again. */
 	p->asking = (uint8_t)(asked & ~p->asking);
 }

@@ -258,6 +258,9 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 							    n->uplinks.via.name));
 	if (n->hook && hook_last(n->hook)->error[0])
 		json_array_append_new(notices, json_sprintf("on_mapping_change: %s", hook_last(n->hook)->error));
+	if (n->kept.error)
+		json_array_append_new(notices,
+				      json_sprintf("%s cannot be written: %s", n->state_dir, strerror(-n->kept.error)));
 	add_proxy_notices(n, notices);
 	json_object_set_new(doc, "schema", json_string("warren.status/1"));
 	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));

@@ -6,7 +6,6 @@
 #include "daemon/base/files.h"
 #include "daemon/data/node_control.h"
 
-#define REVOCATIONS_FILE "revocations"
 #define WARN_DAYS 30
 #define DAY_S 86400
 
@@ -26,7 +25,7 @@ static int read_revocations(struct node *n)
 	char path[4096];
 	int len;
 
-	snprintf(path, sizeof(path), "%s/" REVOCATIONS_FILE, n->state_dir);
+	snprintf(path, sizeof(path), "%s/" NODE_REVOCATIONS_FILE, n->state_dir);
 	len = files_read(path, list, sizeof(list));
 	if (len == -ENOENT)
 		return 0;
@@ -286,14 +285,9 @@ static void on_news(struct node *n, uint64_t source)
 	struct revocations *r = trust_revocations(n->trust);
 	struct wire_revocations have = revocations_have(r);
 	uint64_t now = clock_now_ms();
-	size_t len;
-	const uint8_t *list = revocations_list(r, &len);
-	int ret = files_replace(n->state_dir, REVOCATIONS_FILE, list, len);
 
 	log_info("revocations: list %llu is in force", (unsigned long long)revocations_epoch(r));
-	if (ret < 0)
-		log_error("%s/" REVOCATIONS_FILE ": cannot be written: %s; a restart would go back to an older list",
-			  n->state_dir, strerror(-ret));
+	node_save_revocations(n);
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
 		node_trust_tick_peer(n, p, now);
 		if (p->settled_index && p->number != source)

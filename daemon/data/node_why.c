@@ -61,6 +61,7 @@ enum why_cause node_judge(struct node *n, const struct peer *p)
 		.there_has_v6 = has_family(&p->there, 16),
 		.is_same_nat = is_same_nat(&n->here, &p->there),
 		.is_offline = node_is_known_offline(n, p),
+		.is_cached = peers_is_cached(p),
 		.no_coordinator = true,
 		.paths = p->paths,
 	};
@@ -250,6 +251,7 @@ void node_cmd_why(void *arg, struct control_request *req, const json_t *args)
 	json_object_set_new(doc, "state",
 			    json_string(addr.kind != PATH_NONE                                   ? "up" :
 					node_is_known_offline(n, p) || node_is_refused(p, cause) ? "down" :
+					peers_is_cached(p)                                       ? "cached" :
 												   "idle"));
 	json_object_set_new(doc, "path", node_json_path(n, p, &addr));
 	json_object_set_new(doc, "cause", why_name(cause) ? json_string(why_name(cause)) : json_null());

@@ -6,12 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/base/dirs.h"
 #include "daemon/base/files.h"
 
-#define STATE_FILE "node.json"
 #define STATE_PATH_BYTES 4096
 
 static int path_of(char out[static STATE_PATH_BYTES], const char *dir, const char *name)
@@ -144,30 +143,11 @@ int state_read(struct state *out, const char *state_dir)
 	return ret;
 }
 
-/* mkdir -p, for the directory alone and its parents. */
-static int make_dir(const char *dir)
-{
-	char path[STATE_PATH_BYTES];
-	int ret = path_of(path, dir, "");
-
-	if (ret < 0)
-		return ret;
-	for (char *p = path + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST)
-			return -errno;
-		*p = '/';
-	}
-	return 0;
-}
-
 int state_write(const struct state *s, const char *state_dir)
 {
 	json_t *root, *addrs = json_array();
 	char *text = NULL;
-	int ret = make_dir(state_dir);
+	int ret = dirs_make(state_dir, 0700);
 
 	for (unsigned i = 0; i < s->n_addrs; i++) {
 		char buf[ADDR_TEXT_BYTES];

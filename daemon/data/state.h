@@ -11,6 +11,8 @@
 #include "daemon/base/addr.h"
 #include "daemon/wire/wire.h"
 
+#define STATE_FILE "node.json"
+
 /* What was learned of one network: where its gateway is, and where we are seen from behind it. */
 struct state_network {
 	struct ip gateway; /* none: there is none */

@@ -55,6 +55,10 @@ static const struct {
 						  "no coordinator is connected: it speaks another version of the "
 						  "protocol",
 						  "install the same version of warren at the coordinator and here" },
+	[WHY_PEER_OFFLINE_OR_ELSEWHERE] = { "peer-offline",
+					    "no coordinator is connected, and the peer does not answer where it was "
+					    "last: it is off, or its address is another now",
+					    "bring a coordinator back: it knows where the peer is" },
 };
 
 const char *why_name(enum why_cause c)
@@ -159,7 +163,9 @@ static enum why_cause judge_coordinators(const struct why_facts *f)
 {
 	if (f->is_version_refused)
 		return WHY_VERSION_MISMATCH_OF_COORDINATOR;
-	return f->is_key_refused ? WHY_KEY_REFUSED_BY_COORDINATOR : WHY_PEER_OFFLINE;
+	if (f->is_key_refused)
+		return WHY_KEY_REFUSED_BY_COORDINATOR;
+	return f->is_cached ? WHY_PEER_OFFLINE_OR_ELSEWHERE : WHY_PEER_OFFLINE;
 }
 
 /* Why there is no path at all; NONE: a session may come yet, or none is wanted. */

@@ -27,6 +27,7 @@ enum why_cause {      /* names: UX "Fixed cause codes" */
 	/* Other circumstances, and so other words, of causes above: */
 	WHY_KEY_REFUSED_BY_COORDINATOR,
 	WHY_VERSION_MISMATCH_OF_COORDINATOR,
+	WHY_PEER_OFFLINE_OR_ELSEWHERE,
 	WHY_COUNT,
 };
 
@@ -47,6 +48,7 @@ struct why_facts {
 	bool no_coordinator;         /* we are registered nowhere: */
 	bool is_key_refused;         /* one closes the connection during the handshake */
 	bool is_version_refused;     /* one speaks another version of the protocol */
+	bool is_cached;              /* where the peer is, is known from a life before this only */
 	bool is_relay_only;          /* the configuration of one side wants it so */
 	unsigned n_inside;     /* endpoints of the peer that are not used: the way to them leads into an overlay */
 	uint32_t wanted_bytes; /* the longest datagram that traffic would make; 0: not told */

@@ -1,5 +1,6 @@
 #include "daemon/peer/peers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,8 +87,41 @@ struct peer *peers_put(struct peers *t, const struct wire_member *record, unsign
 	if (!p->credential.is_good)
 		take_face(t, p, record, is_contested);
 	p->member[coordinator] = record->id;
+	p->cached &= (uint8_t) ~(1u << coordinator);
 	p->is_online[coordinator] = record->flags & MEMBER_ONLINE;
 	return p;
+}
+
+struct peer *peers_recall(struct peers *t, const struct pubkey *key, const char *name, const struct ip *addrs,
+			  unsigned n_addrs, uint8_t known_at)
+{
+	struct peer *p;
+
+	static_assert(CONFIG_COORDINATORS_MAX <= 8, "a bit for each");
+	if (!known_at || n_addrs > WIRE_ADDRS_MAX || peers_by_key(t, key))
+		return NULL;
+	for (p = t->by_number; p; p = p->by_number.next)
+		if (strcmp(p->name, name) == 0)
+			return NULL;
+	for (unsigned i = 0; i < n_addrs; i++)
+		if (peers_by_addr(t, &addrs[i]))
+			return NULL;
+	p = add(t, key);
+	if (!p)
+		return NULL;
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	p->n_addrs = n_addrs;
+	memcpy(p->addrs, addrs, n_addrs * sizeof(*addrs));
+	p->cached = known_at;
+	return p;
+}
+
+bool peers_is_cached(const struct peer *p)
+{
+	for (unsigned i = 0; i < CONFIG_COORDINATORS_MAX; i++)
+		if (p->member[i])
+			return false;
+	return p->cached != 0;
 }
 
 bool peers_learn_member(struct peer *p, unsigned coordinator, uint32_t member)

@@ -35,7 +35,9 @@ struct peer {
 	uint32_t member[CONFIG_COORDINATORS_MAX]; /* its id at each; 0: not known there */
 	bool is_online[CONFIG_COORDINATORS_MAX];
 	uint64_t listed[CONFIG_COORDINATORS_MAX]; /* mark of the last directory listing it stood in */
-	uint64_t last_seen_ms;                    /* anything authenticated, or seen online; 0: never */
+	uint8_t cached; /* bits of the coordinators that knew it in a life before this, and have said nothing of it since */
+	bool was_in_contact;
+	uint64_t last_seen_ms; /* anything authenticated, or seen online; 0: never */
 	/* as the peer says */
 	struct credential credential;
 	uint64_t epoch_there; /* of its revocation list, when it last said */
@@ -86,6 +88,18 @@ struct peers {
  * what the record says. `displaced`, if not NULL, gets a peer that lost its address or name to it: the caller removes that. */
 struct peer *peers_put(struct peers *t, const struct wire_member *record, unsigned coordinator, bool *is_new,
 		       struct peer **displaced);
+/* Adds one of a life before this. `known_at`: bits of coordinators. NULL: one of these is another's, no
+ * coordinator is left that knew it, memory, or PEERS_MAX. */
+struct peer *peers_recall(struct peers *t, const struct pubkey *key, const char *name, const struct ip *addrs,
+			  unsigned n_addrs, uint8_t known_at);
+/* It is known from a life before this only: no coordinator has said of it yet that it is a member. */
+bool peers_is_cached(const struct peer *p);
+/* The coordinator knows it, in this life or the one before. */
+static inline bool peers_is_known_at(const struct peer *p, unsigned coordinator)
+{
+	return p->member[coordinator] || p->cached >> coordinator & 1;
+}
+
 /* Takes it out of the table and frees the struct; what its owner set up must be gone. */
 void peers_remove_take(struct peers *t, struct peer *p);
 

@@ -142,7 +142,7 @@ static void wrong_usage_exits_64_with_a_hint(void **state)
 	assert_int_equal(RUN(f, "ping"), 64);
 	says(f->err, "ping wants PEER");
 	assert_int_equal(RUN(f, "peers", "--state", "asleep"), 64);
-	says(f->err, "up|idle|down");
+	says(f->err, "up|idle|cached|down");
 	assert_int_equal(RUN(f, "peers", "--state"), 64);
 	assert_int_equal(RUN(f, "peers", "--json=2"), 64);
 	assert_int_equal(RUN(f, "peers", "--wide=1"), 64);

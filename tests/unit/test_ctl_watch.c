@@ -76,7 +76,7 @@ static void what_may_stand_there_is_offered(void **state)
 	offered_are(WORDS("key", "p"), "pub ");
 	offered_are(WORDS("key", "pub", ""), "");
 	offered_are(WORDS("peers", "--sta"), "--state ");
-	offered_are(WORDS("peers", "--state="), "--state=up --state=idle --state=down ");
+	offered_are(WORDS("peers", "--state="), "--state=up --state=idle --state=cached --state=down ");
 	offered_are(WORDS("peers", "--state=d"), "--state=down ");
 	offered_are(WORDS("peers", "--state", "i"), "idle ");
 	offered_are(WORDS("--color", "a"), "auto always ");

@@ -57,10 +57,28 @@ static void directory_that_is_not_there_is_an_error(void **state)
 	assert_int_equal(files_replace("/dev/full", "list", "x", 1), -ENOTDIR);
 }
 
+static void useless_file_is_out_of_the_way_and_still_there(void **state)
+{
+	char path[128], back[8];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/list.bad", dir);
+	assert_int_equal(files_set_aside(dir, "list"), -ENOENT);
+	for (const char *text = "12"; *text; text++) { /* the older one gives way */
+		assert_int_equal(files_replace(dir, "list", text, 1), 0);
+		assert_int_equal(files_set_aside(dir, "list"), 0);
+		assert_int_equal(files_read(path, back, sizeof(back)), 1);
+		assert_int_equal(back[0], *text);
+	}
+	unlink(path);
+	assert_int_equal(files_set_aside("/nonexistent/dir", "list"), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(file_is_replaced_whole_and_read_whole, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(useless_file_is_out_of_the_way_and_still_there, set_up, tear_down),
 		cmocka_unit_test(directory_that_is_not_there_is_an_error),
 	};
 

@@ -295,6 +295,45 @@ static void record_does_not_touch_a_good_credential(void **state)
 	assert_ptr_equal(peers_by_addr(t, &three), b);
 }
 
+static struct peer *recall(struct peers *t, uint8_t key, const char *name, const char *addr, uint8_t known_at)
+{
+	struct pubkey k;
+	struct ip ip = ip_of(addr);
+
+	memset(k.b, key, sizeof(k.b));
+	return peers_recall(t, &k, name, &ip, 1, known_at);
+}
+
+static void peer_of_a_life_before_is_cached_until_a_coordinator_speaks(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.9");
+	struct peer *p = recall(t, 1, "bob", "10.77.0.2", 0x3);
+	struct ip ip = ip_of("10.77.0.9");
+
+	assert_non_null(p);
+	assert_true(peers_is_cached(p));
+	assert_true(peers_is_known_at(p, 0) && peers_is_known_at(p, 1) && !peers_is_known_at(p, 2));
+	assert_ptr_equal(put(t, &bob, 0), p);
+	assert_false(peers_is_cached(p));
+	assert_true(peers_is_known_at(p, 1));       /* that one has said nothing */
+	assert_ptr_equal(peers_by_addr(t, &ip), p); /* what the coordinator says replaces what was kept */
+	assert_int_equal(p->cached, 0x2);
+}
+
+static void recalled_peers_have_nothing_in_common(void **state)
+{
+	struct peers *t = *state;
+
+	assert_non_null(recall(t, 1, "bob", "10.77.0.2", 1));
+	assert_null(recall(t, 1, "eve", "10.77.0.3", 1));
+	assert_null(recall(t, 2, "bob", "10.77.0.3", 1));
+	assert_null(recall(t, 2, "eve", "10.77.0.2", 1));
+	assert_null(recall(t, 2, "eve", "10.77.0.3", 0)); /* no coordinator of ours knew it */
+	assert_non_null(recall(t, 2, "eve", "10.77.0.3", 1));
+	assert_int_equal(t->n, 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -310,6 +349,8 @@ int main(void)
 		TEST(words_name_a_peer),
 		TEST(key_text_that_fits_two_names_nobody),
 		TEST(table_has_a_limit),
+		TEST(peer_of_a_life_before_is_cached_until_a_coordinator_speaks),
+		TEST(recalled_peers_have_nothing_in_common),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

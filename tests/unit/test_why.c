@@ -196,6 +196,20 @@ static void without_any_path_the_peer_is_offline_idle_or_refuses(void **state)
 	assert_int_equal(why_judge(&f), WHY_PEER_OFFLINE);
 }
 
+static void a_cached_peer_that_does_not_answer_is_off_or_elsewhere(void **state)
+{
+	struct why_facts f = facts(NULL, &easy, NULL);
+
+	(void)state;
+	f.is_cached = f.no_coordinator = f.is_idle = true;
+	assert_int_equal(why_judge(&f), WHY_NONE);
+	f.is_idle = false;
+	assert_int_equal(why_judge(&f), WHY_PEER_OFFLINE_OR_ELSEWHERE);
+	assert_string_equal(why_name(WHY_PEER_OFFLINE_OR_ELSEWHERE), why_name(WHY_PEER_OFFLINE));
+	f.is_key_refused = true; /* of that we know more */
+	assert_int_equal(why_judge(&f), WHY_KEY_REFUSED_BY_COORDINATOR);
+}
+
 static void a_coordinator_that_turns_us_away_is_the_cause(void **state)
 {
 	struct why_facts f = facts(NULL, &easy, NULL);
@@ -304,6 +318,7 @@ int main(void)
 		cmocka_unit_test(behind_one_nat_it_must_lead_back),
 		cmocka_unit_test(families_must_meet),
 		cmocka_unit_test(without_any_path_the_peer_is_offline_idle_or_refuses),
+		cmocka_unit_test(a_cached_peer_that_does_not_answer_is_off_or_elsewhere),
 		cmocka_unit_test(a_coordinator_that_turns_us_away_is_the_cause),
 		cmocka_unit_test(clocks_and_versions_are_named_by_what_was_seen),
 		cmocka_unit_test(none_of_them_matters_where_a_session_is),
