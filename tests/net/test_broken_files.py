@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ctest: timeout=60 beside
+# ctest: timeout=90 beside
 """A broken configuration ends warrend with 78 within 1 s; it names file and line, and prints no secret.
 
 No topology: warrend ends before it opens anything (in a network namespace of its own, in case it does not).
@@ -9,9 +9,10 @@ import subprocess
 import tempfile
 import time
 
-from harness import PROGRAMS, Key, check, main
+from harness import PROGRAMS, Key, check, main, tool
 
 LIMIT = 1.0
+PASSWORD = "correct-horse-battery"
 
 
 def peer(d, swap=()):
@@ -55,8 +56,8 @@ class Place:
         begin = time.monotonic()
         r = subprocess.run(["unshare", "-n", PROGRAMS["warrend"], *options, "-c", self.conf], capture_output=True, text=True, timeout=10)
         took = time.monotonic() - begin
-        for key in (self.key, self.other):
-            check(key.secret not in r.stdout + r.stderr, "a secret was printed")
+        for secret in (self.key.secret, self.other.secret, PASSWORD):
+            check(secret not in r.stdout + r.stderr, "a secret was printed")
         return r, took
 
 
@@ -119,5 +120,153 @@ def missing_file():
     refused(None)
 
 
+# ---------------------------------------------------------------- one fault after the other
+
+def before(section, line):
+    return section, f"{line}\n{section}"
+
+
+def a(line):
+    """A line more, in front of a peer's tun { }."""
+    return before("tun {", line)
+
+
+def c(line):
+    """A line more, in front of a coordinator's network { }."""
+    return before("network {", line)
+
+
+ENDPOINT, PREFIX, ADDRESS = 'endpoint = "198.51.100.10:27700"', 'prefix = "10.77.0.0/16"', 'address = "10.77.0.2"'
+KEYS = 'network_key = "NETWORK"\ncertificate_file = "DIR/cert"'
+
+# What stands in a sound file, what in its place, and words of the message. PUBLIC, NETWORK, DIR are filled in.
+PEER_FAULTS = [
+    ("role = peer", "role = pear", "neither peer nor coordinator"),
+    ('name = "alice"', 'name = "Alice"', "is no name"),
+    ('name = "alice"', 'name = "al\x01ice"', "no text"),
+    ('name = "alice"', f'name = "{"a" * 64}"', "longer than 63"),
+    ('name = "alice"', 'name "alice"', "equal sign"),
+    ('name = "alice"', 'name = "alice', "not closed on its line"),
+    (*a("workers = 9"), "no number from 0 to 8"),
+    (*a("workers = -1"), "no number from 0 to 8"),
+    (*a("offload = maybe"), "neither auto nor off"),
+    (*a("ciphers = {rot13}"), "no cipher"),
+    (*a("compression = zip"), "neither off, auto nor on"),
+    (*a("log_level = loud"), "none of error, warn, info, debug"),
+    (*a('on_mapping_change = "hook.sh"'), "begins with /"),
+    (*a('stun = {"a", "b", "c", "d", "e"}'), "one endpoint too many"),
+    (*a('stun = {"stun.example.org:0"}'), "no port from 1 to 65535"),
+    (*a('proxy = "socks5://h:1080"'), "no HTTP proxy"),
+    (*a(f'proxy = "http://user:{PASSWORD}@h:3128"'), "proxy_auth_file"),
+    (*a('proxy = "http://h:99999"'), "no port"),
+    (*a('proxy = "http://"'), "no port"),
+    (*a('proxy_auth_file = "/nonexistent/login"'), "login of the proxy", "no such file"),
+    (*a('proxy_auth_file = "DIR/empty"'), "login of the proxy"),
+    (*a('proxy_auth_file = "DIR/login"'), "login of the proxy", "chmod 600"),
+    (*a('network_key = "short"'), "no network key"),
+    (*a('network_key = "NETWORK"'), "certificate_file"),
+    (*a('certificate_file = "DIR/cert"'), "network_key"),
+    (*a('psk_file = "/nonexistent/psk"'), "pre-shared key", "no such file"),
+    (*a('psk_file = "DIR/empty"'), "pre-shared key"),
+    (*a('psk_file = "DIR"'), "pre-shared key"),
+    (*a('psk_file = "DIR/login"'), "pre-shared key", "chmod 600"),
+    (*a("listen { port = 65536 }"), "no port"),
+    (*a('listen { address = "10.0.0" }'), "no IP address"),
+    (*a('listen { address = "224.0.0.1" }'), "no address of a host"),
+    (*a('listen { bind_interface = "a-name-that-is-long" }'), "no interface's name"),
+    (*a("listen { portmap = perhaps }"), "neither auto nor off"),
+    (*a('listen { public_endpoint = {"nowhere"} }'), "no port"),
+    (*a("listen { tcp_ports = {443} }"), "for a coordinator"),
+    ('name = "warren0"', 'name = "war/ren"', "no interface's name"),
+    ('name = "warren0"', "mtu = 1000", "from 1280 to 9000"),
+    (ENDPOINT, 'endpoint = "198.51.100.10:"', "no port"),
+    (ENDPOINT, 'endpoint = ""', "is empty"),
+    (ENDPOINT, 'colour = "blue"', '"colour"'),
+    ('public_key = "PUBLIC"', 'public_key = "PUBLICAAAA"', "no public key"),
+    ('coordinator "c1" {', "coordinator {", "title"),
+    (*a('peer "bob" { path = fast }'), "neither auto, direct nor relay"),
+    (*a('member "bob" { }'), "for a coordinator"),
+    (*a('include("/nonexistent.conf")'), "No such file"),
+    (*a("/* never"), "comment begins here"),
+    (*a("}"), "closing brace"),
+    (*a(f'control_socket = "/{"x" * 120}"'), "too long for a socket"),
+]
+COORDINATOR_FAULTS = [
+    (PREFIX, 'prefix = "10.77.0.0"', "no IPv4 prefix"),
+    (PREFIX, 'prefix = "fd77::/64"', "prefix6"),
+    (PREFIX, 'prefix = "none"  prefix6 = "none"', "no addresses"),
+    ('name = "home"  ', "", "network.name is missing"),
+    ("port = 27700", "port = 0", "listen.port is 0"),
+    ("port = 27700", "port = 27700  alternate_port = 27700", "same as listen.port"),
+    ("port = 27700", "port = 27700  tcp_ports = {0}", "tcp_ports"),
+    (ADDRESS, 'address = "10.78.0.2"', "outside of network.prefix"),
+    (ADDRESS, 'address = "10.77.255.255"', "reserved"),
+    (ADDRESS, 'address = "fd77::2"', "address6"),
+    (ADDRESS, 'address6 = "10.77.0.2"', "IPv4 address"),
+    ('member "bob"', 'member "alice"', "twice"),
+    ('member "bob"', 'member "b_b"', "is no name"),
+    (*c('relay { rate_per_peer = "fast" }'), "no rate"),
+    (*c('relay { rate_per_peer = "2Gbit"  rate_total = "1Gbit" }'), "rate_total"),
+    (*c("relay { packets_per_peer = 0 }"), "no number from 1"),
+    (*c("relay { enabled = perhaps }"), "neither true nor false"),
+    (*c('psk_file = "x"'), "for a peer"),
+    (*c('tun { name = "w" }'), "for a peer"),
+    (*c("relay enabled = yes"), "opening brace"),
+]
+
+
+def fill(text, d):
+    for word, value in (("PUBLIC", d.key.public), ("NETWORK", d.network.public), ("DIR", d.path)):
+        text = text.replace(word, value)
+    return text
+
+
+def each_of_many_faults_is_named_with_its_line():
+    done = set()
+    with Place() as d:
+        d.network = Key(d.path + "/network.key", "--network")
+        for name, text, mode in (("empty", "\n", 0o600), ("login", f"user:{PASSWORD}\n", 0o644)):
+            with open(f"{d.path}/{name}", "w") as f:
+                f.write(text)
+            os.chmod(f"{d.path}/{name}", mode)
+        for base, faults in ((peer, PEER_FAULTS), (coordinator, COORDINATOR_FAULTS)):
+            for old, new, *words in faults:
+                old, new = fill(old, d), fill(new, d)
+                sound = base(d)
+                text = swapped(sound, [(old, new)])
+                line = 1 + sound[:sound.index(old)].count("\n")
+                d.write(text)
+                r, took = d.run("--check")
+                said = f"{new!r}: exit {r.returncode} after {took:.2f} s: {r.stderr}"
+                check(r.returncode == 78 and took < LIMIT, said)
+                check(r.stderr.startswith(f"{d.conf}:{line}: ") and all(w in r.stderr for w in words), f"{said} (line {line}, {words})")
+                check(r.stderr[:-1].isprintable(), said)  # one line
+                done.add((old, new))
+    check(len(done) >= 60, f"only {len(done)} faults")
+
+
+def certificate_that_is_none_of_ours():
+    """Not there, no certificate, of another network, of another node."""
+    with Place() as d:
+        d.network, stranger = Key(d.path + "/network.key", "--network"), Key(d.path + "/stranger.key", "--network")
+        d.write(peer(d, swap=[("tun {", fill(KEYS, d) + "\ntun {")]))
+
+        def sign(signer, node, name):
+            return tool(PROGRAMS["warrenctl"], "cert", "sign", name, "--signing-key", signer.path, "--public-key", node.public,
+                        "--ip", "10.77.0.2")
+        for text, word in ((None, "No such file"), ("nonsense", "certificate"), (sign(stranger, d.key, "alice"), "certificate"),
+                           (sign(d.network, d.other, "alice"), "key"), (sign(d.network, d.key, "bob"), "bob")):
+            if text:
+                with open(d.path + "/cert", "w") as f:
+                    f.write(text + "\n")
+            r, took = d.run("--check")
+            check(r.returncode == 78 and took < LIMIT, f"exit {r.returncode}: {r.stderr}")
+            check(r.stderr.startswith(f"{d.conf}:7: ") and word in r.stderr, r.stderr)
+        with open(d.path + "/cert", "w") as f:
+            f.write(sign(d.network, d.key, "alice") + "\n")
+        r, _ = d.run("--check")
+        check(r.returncode == 0, r.stderr)
+
+
 main(sound_files_pass, unknown_key, bad_prefix, duplicate_address, duplicate_key, key_file_that_others_can_read, missing_key_file,
-     key_file_that_holds_no_key, missing_file)
+     key_file_that_holds_no_key, missing_file, each_of_many_faults_is_named_with_its_line, certificate_that_is_none_of_ours)
