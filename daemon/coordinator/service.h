@@ -34,6 +34,7 @@ struct service {
 	struct trust *trust;               /* borrowed; NULL: no network key */
 	const char *state_dir;             /* where the revocation list is kept */
 	uint64_t sweep_ms;                 /* when to look for expired certificates */
+	bool is_list_unsaved;              /* the revocation list that is in force could not be written */
 };
 
 void service_init(struct service *s, struct directory *directory, struct indices *indices, struct forward *forward,

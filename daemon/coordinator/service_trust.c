@@ -131,17 +131,28 @@ static void push(struct service *s)
 			send_to(m->registration, &have);
 }
 
-static void on_news(struct service *s)
+/* Tried again with each sweep until it is written; said once. */
+static void save_list(struct service *s)
 {
-	struct revocations *r = trust_revocations(s->trust);
 	size_t len;
-	const uint8_t *list = revocations_list(r, &len);
+	const uint8_t *list = revocations_list(trust_revocations(s->trust), &len);
+	bool was_unsaved = s->is_list_unsaved;
 	int ret = files_replace(s->state_dir, REVOCATIONS_FILE, list, len);
 
-	log_info("revocations: list %llu is in force", (unsigned long long)revocations_epoch(r));
-	if (ret < 0)
-		log_error("%s/" REVOCATIONS_FILE ": cannot be written: %s; a restart would go back to an older list",
+	s->is_list_unsaved = ret < 0;
+	if (ret < 0 && !was_unsaved)
+		log_error("%s/" REVOCATIONS_FILE
+			  ": cannot be written: %s; until it is, a restart would go back to an older list",
 			  s->state_dir, strerror(-ret));
+	else if (ret == 0 && was_unsaved)
+		log_info("%s/" REVOCATIONS_FILE ": is written now", s->state_dir);
+}
+
+static void on_news(struct service *s)
+{
+	log_info("revocations: list %llu is in force",
+		 (unsigned long long)revocations_epoch(trust_revocations(s->trust)));
+	save_list(s);
 	expel(s);
 	push(s);
 }
@@ -222,6 +233,8 @@ void service_tick(struct service *s, uint64_t now_ms)
 	if (now_ms < s->sweep_ms)
 		return;
 	s->sweep_ms = now_ms + SWEEP_MS;
+	if (s->is_list_unsaved)
+		save_list(s);
 	expel(s);
 }
 

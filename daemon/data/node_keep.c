@@ -31,6 +31,13 @@ static void write_at(struct node *n, uint64_t at_ms)
 	node_due(n, n->kept.write_ms);
 }
 
+/* The file of peers is to be written although it may be the same as before. */
+static void forget_written(struct node *n)
+{
+	memset(n->kept.hash, 0, sizeof(n->kept.hash));
+	n->kept.is_stale = true;
+}
+
 /* Said once, not at each try. */
 static bool is_written(struct node *n, const char *file, int ret)
 {
@@ -39,6 +46,7 @@ static bool is_written(struct node *n, const char *file, int ret)
 			  file, strerror(-ret));
 	if (ret < 0) {
 		n->kept.error = ret;
+		forget_written(n); /* the directory may be another one by then */
 		write_at(n, clock_now_ms() + WRITE_AGAIN_MS);
 	}
 	return ret >= 0;
@@ -162,7 +170,7 @@ static void write_all(struct node *n, uint64_t now_ms)
 		node_save_state(n);
 	if (k->is_list_unsaved)
 		node_save_revocations(n);
-	if (k->is_stale)
+	if (k->is_started && k->is_stale)
 		write_peers(n, now_ms);
 	if (!was_failing || k->is_state_unsaved || k->is_list_unsaved || k->is_stale)
 		return;
@@ -237,6 +245,7 @@ void node_keep_recall(struct node *n, uint64_t now_ms)
 		set_aside(n, CACHE_FILE, len == -EBADMSG ? "damaged" : "not a file of this version of warren");
 	else if (len < 0 && len != -ENOENT)
 		log_warn("%s: cannot be read, starting without: %s", path, strerror(-len));
+	n->kept.is_started = true;
 	if (!n->peers.n)
 		return;
 	log_info("%u peers are known from before", n->peers.n);
@@ -246,9 +255,8 @@ void node_keep_recall(struct node *n, uint64_t now_ms)
 
 void node_keep_stop(struct node *n)
 {
-	/* It may have been stopped before it had started. */
-	if (n->kept.written_ms || n->peers.n)
-		n->kept.is_stale = true;
+	if (n->kept.is_started)
+		forget_written(n);
 	write_all(n, clock_now_ms());
 }
 

@@ -107,7 +107,8 @@ struct directory_copy { /* of one link's member list */
 	uint64_t mark;     /* records seen in the listing under way carry it */
 };
 
-struct kept { /* node_keep.c: state_dir as it is, and should be */
+struct kept {            /* node_keep.c: state_dir as it is, and should be */
+	bool is_started; /* the file of peers was read, and may be replaced */
 	bool is_stale, is_state_unsaved, is_list_unsaved;
 	uint64_t write_ms;   /* UINT64_MAX: nothing is to be written */
 	uint64_t written_ms; /* the file of peers, last; 0: not yet */
