@@ -119,3 +119,13 @@ void key_wipe(void *secret, size_t len)
 {
 	sodium_memzero(secret, len);
 }
+
+void key_lock(void *secret, size_t len)
+{
+	(void)sodium_mlock(secret, len); /* also MADV_DONTDUMP */
+}
+
+void key_unlock(void *secret, size_t len)
+{
+	(void)sodium_munlock(secret, len);
+}

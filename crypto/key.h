@@ -39,5 +39,8 @@ int seckey_from_text(struct seckey *out, const char *text, size_t len);
 int psk_from_text(struct psk *out, const char *text, size_t len); /* also -EINVAL for zeros, which would mean none */
 
 void key_wipe(void *secret, size_t len);
+/* Where a key stays for long: neither in swap nor in a core dump, as far as RLIMIT_MEMLOCK lets. key_unlock wipes too. */
+void key_lock(void *secret, size_t len);
+void key_unlock(void *secret, size_t len);
 
 #endif

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -459,14 +458,14 @@ int main(int argc, char **argv)
 	p.started = p.config;
 	set_log_level(&p.options, p.config);
 	raise_file_limit();
-	sodium_mlock(&secret, sizeof(secret));
-	sodium_mlock(&psk, sizeof(psk));
+	key_lock(&secret, sizeof(secret));
+	key_lock(&psk, sizeof(psk));
 	ret = user_become(p.config, p.options.user);
 	protect_memory(); /* another user can be looked into again */
 	if (ret == EXIT_YES)
 		ret = run(&p, &secret, &psk);
-	sodium_munlock(&secret, sizeof(secret)); /* wipes */
-	sodium_munlock(&psk, sizeof(psk));
+	key_unlock(&secret, sizeof(secret));
+	key_unlock(&psk, sizeof(psk));
 	if (p.config != p.started)
 		config_free(p.config);
 	config_free(p.started);

@@ -25,6 +25,7 @@ int identity_init(struct identity *id, const struct seckey *secret, const struct
 	int ret;
 
 	memset(id, 0, sizeof(*id));
+	key_lock(id, sizeof(*id));
 	ret = pubkey_of(&id->public, secret);
 	if (ret < 0)
 		return ret;
@@ -40,7 +41,7 @@ int identity_init(struct identity *id, const struct seckey *secret, const struct
 
 void identity_fini(struct identity *id)
 {
-	key_wipe(id, sizeof(*id));
+	key_unlock(id, sizeof(*id));
 }
 
 void handshake_wipe(struct handshake *h)

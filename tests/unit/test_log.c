@@ -126,6 +126,28 @@ static void a_hostile_name_stays_on_its_line(void **state)
 	assert_string_equal(logged(log_hostile_name, true), "<6>peer a\\x0awarn: b\\x1b[2J\\xc3\\xa9\\x7f: gone\n");
 }
 
+/* Of a format's letters, and longer than any line. */
+static char long_name[4096];
+
+static void log_long_name(void)
+{
+	log_info("peer %s: gone", "%n%s%1000000d");
+	log_info("peer %s: gone", long_name);
+}
+
+static void a_name_is_no_format_and_has_an_end(void **state)
+{
+	const char *text;
+
+	(void)state;
+	memset(long_name, '\n', sizeof(long_name) - 1);
+	text = logged(log_long_name, true);
+	assert_memory_equal(text, "<6>peer %n%s%1000000d: gone\n<6>peer \\x0a\\x0a", 40);
+	text = strchr(text, '\n');
+	assert_in_range(strlen(text + 1), 100, 1023 * 4 + 16); /* less than 4 KiB of them */
+	assert_ptr_equal(strchr(text + 1, '\n'), text + strlen(text) - 1);
+}
+
 static void log_long_text(void)
 {
 	char text[5000];
@@ -206,6 +228,7 @@ int main(void)
 		cmocka_unit_test(the_journal_gets_priorities_instead),
 		cmocka_unit_test(the_level_is_what_was_set),
 		cmocka_unit_test(a_hostile_name_stays_on_its_line),
+		cmocka_unit_test(a_name_is_no_format_and_has_an_end),
 		cmocka_unit_test(long_text_is_cut_and_the_line_ends),
 		cmocka_unit_test(a_flood_is_cut_per_level_and_counted_but_errors_never),
 		cmocka_unit_test(level_names_are_exact),
