@@ -229,6 +229,25 @@ static void recall_peer(void *arg, const struct cache_head *head, const struct c
 	p->was_in_contact = c->flags & CACHE_IN_CONTACT;
 }
 
+static bool is_to_be_called(const struct peer *p)
+{
+	return p->was_in_contact && p->has_there && !p->settled_index;
+}
+
+/* Before anything of ours reaches the NAT of the other, and of the other ours: a NAT that saw a datagram from there before it saw
+ * one to there gives the flow another port, which nobody knows. Both were perhaps without power, and start at one time. */
+static void open_ways(struct node *n, uint64_t now_ms)
+{
+	unsigned opened = 0;
+
+	for (struct peer *p = n->peers.by_number; p && opened < ALONE_CALLS_MAX; p = p->by_number.next)
+		if (is_to_be_called(p) && node_set_up_peer(n, p) == 0) {
+			opened++;
+			path_set_open(p->paths, now_ms);
+			node_mark_peer(n, p);
+		}
+}
+
 void node_keep_recall(struct node *n, uint64_t now_ms)
 {
 	uint8_t *file = malloc(CACHE_MAX_BYTES);
@@ -249,6 +268,7 @@ void node_keep_recall(struct node *n, uint64_t now_ms)
 	if (!n->peers.n)
 		return;
 	log_info("%u peers are known from before", n->peers.n);
+	open_ways(n, now_ms);
 	n->kept.alone_ms = now_ms + ALONE_AFTER_MS + randombytes_uniform(ALONE_SPREAD_MS);
 	node_due(n, n->kept.alone_ms);
 }
@@ -294,7 +314,7 @@ static void call_all(struct node *n)
 
 	n->kept.alone_ms = UINT64_MAX;
 	for (struct peer *p = n->peers.by_number; p && called < ALONE_CALLS_MAX; p = p->by_number.next)
-		if (p->was_in_contact && !p->settled_index && p->has_there) {
+		if (is_to_be_called(p)) {
 			called++;
 			node_want_peer(n, p);
 		}
