@@ -112,6 +112,13 @@ static bool has_room(const struct path_set *set, const struct path_entry *e)
 	return !path_is_relay(e) || most == 0 || set->loss.bit_s < most / 2;
 }
 
+/* What a relay loses over UDP is lost for want of room, or on the way to the coordinator: TCP inside TCP mends neither, and what is
+ * too much for the one is too much for the other. That is for when UDP does not get there at all. */
+static bool is_worth_comparing(const struct path_set *set, const struct path_entry *e)
+{
+	return has_room(set, e) && !(path_is_relay(set->current) && e->path.addr.kind == PATH_RELAY_TCP);
+}
+
 /* It gained nothing. */
 static void compare_later(struct path_loss *l, uint64_t now_ms)
 {
@@ -142,7 +149,7 @@ static void seek_rival(struct path_set *set, uint64_t now_ms)
 	if (set->loss.rival || now_ms < set->loss.compare_ms)
 		return;
 	rival = path_second_best(set, now_ms);
-	if (!rival || !has_room(set, rival))
+	if (!rival || !is_worth_comparing(set, rival))
 		return;
 	if (rival->path.is_lossy)
 		forgive(set, now_ms);

@@ -170,6 +170,26 @@ static void a_relay_is_not_swamped(void **state)
 	sim_fini(&s);
 }
 
+static void a_relay_that_loses_is_not_left_for_its_tcp(void **state)
+{
+	struct sim s;
+	unsigned n_changes;
+
+	(void)state;
+	start(&s, 9, 5);
+	s.is_direct_down = true;
+	for (unsigned i = 0; i < 2; i++)
+		path_set_relay(s.node[i].set, PATH_RELAY_TCP, 0, true, s.now_ms);
+	sim_run(&s, s.now_ms + 8000, NULL);
+	n_changes = s.node[0].n_changes + s.node[1].n_changes;
+	s.loss_permille = 300;
+	sim_run(&s, s.now_ms + 30000, NULL);
+	assert_int_equal(s.node[0].n_changes + s.node[1].n_changes, n_changes);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(path_set_best(s.node[i].set)->addr.kind, PATH_RELAY_UDP);
+	sim_fini(&s);
+}
+
 static void a_trickle_is_measured_at_its_own_pace(void **state)
 {
 	struct sim s;
@@ -206,6 +226,7 @@ int main(void)
 		cmocka_unit_test(what_is_measured_is_what_is_lost),
 		cmocka_unit_test(a_loss_that_everything_has_changes_nothing),
 		cmocka_unit_test(a_relay_is_not_swamped),
+		cmocka_unit_test(a_relay_that_loses_is_not_left_for_its_tcp),
 		cmocka_unit_test(a_trickle_is_measured_at_its_own_pace),
 		cmocka_unit_test(the_relay_is_left_when_it_fails_though_direct_is_lossy),
 	};
