@@ -80,10 +80,11 @@ void lane_fini(struct lane *l);
 bool lane_enter(struct lane *l, uint64_t now_ms);
 void lane_leave(struct lane *l);
 
-/* Reads the TUN queue and sends, up to LANE_BATCH packets. True if there may be more. */
-bool lane_pump_tun(struct lane *l);
-/* Reads the UDP socket and handles what came, one batch. True if there may be more. */
-bool lane_pump_udp(struct lane *l);
+/* Reads the TUN queue and sends, up to `most` packets or trains. True if there may be more. */
+bool lane_pump_tun(struct lane *l, unsigned most);
+/* Reads the UDP socket once and handles what came, up to `most` datagrams or trains, and not more than it has buffers for. True
+ * if there may be more. */
+bool lane_pump_udp(struct lane *l, unsigned most);
 /* The same of a spare socket, for the loop's own lane. */
 bool lane_pump_spare(struct lane *l, struct spare *spare);
 

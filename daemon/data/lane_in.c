@@ -320,13 +320,15 @@ void lane_receive(struct lane *l, const struct path_addr *from, uint32_t member,
 		  &(struct mail){ .kind = MAIL_DATAGRAM, .from = *from, .member = member, .data = data, .len = len });
 }
 
-static bool pump_socket(struct lane *l, struct udp *udp, uint16_t socket)
+static bool pump_socket(struct lane *l, struct udp *udp, uint16_t socket, unsigned most)
 {
 	int n;
 
-	for (unsigned i = 0; i < l->n_rx_runs; i++)
+	if (most > l->n_rx_runs)
+		most = l->n_rx_runs;
+	for (unsigned i = 0; i < most; i++)
 		l->rx_runs[i].len = 0;
-	n = udp_recv(udp, l->rx_runs, l->n_rx_runs);
+	n = udp_recv(udp, l->rx_runs, most);
 	for (int i = 0; i < n; i++) {
 		struct udp_run *run = &l->rx_runs[i];
 		struct path_addr from = { .kind = PATH_UDP, .socket = socket, .endpoint = run->peer };
@@ -344,15 +346,15 @@ static bool pump_socket(struct lane *l, struct udp *udp, uint16_t socket)
 	}
 	/* The joined packets lie in the receive buffers. */
 	lane_flush_joined(l);
-	return n == (int)l->n_rx_runs;
+	return n == (int)most;
 }
 
-bool lane_pump_udp(struct lane *l)
+bool lane_pump_udp(struct lane *l, unsigned most)
 {
-	return pump_socket(l, l->udp, 0);
+	return pump_socket(l, l->udp, 0, most);
 }
 
 bool lane_pump_spare(struct lane *l, struct spare *spare)
 {
-	return pump_socket(l, &spare->udp, spare->number);
+	return pump_socket(l, &spare->udp, spare->number, LANE_BATCH);
 }

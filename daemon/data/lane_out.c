@@ -309,11 +309,11 @@ static void send_train(struct lane *l, uint8_t *packet, size_t len, const struct
 		send_plain(l, route, &t);
 }
 
-bool lane_pump_tun(struct lane *l)
+bool lane_pump_tun(struct lane *l, unsigned most)
 {
 	uint8_t *packet = l->packet + TUN_VNET_BYTES;
 
-	for (unsigned i = 0; i < LANE_BATCH; i++) {
+	for (unsigned i = 0; i < most; i++) {
 		struct tun_vnet vnet;
 		ssize_t len = tun_read(l->tun, l->queue, packet, TUN_PACKET_MAX_BYTES, &vnet);
 

@@ -7,9 +7,20 @@
 
 /* Batches one readiness may take before the other side of the worker gets its turn. */
 #define WORKER_ROUNDS 4
+/* What comes after such a pause comes alone, as a rule: it goes on its way before the kernel is asked for more. */
+#define WORKER_PAUSE_US 100
+
+struct worker;
+
+struct side {
+	struct worker *worker;
+	bool (*batch)(struct lane *, unsigned most);
+	uint64_t taken_us; /* when something was last */
+};
 
 struct worker {
 	struct lane lane;
+	struct side tun, udp;
 	struct mailbox *box;
 	uv_async_t *wake;
 	struct thread *thread;
@@ -26,24 +37,23 @@ static bool worker_tell(void *arg, const struct mail *m)
 	return ret == 0;
 }
 
-static void pump(struct worker *w, bool (*batch)(struct lane *))
+static void on_readable(void *arg)
 {
+	struct side *side = arg;
+	struct lane *lane = &side->worker->lane;
+	uint64_t now_us = clock_now_us();
+	bool is_alone = now_us - side->taken_us > WORKER_PAUSE_US;
+
 	/* Nothing published: nothing can be decided; what arrives waits in the kernel's queues and is bounded there. */
-	if (!lane_enter(&w->lane, clock_now_ms()))
+	if (!lane_enter(lane, now_us / 1000))
 		return;
-	for (int i = 0; i < WORKER_ROUNDS && batch(&w->lane); i++)
-		;
-	lane_leave(&w->lane);
-}
-
-static void on_tun(void *arg)
-{
-	pump(arg, lane_pump_tun);
-}
-
-static void on_udp(void *arg)
-{
-	pump(arg, lane_pump_udp);
+	side->taken_us = now_us;
+	if (is_alone)
+		side->batch(lane, 1); /* if there is more, the poll says so at once */
+	else
+		for (int i = 0; i < WORKER_ROUNDS && side->batch(lane, LANE_BATCH); i++)
+			;
+	lane_leave(lane);
 }
 
 int worker_start(struct worker **out, const struct lane *lane, size_t mtu_bytes, struct mailbox *box, uv_async_t *wake)
@@ -59,8 +69,10 @@ int worker_start(struct worker **out, const struct lane *lane, size_t mtu_bytes,
 	w->lane.arg = w;
 	w->box = box;
 	w->wake = wake;
-	watches[0] = (struct thread_watch){ .fd = lane->tun->fd[lane->queue], .fn = on_tun, .arg = w };
-	watches[1] = (struct thread_watch){ .fd = lane->udp->fd, .is_socket = true, .fn = on_udp, .arg = w };
+	w->tun = (struct side){ .worker = w, .batch = lane_pump_tun };
+	w->udp = (struct side){ .worker = w, .batch = lane_pump_udp };
+	watches[0] = (struct thread_watch){ .fd = lane->tun->fd[lane->queue], .fn = on_readable, .arg = &w->tun };
+	watches[1] = (struct thread_watch){ .fd = lane->udp->fd, .is_socket = true, .fn = on_readable, .arg = &w->udp };
 	ret = lane_init(&w->lane, mtu_bytes);
 	if (ret < 0) {
 		free(w);

@@ -1,70 +1,66 @@
 #include "daemon/net/thread.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
-#include <uv.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* The event of `call` carries this number, those of watches their own. */
+#define CALL_NUMBER THREAD_WATCHES_MAX
 
 struct thread {
-	uv_loop_t loop;
-	uv_async_t stop, ask;
-	uv_poll_t polls[THREAD_WATCHES_MAX];
-	struct thread_watch watches[THREAD_WATCHES_MAX];
+	int epoll, call; /* call: an eventfd, written to when has_answered or must_stop have changed */
 	unsigned n;
-	uv_thread_t id;
+	struct thread_watch watches[THREAD_WATCHES_MAX];
+	pthread_t id;
+	_Atomic bool must_stop;
 	_Atomic bool has_answered; /* the last question */
 };
 
-static void close_handles(struct thread *t)
+/* A packet at a time is what wakes a thread when little goes on, and then each instruction counts that lies between: the caches are
+ * cold, and a turn of libuv's loop is as long as opening the packet. So there is none: two descriptors need no more than this. */
+static void turn(struct thread *t)
 {
-	for (unsigned i = 0; i < t->n; i++)
-		uv_close((uv_handle_t *)&t->polls[i], NULL);
-	uv_close((uv_handle_t *)&t->stop, NULL);
-	uv_close((uv_handle_t *)&t->ask, NULL);
+	struct epoll_event events[THREAD_WATCHES_MAX + 1];
+	int n = epoll_wait(t->epoll, events, THREAD_WATCHES_MAX + 1, -1);
+
+	for (int i = 0; i < n; i++) {
+		unsigned number = events[i].data.u32;
+		const struct thread_watch *w = &t->watches[number];
+		uint64_t calls;
+
+		if (number == CALL_NUMBER) {
+			(void)!read(t->call, &calls, sizeof(calls)); /* it only has to be read */
+			t->has_answered = true;
+			continue;
+		}
+		/* An error of a socket is only to be read (ENETDOWN, ENOBUFS); a TUN queue has it without end once the
+		 * device was deleted. */
+		if ((events[i].events & (EPOLLERR | EPOLLHUP)) && !w->is_socket)
+			epoll_ctl(t->epoll, EPOLL_CTL_DEL, w->fd, NULL);
+		w->fn(w->arg);
+	}
 }
 
-static void on_stop(uv_async_t *stop)
-{
-	close_handles(stop->data);
-}
-
-static void on_ask(uv_async_t *ask)
-{
-	struct thread *t = ask->data;
-
-	t->has_answered = true;
-}
-
-static void on_readable(uv_poll_t *poll, int status, int events)
-{
-	const struct thread_watch *w = poll->data;
-
-	(void)events;
-	/* libuv stops at POLLERR, which for a socket is only an error to be read (ENETDOWN, ENOBUFS), after which it goes on;
-	 * a TUN queue has it without end once the device was deleted. */
-	if (status < 0 && w->is_socket)
-		uv_poll_start(poll, UV_READABLE, on_readable);
-	w->fn(w->arg);
-}
-
-static void thread_main(void *arg)
+static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
 
-	uv_run(&t->loop, UV_RUN_DEFAULT);
+	while (!t->must_stop)
+		turn(t);
+	return NULL;
 }
 
-static int watch(struct thread *t, const struct thread_watch *w)
+static int watch(struct thread *t, int fd, unsigned number)
 {
-	uv_poll_t *poll = &t->polls[t->n];
-	int ret = uv_poll_init(&t->loop, poll, w->fd);
+	struct epoll_event event = { .events = EPOLLIN, .data.u32 = number };
 
-	if (ret < 0)
-		return ret;
-	t->watches[t->n] = *w;
-	poll->data = &t->watches[t->n++];
-	return uv_poll_start(poll, UV_READABLE, on_readable);
+	return epoll_ctl(t->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
 static int run(struct thread *t)
@@ -74,8 +70,33 @@ static int run(struct thread *t)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = uv_thread_create(&t->id, thread_main, t);
+	ret = pthread_create(&t->id, NULL, thread_main, t);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -ret;
+}
+
+static void release(struct thread *t)
+{
+	if (t->epoll >= 0)
+		close(t->epoll);
+	if (t->call >= 0)
+		close(t->call);
+	free(t);
+}
+
+static int open_all(struct thread *t)
+{
+	int ret;
+
+	t->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (t->epoll < 0)
+		return -errno;
+	t->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (t->call < 0)
+		return -errno;
+	ret = watch(t, t->call, CALL_NUMBER);
+	for (unsigned i = 0; i < t->n && ret == 0; i++)
+		ret = watch(t, t->watches[i].fd, i);
 	return ret;
 }
 
@@ -87,41 +108,36 @@ int thread_start(struct thread **out, const struct thread_watch *watches, unsign
 	*out = NULL;
 	if (!t)
 		return -ENOMEM;
+	t->epoll = t->call = -1;
+	t->has_answered = true;
 	if (n > THREAD_WATCHES_MAX) {
-		free(t);
+		release(t);
 		return -EINVAL;
 	}
-	ret = uv_loop_init(&t->loop);
-	if (ret < 0)
-		goto no_loop;
-	t->stop.data = t->ask.data = t;
-	t->has_answered = true;
-	ret = uv_async_init(&t->loop, &t->stop, on_stop);
-	if (ret < 0)
-		goto no_async;
-	uv_async_init(&t->loop, &t->ask, on_ask); /* cannot fail where the first did not: they share a descriptor */
-	for (unsigned i = 0; i < n && ret == 0; i++)
-		ret = watch(t, &watches[i]);
+	for (unsigned i = 0; i < n; i++)
+		t->watches[t->n++] = watches[i];
+	ret = open_all(t);
 	if (ret == 0)
 		ret = run(t);
-	if (ret == 0) {
+	if (ret < 0)
+		release(t);
+	else
 		*out = t;
-		return 0;
-	}
-	close_handles(t);
-	uv_run(&t->loop, UV_RUN_DEFAULT);
-no_async:
-	uv_loop_close(&t->loop);
-no_loop:
-	free(t);
 	return ret;
+}
+
+static void call(struct thread *t)
+{
+	uint64_t one = 1;
+
+	(void)!write(t->call, &one, sizeof(one)); /* full: it is readable */
 }
 
 bool thread_ask(struct thread *t)
 {
 	bool has_answered = atomic_exchange(&t->has_answered, false);
 
-	uv_async_send(&t->ask);
+	call(t);
 	return has_answered;
 }
 
@@ -129,8 +145,8 @@ void thread_stop(struct thread *t)
 {
 	if (!t)
 		return;
-	uv_async_send(&t->stop);
-	uv_thread_join(&t->id);
-	uv_loop_close(&t->loop);
-	free(t);
+	t->must_stop = true;
+	call(t);
+	pthread_join(t->id, NULL);
+	release(t);
 }

@@ -211,7 +211,7 @@ static ssize_t kernel_gets(struct fixture *f, uint8_t *packet)
 static void pump(struct fixture *f)
 {
 	assert_true(lane_enter(&f->lane, NOW_MS));
-	assert_false(lane_pump_tun(&f->lane));
+	assert_false(lane_pump_tun(&f->lane, LANE_BATCH));
 	lane_leave(&f->lane);
 }
 
@@ -566,9 +566,9 @@ static void batches_leave_in_order(void **state)
 	for (unsigned i = 0; i < PACKETS; i++)
 		kernel_sends(f, f->packet, f->len);
 	assert_true(lane_enter(&f->lane, NOW_MS));
-	assert_true(lane_pump_tun(&f->lane));
-	assert_true(lane_pump_tun(&f->lane));
-	assert_false(lane_pump_tun(&f->lane));
+	assert_true(lane_pump_tun(&f->lane, LANE_BATCH));
+	assert_true(lane_pump_tun(&f->lane, LANE_BATCH));
+	assert_false(lane_pump_tun(&f->lane, LANE_BATCH));
 	lane_leave(&f->lane);
 	for (unsigned i = 0; i < PACKETS; i++)
 		assert_int_equal(assert_direct(f), i);
@@ -731,7 +731,7 @@ static void datagrams_are_read_from_the_socket(void **state)
 
 		assert_true(poll(&p, 1, 1000) > 0);
 		assert_true(lane_enter(&f->lane, NOW_MS));
-		lane_pump_udp(&f->lane);
+		lane_pump_udp(&f->lane, LANE_BATCH);
 		lane_leave(&f->lane);
 		while (kernel_gets(f, got) >= 0)
 			n_delivered++;
@@ -741,6 +741,33 @@ static void datagrams_are_read_from_the_socket(void **state)
 	assert_int_equal(count(f, COUNTER_rx_bytes), DATAGRAMS * (f->len + WIRE_SEALED_OVERHEAD_BYTES));
 	assert_int_equal(f->shared->traffic.path_received_ms, NOW_MS);
 	assert_int_equal(f->n_told, 0);
+}
+
+static void no_more_is_taken_than_asked(void **state)
+{
+	struct fixture *f = *state;
+	struct endpoint to = endpoint_at(&f->udp);
+	struct pollfd p = { .fd = f->udp.fd, .events = POLLIN };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct datagram *d = data_of_peer(f);
+
+		kernel_sends(f, f->packet, f->len);
+		assert_int_equal(udp_send_one(&f->peer, &to, d->data, d->len), 0);
+	}
+	assert_true(poll(&p, 1, 1000) > 0);
+	for (unsigned i = 1; i <= 2; i++) {
+		assert_true(lane_enter(&f->lane, NOW_MS));
+		assert_true(lane_pump_tun(&f->lane, 1));
+		assert_true(lane_pump_udp(&f->lane, 1));
+		lane_leave(&f->lane);
+		assert_int_equal(count(f, COUNTER_tun_rx_packets), i);
+		assert_int_equal(count(f, COUNTER_rx_datagrams), i);
+	}
+	assert_true(lane_enter(&f->lane, NOW_MS));
+	assert_false(lane_pump_tun(&f->lane, 1));
+	assert_false(lane_pump_udp(&f->lane, 1));
+	lane_leave(&f->lane);
 }
 
 static void data_to_a_spare_socket_is_its_paths(void **state)
@@ -1258,6 +1285,7 @@ int main(void)
 		TEST(worn_out_session_seals_no_more),
 		TEST(packet_longer_than_the_mtu_is_refused_and_the_next_goes),
 		TEST(loops_packet_is_sent_and_not_counted_as_the_devices),
+		TEST(no_more_is_taken_than_asked),
 		TEST(batches_leave_in_order),
 		TEST(much_leaves_in_full_runs),
 		TEST(refused_datagram_stops_no_other),

@@ -178,7 +178,7 @@ static ssize_t kernel_gets(const struct end *e, struct virtio_net_hdr *vnet, uin
 static void pump_tun(struct end *e, uint64_t now_ms)
 {
 	assert_true(lane_enter(&e->lane, now_ms));
-	while (lane_pump_tun(&e->lane))
+	while (lane_pump_tun(&e->lane, LANE_BATCH))
 		;
 	lane_leave(&e->lane);
 }
@@ -190,7 +190,7 @@ static void pump_udp(struct end *e)
 
 	while (poll(&p, 1, 0) > 0) {
 		assert_true(lane_enter(&e->lane, NOW_MS));
-		lane_pump_udp(&e->lane);
+		lane_pump_udp(&e->lane, LANE_BATCH);
 		lane_leave(&e->lane);
 	}
 }

@@ -245,7 +245,7 @@ static void kernel_sends_two(struct fixture *f)
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(write(f->kernel, buffer, TUN_VNET_BYTES + len), TUN_VNET_BYTES + len);
 	assert_true(lane_enter(&f->lane, NOW_MS));
-	assert_false(lane_pump_tun(&f->lane));
+	assert_false(lane_pump_tun(&f->lane, LANE_BATCH));
 	lane_leave(&f->lane);
 }
 
