@@ -102,12 +102,14 @@ def refused_at(host, kind):
         check(mesh.ping("a1", "b1", 2) is not None, "a1 does not reach b1")
         mesh.wait_path("a1", "b1", kind, within=4)
         at_start = gso(mesh, host)
+        # A relay sends in trains what came to it in trains.
+        tries = at_start is None and (kind != "relay" or mesh.nodes[host].ask("status")["offload"]["gro"])
         with mesh.transfer("a1", "b1", mbit=150) as transfer:
             moves(transfer, "at the start")
             before = session_of(mesh)
             check(forbid_checksums(mesh.nodes[host].process, True) >= 1, f"{host} has no UDP socket")
             moves(transfer, "refused")
-            if at_start is None:
+            if tries:
                 why = wait_until(lambda: gso(mesh, host), 5, "status says that UDP_SEGMENT is off")
                 check(why == "refused by the kernel: Invalid argument", why)
                 check(f"gso off ({why})" in mesh.ctl(host, "status").stdout, mesh.ctl(host, "status").stdout)
@@ -115,8 +117,8 @@ def refused_at(host, kind):
             # Tried again when the network changes, refused again, and that is no news.
             mesh.lab.run(host, ["ip", "route", "add", "192.0.2.0/24", "dev", "eth0"], check=True)
             moves(transfer, "tried again")
-            check(gso(mesh, host) == at_start if at_start else gso(mesh, host), "UDP_SEGMENT is on although it is refused")
-            check(mesh.nodes[host].log().count("refuses trains") == (at_start is None), "not one line in the log")
+            check(gso(mesh, host) if tries else gso(mesh, host) == at_start, "UDP_SEGMENT is on although it is refused, or off although nobody tried")
+            check(mesh.nodes[host].log().count("refuses trains") == tries, "not one line in the log")
             forbid_checksums(mesh.nodes[host].process, False)
             mesh.lab.run(host, ["ip", "route", "del", "192.0.2.0/24", "dev", "eth0"], check=True)
             wait_until(lambda: gso(mesh, host) == at_start, 5, "UDP_SEGMENT is as at the start")
