@@ -38,6 +38,8 @@ static const char usage[] = "usage: warrend -c FILE [--check] [--user NAME] [-v]
 
 /* Between two looks at whether the service manager has something new to be told. */
 #define REPORT_MS 15000
+/* For good-byes, and what closes after them; a program that systemd stops has 10 s. */
+#define STOP_MS 2000
 
 struct options {
 	const char *path, *user;
@@ -50,13 +52,14 @@ struct program {
 	uv_signal_t terminate, interrupt, hangup;
 	struct metrics_server *metrics;
 	uv_timer_t report;               /* to the service manager */
+	uv_timer_t patience;             /* while it stops */
 	char summary[256];               /* that it was told last */
 	bool is_watched;                 /* it wants signs of life */
 	struct config *config;           /* the last that was applied */
 	struct config *started;          /* the one that was started with; perhaps the same */
 	struct coordinator *coordinator; /* one of the two, by role */
 	struct node *node;
-	bool is_stopping;
+	bool is_stopping, is_patience_over;
 };
 
 /* ---------------------------------------------------------------- options */
@@ -262,7 +265,7 @@ static void reload(void *arg, struct config_reload *r)
 static void close_handles(struct program *p)
 {
 	uv_handle_t *handles[] = { (uv_handle_t *)&p->terminate, (uv_handle_t *)&p->interrupt,
-				   (uv_handle_t *)&p->hangup, (uv_handle_t *)&p->report };
+				   (uv_handle_t *)&p->hangup, (uv_handle_t *)&p->report, (uv_handle_t *)&p->patience };
 
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
 		if (!uv_is_closing(handles[i]))
@@ -270,9 +273,20 @@ static void close_handles(struct program *p)
 	}
 }
 
+/* All that is left are look-ups of names, which libuv cannot take back from its threads; with no name server in reach the C
+ * library goes on with each for many seconds. */
+static void on_patience_over(uv_timer_t *timer)
+{
+	struct program *p = timer->data;
+
+	p->is_patience_over = true;
+	uv_stop(&p->loop);
+}
+
 static void stop(struct program *p)
 {
 	p->is_stopping = true;
+	uv_timer_start(&p->patience, on_patience_over, STOP_MS, 0);
 	notify_send("STOPPING=1");
 	metrics_server_close(p->metrics);
 	p->metrics = NULL;
@@ -379,6 +393,9 @@ static int run(struct program *p, const struct seckey *secret, const struct psk 
 	}
 	ret = start_signals(p);
 	start_reports(p);
+	uv_timer_init(&p->loop, &p->patience);
+	uv_unref((uv_handle_t *)&p->patience);
+	p->patience.data = p;
 	if (ret)
 		log_error("signals: %s", uv_strerror(ret));
 	else
@@ -391,11 +408,11 @@ static int run(struct program *p, const struct seckey *secret, const struct psk 
 	if (ret == 0) {
 		notify_send("READY=1");
 		report_summary(p);
-		uv_run(&p->loop, UV_RUN_DEFAULT); /* until stop() and everything it closes */
+		uv_run(&p->loop, UV_RUN_DEFAULT); /* until stop() and everything it closes, or patience is over */
 	}
 	close_handles(p);
-	uv_run(&p->loop, UV_RUN_DEFAULT);
-	if (uv_loop_close(&p->loop) < 0)
+	uv_run(&p->loop, p->is_patience_over ? UV_RUN_NOWAIT : UV_RUN_DEFAULT);
+	if (!p->is_patience_over && uv_loop_close(&p->loop) < 0)
 		log_warn("stopped with handles open");
 	if (ret == -EPERM || ret == -EACCES)
 		return EXIT_NOT_PERMITTED;
@@ -469,5 +486,7 @@ int main(int argc, char **argv)
 	if (p.config != p.started)
 		config_free(p.config);
 	config_free(p.started);
+	if (p.is_patience_over)
+		_exit(ret); /* exit() would wait for libuv's threads */
 	return ret;
 }

@@ -161,9 +161,13 @@ void loop_watch_close(struct loop_watch *w)
 /* ------------------------------------------------------------------ resolver */
 
 struct loop_resolve {
-	uv_getaddrinfo_t req;
+	union {
+		uv_getaddrinfo_t info;
+		uv_work_t work; /* of a numeric host */
+	} req;
 	loop_resolve_fn *fn; /* NULL: cancelled */
 	void *arg;
+	struct endpoint numeric;
 };
 
 static unsigned endpoints_from(struct endpoint *v, const struct addrinfo *list)
@@ -191,6 +195,22 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
 	uv_freeaddrinfo(list);
 	if (r->fn)
 		r->fn(r->arg, v, n, n > 0 ? 0 : status < 0 ? status : UV_EAI_NODATA);
+	free(r);
+}
+
+/* There is nothing to look up. libuv lets look-ups have half of its threads, so that one more, of a numeric host too, waits until an
+ * earlier one is answered or, where no name server answers, for many seconds. Work of another kind does not wait for them. */
+static void do_nothing(uv_work_t *work)
+{
+	(void)work;
+}
+
+static void on_numeric(uv_work_t *work, int status)
+{
+	struct loop_resolve *r = work->data;
+
+	if (r->fn)
+		r->fn(r->arg, &r->numeric, status == 0, status);
 	free(r);
 }
 
@@ -229,8 +249,14 @@ int loop_resolve_start(struct loop_resolve **out, uv_loop_t *loop, const char *h
 		return -ENOMEM;
 	r->fn = fn;
 	r->arg = arg;
-	r->req.data = r;
-	ret = uv_getaddrinfo(loop, &r->req, on_resolved, bare, service, &hints);
+	r->numeric.port = port;
+	if (ip_from_text(&r->numeric.ip, bare) == 0) {
+		r->req.work.data = r;
+		ret = uv_queue_work(loop, &r->req.work, do_nothing, on_numeric);
+	} else {
+		r->req.info.data = r;
+		ret = uv_getaddrinfo(loop, &r->req.info, on_resolved, bare, service, &hints);
+	}
 	if (ret < 0) {
 		free(r);
 		return ret;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # ctest: timeout=60 beside
 """Whoever sends to an overlay address that nobody has, or whose node is offline, is told so by ICMP within a second.
+And names of servers that no name server resolves do not hold up what needs no name.
 
     coord
       |
@@ -28,4 +29,16 @@ def senders_are_told():
         check(mesh.ping("a1", "b1", 1) is not None, "b1 is not reached once it runs")
 
 
-main(senders_are_told)
+def names_that_nobody_resolves_hold_up_nothing():
+    """As many as libuv looks up at once, and more; the C library tries each for 5 s and longer."""
+    with Mesh([Site("a", "port"), Site("b", "port")]) as mesh:
+        mesh.configure_peer("a1", 'stun = { "stun.example", "stun.example.net" }\n'
+                                  'listen { public_endpoint = { "a.example:1", "b.example:1", "c.example:1" } }')
+        mesh.start("coord", "b1")
+        mesh.wait_registered("b1")
+        mesh.start("a1")
+        mesh.wait_registered("a1", "b1", within=2)
+        check(mesh.ping("a1", "b1", 2) is not None, "a1 does not reach b1")
+
+
+main(senders_are_told, names_that_nobody_resolves_hold_up_nothing)
