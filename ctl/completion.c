@@ -141,11 +141,13 @@ static void offer_options(const struct ctl *ctl, const struct ctl_option *option
 	}
 }
 
-static void offer_operand(struct ctl *ctl, const struct ctl_command *c, const char *word)
+/* Only the first operand is one of several words. */
+static void offer_operand(struct ctl *ctl, const struct ctl_command *c, unsigned n_before, const char *word)
 {
-	if (strchr(c->operands, '|'))
-		offer_choices(ctl, word, "", c->operands, c->help);
-	else if (strstr(c->operands, "PEER"))
+	if (c->operands[0] >= 'a' && c->operands[0] <= 'z') {
+		if (n_before == 0)
+			offer_choices(ctl, word, "", c->operands, c->help);
+	} else if (strstr(c->operands, "PEER"))
 		offer_peers(ctl, word, "");
 	else if (strstr(c->operands, "COMMAND"))
 		for (c = ctl_commands; c->name; c++)
@@ -220,7 +222,7 @@ int ctl_complete(struct ctl *ctl, int n_words, char **words)
 		for (c = ctl_commands; c->name; c++)
 			offer(ctl, word, "", c->name, c->help);
 	} else if (n_operands < c->max_operands) {
-		offer_operand(ctl, c, word);
+		offer_operand(ctl, c, n_operands, word);
 	}
 	return EXIT_YES;
 }

@@ -133,6 +133,7 @@ void ctl_print_json(const struct ctl *ctl, const json_t *document); /* one line 
 /* one file each */
 int ctl_top(struct ctl *ctl), ctl_metrics(struct ctl *ctl), ctl_capture(struct ctl *ctl), ctl_doctor(struct ctl *ctl),
 	ctl_log(struct ctl *ctl), ctl_bugreport(struct ctl *ctl), ctl_completion(struct ctl *ctl);
+int ctl_config(struct ctl *ctl);
 int ctl_complete(struct ctl *ctl, int n_words, char **words); /* for the shells; the last word is at the cursor */
 json_t *ctl_doctor_document(struct ctl *ctl);
 int ctl_key(struct ctl *ctl), ctl_status(struct ctl *ctl), ctl_peers(struct ctl *ctl), ctl_paths(struct ctl *ctl),
@@ -149,6 +150,8 @@ void ctl_print_qr(const struct ctl *ctl, const char *text);
 void ctl_print_proxy(const struct ctl *ctl, const json_t *coordinator); /* ", through the proxy", if it is so */
 const char *ctl_what_is_wrong(const json_t *status);                    /* NULL: nothing, as `status --check` has it */
 void ctl_print_portmap(const struct ctl *ctl, const json_t *portmap);   /* netcheck's "portmap" */
+/* config.c: "FILE:LINE" of a setting or a change, or "default" */
+const char *ctl_origin(const json_t *setting, char out[static CTL_CELL_BYTES]);
 /* The rows of a peer's paths, for `paths` and `why`; peer NULL: no such column. */
 struct ctl_table *ctl_paths_table(bool has_peer);
 void ctl_paths_rows(struct ctl_table *t, const char *peer, const json_t *paths, const json_t *now);

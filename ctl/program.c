@@ -125,6 +125,35 @@ int program_run(const char *const argv[])
 		       -1;
 }
 
+int program_ask(const char *const argv[], char **words)
+{
+	int ends[2], status = -1;
+	size_t len;
+	pid_t pid;
+
+	*words = NULL;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		if (dup2(ends[1], STDOUT_FILENO) >= 0 && dup2(ends[1], STDERR_FILENO) >= 0)
+			execv(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	close(ends[1]);
+	*words = pid > 0 ? read_all(ends[0], OUTPUT_MAX_BYTES, clock_now_ms() + PATIENCE_MS, &len) : NULL;
+	close(ends[0]);
+	if (pid > 0 && !*words)
+		kill(pid, SIGKILL);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (*words && WIFEXITED(status) && WEXITSTATUS(status) != 127)
+		return WEXITSTATUS(status);
+	free(*words);
+	*words = NULL;
+	return -1;
+}
+
 char *program_file(const char *path, size_t *len)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

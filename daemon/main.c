@@ -17,7 +17,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/notify.h"
 #include "daemon/base/privileges.h"
-#include "daemon/config/config.h"
+#include "daemon/config/config_settings.h"
 #include "daemon/control/metrics_server.h"
 #include "daemon/control/proto.h"
 #include "daemon/coordinator/role.h"
@@ -57,6 +57,7 @@ struct program {
 	bool is_watched;                 /* it wants signs of life */
 	struct config *config;           /* the last that was applied */
 	struct config *started;          /* the one that was started with; perhaps the same */
+	struct config_owner owner;       /* this program, for the roles */
 	struct coordinator *coordinator; /* one of the two, by role */
 	struct node *node;
 	bool is_stopping, is_patience_over;
@@ -206,17 +207,37 @@ static bool is_same_role(const struct program *p, const struct config *fresh, st
 
 static int apply(struct program *p, const struct config *fresh, struct config_reload *r)
 {
+	if (r->is_dry)
+		return p->node ? node_try_reload(p->node, fresh, r->error, sizeof(r->error)) : 0;
 	return p->coordinator ? coordinator_reload(p->coordinator, fresh, r->error, sizeof(r->error)) :
 				node_reload(p->node, fresh, r->error, sizeof(r->error));
+}
+
+struct told { /* changes of one kind go on to whoever wants to know */
+	const struct config_reload *r;
+	bool is_reloadable;
+};
+
+static void on_change(void *arg, const struct config_setting *from, const struct config_setting *to)
+{
+	const struct told *t = arg;
+
+	if (to->is_reloadable == t->is_reloadable)
+		t->r->on_change(t->r->change_arg, from, to);
 }
 
 /* What a reload applies is compared with the last file, what only a restart applies with what runs. */
 static void compare(const struct program *p, const struct config *fresh, struct config_reload *r)
 {
+	struct told applied = { .r = r, .is_reloadable = true }, restart = { .r = r };
 	char ignored[sizeof(r->restart)];
 
 	config_diff(p->started, fresh, ignored, r->restart, sizeof(r->restart));
 	config_diff(p->config, fresh, r->applied, ignored, sizeof(r->applied));
+	if (!r->on_change)
+		return;
+	config_each_change(p->config, fresh, on_change, &applied);
+	config_each_change(p->started, fresh, on_change, &restart);
 }
 
 static void take(struct program *p, struct config *fresh, const struct config_reload *r)
@@ -239,7 +260,7 @@ static void reload(void *arg, struct config_reload *r)
 	if (!r->is_dry)
 		notify_reloading();
 	fresh = config_load(p->options.path, r->error);
-	r->ok = fresh && is_same_role(p, fresh, r) && (r->is_dry || apply(p, fresh, r) == 0);
+	r->ok = fresh && is_same_role(p, fresh, r) && apply(p, fresh, r) == 0;
 	if (r->ok)
 		compare(p, fresh, r);
 	if (r->is_dry) {
@@ -258,6 +279,14 @@ static void reload(void *arg, struct config_reload *r)
 	}
 	notify_send("READY=1");
 	report_summary(p);
+}
+
+/* What is in force: of the last file that was good, but for what a restart would have to apply. */
+static void each_setting(void *arg, config_setting_fn *fn, void *fn_arg)
+{
+	const struct program *p = arg;
+
+	config_each_setting(p->started, p->config, fn, fn_arg);
 }
 
 /* ---------------------------------------------------------------- signals */
@@ -352,11 +381,11 @@ static int start_role(struct program *p, const struct seckey *secret, const stru
 	if (p->config->role == CONFIG_COORDINATOR) {
 		ret = coordinator_start(&p->coordinator, &p->loop, p->config, secret);
 		if (ret == 0)
-			coordinator_on_reload(p->coordinator, reload, p);
+			coordinator_set_owner(p->coordinator, &p->owner);
 	} else {
 		ret = node_start(&p->node, &p->loop, p->config, secret, psk);
 		if (ret == 0)
-			node_on_reload(p->node, reload, p);
+			node_set_owner(p->node, &p->owner);
 	}
 	return ret;
 }
@@ -473,6 +502,7 @@ int main(int argc, char **argv)
 		return EXIT_YES;
 	}
 	p.started = p.config;
+	p.owner = (struct config_owner){ .arg = &p, .reload = reload, .each = each_setting };
 	set_log_level(&p.options, p.config);
 	raise_file_limit();
 	key_lock(&secret, sizeof(secret));

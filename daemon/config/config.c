@@ -12,6 +12,7 @@
 #include "daemon/base/files.h"
 #include "daemon/config/config_check.h"
 #include "daemon/config/config_keys.h"
+#include "daemon/config/config_settings.h"
 #include "daemon/config/config_source.h"
 
 static const char *role_name(enum config_role role)
@@ -62,16 +63,21 @@ static int apply_value(const struct config_load *l, const struct config_key *k, 
 	return config_fail(l->error, t->file, t->line, "%s: %s %s", name, config_quote(t->text, quoted), words);
 }
 
-static int apply_section(const struct config_load *l, const char *name, cfg_t *section, void *base)
+/* `which`: of the blocks of a titled section. */
+static int apply_section(const struct config_load *l, const char *name, cfg_t *section, void *base, unsigned which)
 {
 	for (size_t i = 0; config_key_at(i); i++) {
 		const struct config_key *k = config_key_at(i);
+		const struct config_text *t;
 
 		if (strcmp(k->section, name) != 0)
 			continue;
 		for (unsigned j = 0; text_of(section, k->name, j); j++)
 			if (apply_value(l, k, section, base, j) < 0)
 				return -1;
+		t = text_of(section, k->name, 0);
+		if (t && config_origins_add(&l->c->origins, i, which, t) < 0)
+			return config_fail(l->error, l->c->path, 0, "out of memory");
 	}
 	return 0;
 }
@@ -102,7 +108,7 @@ static int apply_coordinator(const struct config_load *l, cfg_t *section)
 				   "one coordinator too many: %d may be given", CONFIG_COORDINATORS_MAX);
 	memcpy(c->name, section->title, strlen(section->title));
 	l->c->n_coordinators++;
-	return apply_section(l, "coordinator", section, c);
+	return apply_section(l, "coordinator", section, c, l->c->n_coordinators - 1);
 }
 
 static int apply_member(const struct config_load *l, cfg_t *section)
@@ -117,7 +123,7 @@ static int apply_member(const struct config_load *l, cfg_t *section)
 				   config_quote(section->title, quoted), words);
 	memcpy(m->name, section->title, strlen(section->title));
 	m->line = key ? key->line : section->line;
-	return apply_section(l, "member", section, m);
+	return apply_section(l, "member", section, m, l->c->n_members - 1);
 }
 
 static int apply_peer(const struct config_load *l, cfg_t *section)
@@ -130,7 +136,7 @@ static int apply_peer(const struct config_load *l, cfg_t *section)
 		return config_fail(l->error, config_source_file(section), section->line, "peer: %s %s",
 				   config_quote(section->title, quoted), words);
 	memcpy(p->name, section->title, strlen(section->title));
-	return apply_section(l, "peer", section, p);
+	return apply_section(l, "peer", section, p, l->c->n_peers - 1);
 }
 
 /* Where a section begins for a reader: its first entry, or its end. */
@@ -183,7 +189,7 @@ static int apply_sections(const struct config_load *l, const struct config_secti
 		else if (strcmp(s->name, "peer") == 0)
 			ret = apply_peer(l, section);
 		else
-			ret = apply_section(l, s->name, section, l->c);
+			ret = apply_section(l, s->name, section, l->c, 0);
 		if (ret < 0)
 			return -1;
 	}
@@ -305,10 +311,11 @@ struct config *config_load(const char *path, char error[static CONFIG_ERROR_BYTE
 		ret = apply_role(&l);
 	if (ret == 0) {
 		set_defaults(c);
-		ret = apply_section(&l, "", l.root, c);
+		ret = apply_section(&l, "", l.root, c, 0);
 	}
 	for (size_t i = 0; ret == 0 && config_section_at(i); i++)
 		ret = apply_sections(&l, config_section_at(i));
+	config_origins_sort(&c->origins);
 	if (ret == 0)
 		ret = finish(&l);
 	if (ret == 0)
@@ -339,6 +346,7 @@ void config_free(struct config *c)
 	free(c->on_mapping_change);
 	free(c->members);
 	free(c->peers);
+	config_origins_free(&c->origins);
 	free(c);
 }
 

@@ -71,6 +71,18 @@ struct config_metrics_listen {
 	struct endpoint address; /* on the loopback; port 0: none */
 };
 
+struct config_origin {      /* where a value was written */
+	uint16_t key, file; /* by place in the table of keys, and in `files` */
+	unsigned which;     /* block of a titled section, from 0 */
+	int line;
+};
+
+struct config_origins { /* config_settings.h reads it */
+	unsigned n, capacity, n_files;
+	struct config_origin *v;
+	char **files;
+};
+
 struct config {
 	enum config_role role;
 	char name[WIRE_NAME_MAX_BYTES + 1];
@@ -126,6 +138,7 @@ struct config {
 	} metrics;
 	unsigned n_members;
 	struct config_member *members;
+	struct config_origins origins;
 };
 
 enum config_path config_path_of(const struct config *c, const char *peer_name);
@@ -149,13 +162,25 @@ int config_read_certificate(const struct config *c, const struct seckey *secret,
  * `restart`, and of those that a reload applies into `reload`. */
 void config_diff(const struct config *old, const struct config *new, char *reload, char *restart, size_t capacity);
 
-/* What a reload did or, if it is dry, would do. Who asks sets is_dry; the rest is the answer. */
+struct config_setting; /* config_settings.h */
+typedef void config_setting_fn(void *arg, const struct config_setting *s);
+typedef void config_change_fn(void *arg, const struct config_setting *from, const struct config_setting *to);
+
+/* What a reload did or, if it is dry, would do. Who asks sets the first three; the rest is the answer. */
 struct config_reload {
 	bool is_dry;
+	config_change_fn *on_change; /* told each change of a good file, NULL: nobody wants to know */
+	void *change_arg;
 	bool ok;
 	char error[CONFIG_ERROR_BYTES];
 	char applied[512], restart[512]; /* as config_diff writes them */
 };
-typedef void config_reload_fn(void *arg, struct config_reload *r);
+
+/* Who holds the configuration, for what is asked and told at a role's control socket. */
+struct config_owner {
+	void *arg;
+	void (*reload)(void *arg, struct config_reload *r);
+	void (*each)(void *arg, config_setting_fn *fn, void *fn_arg); /* setting that is in force */
+};
 
 #endif

@@ -93,6 +93,14 @@ const struct config_section *config_section_at(size_t i)
 	return i < sizeof(sections) / sizeof(sections[0]) ? &sections[i] : NULL;
 }
 
+bool config_section_is_titled(const char *name)
+{
+	for (size_t i = 0; config_section_at(i); i++)
+		if (strcmp(sections[i].name, name) == 0)
+			return sections[i].is_titled;
+	return false;
+}
+
 const struct config_key *config_key_at(size_t i)
 {
 	return i < sizeof(keys) / sizeof(keys[0]) ? &keys[i] : NULL;

@@ -43,7 +43,8 @@ struct config_key {
 };
 
 const struct config_section *config_section_at(size_t i); /* NULL past the end */
-const struct config_key *config_key_at(size_t i);         /* NULL past the end */
+bool config_section_is_titled(const char *name);
+const struct config_key *config_key_at(size_t i); /* NULL past the end */
 /* `section` NULL: in any. */
 const struct config_key *config_key_find(const char *section, const char *name);
 /* The known word of that place closest to `word` (at the root, sections count), or NULL if none is close. */
@@ -61,6 +62,7 @@ config_set_fn config_set_role, config_set_name, config_set_path, config_set_prog
 	config_set_cipher, config_set_log_level, config_set_ip, config_set_prefix, config_set_port_list,
 	config_set_interface, config_set_rate, config_set_pubkey, config_set_verifykey, config_set_endpoint,
 	config_set_endpoint_list, config_set_proxy, config_set_metrics_listen;
+extern const char *const config_compression_words[], *const config_path_words[]; /* by their enums */
 /* NULL if `name` may be a node's or network's name, else what is wrong with it. */
 const char *config_name_error(const char *name);
 

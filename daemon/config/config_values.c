@@ -175,6 +175,9 @@ const char *config_set_auto_off(const struct config_key *k, void *field, const c
 	return NULL;
 }
 
+const char *const config_compression_words[] = { "off", "auto", "on" };
+const char *const config_path_words[] = { "auto", "direct", "relay" };
+
 /* The value is the word's place: enums begin at 0. */
 static bool set_word(void *field, const char *text, const char *const *words, unsigned n)
 {
@@ -190,20 +193,16 @@ static_assert(sizeof(enum config_compression) == sizeof(unsigned) && sizeof(enum
 
 const char *config_set_compression(const struct config_key *k, void *field, const char *text, unsigned i)
 {
-	static const char *const words[] = { "off", "auto", "on" }; /* as enum config_compression */
-
 	(void)k;
 	(void)i;
-	return set_word(field, text, words, 3) ? NULL : "is neither off, auto nor on";
+	return set_word(field, text, config_compression_words, 3) ? NULL : "is neither off, auto nor on";
 }
 
 const char *config_set_path_policy(const struct config_key *k, void *field, const char *text, unsigned i)
 {
-	static const char *const words[] = { "auto", "direct", "relay" }; /* as enum config_path */
-
 	(void)k;
 	(void)i;
-	return set_word(field, text, words, 3) ? NULL : "is neither auto, direct nor relay";
+	return set_word(field, text, config_path_words, 3) ? NULL : "is neither auto, direct nor relay";
 }
 
 const char *config_set_cipher(const struct config_key *k, void *field, const char *text, unsigned i)

@@ -7,7 +7,7 @@
 #include "daemon/config/config.h"
 #include "daemon/control/server.h"
 
-/* `fn` NULL: this daemon cannot reload. */
-void control_reload(struct control_request *req, const json_t *args, config_reload_fn *fn, void *arg);
+/* `owner` NULL: this daemon cannot reload. */
+void control_reload(struct control_request *req, const json_t *args, const struct config_owner *owner);
 
 #endif

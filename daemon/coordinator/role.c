@@ -10,6 +10,7 @@
 #include "daemon/base/log.h"
 #include "daemon/control/recent.h"
 #include "daemon/control/reload.h"
+#include "daemon/control/settings.h"
 #include "daemon/coordinator/role_private.h"
 
 /* ---------------------------------------------------------------- control socket */
@@ -60,7 +61,15 @@ static void on_reload(void *arg, struct control_request *req, const json_t *args
 {
 	const struct coordinator *c = arg;
 
-	control_reload(req, args, c->reload_fn, c->reload_arg);
+	control_reload(req, args, c->owner);
+}
+
+static void on_config(void *arg, struct control_request *req, const json_t *args)
+{
+	const struct coordinator *c = arg;
+
+	(void)args;
+	control_config(req, c->config->path, c->owner);
 }
 
 static void on_revocations(void *arg, struct control_request *req, const json_t *args)
@@ -121,6 +130,7 @@ static const struct control_command commands[] = {
 	{ .name = "revocations", .handler = on_revocations },
 	{ .name = "revoke", .flags = CONTROL_WRITE, .handler = on_revoke },
 	{ .name = "reload", .flags = CONTROL_WRITE, .handler = on_reload },
+	{ .name = "config", .handler = on_config },
 	{ .name = "paths", .handler = on_peer_command },
 	{ .name = "ping", .handler = on_peer_command },
 	{ .name = "capture", .handler = on_peer_command },
@@ -306,10 +316,9 @@ bool coordinator_is_alive(struct coordinator *c)
 
 /* ---------------------------------------------------------------- reload */
 
-void coordinator_on_reload(struct coordinator *c, config_reload_fn *fn, void *arg)
+void coordinator_set_owner(struct coordinator *c, const struct config_owner *owner)
 {
-	c->reload_fn = fn;
-	c->reload_arg = arg;
+	c->owner = owner;
 }
 
 void coordinator_set_reload_error(struct coordinator *c, const char *error)

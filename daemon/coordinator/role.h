@@ -16,8 +16,9 @@ struct coordinator;
 int coordinator_start(struct coordinator **out, uv_loop_t *loop, const struct config *config,
 		      const struct seckey *secret);
 
-/* Where the `reload` command asks for a reload; main reads the file again and calls coordinator_reload. */
-void coordinator_on_reload(struct coordinator *c, config_reload_fn *fn, void *arg);
+/* Whom the control socket asks about the file; it reads the file again and calls coordinator_reload. It must outlive the
+ * coordinator. */
+void coordinator_set_owner(struct coordinator *c, const struct config_owner *owner);
 /* Applies what can be applied while running. After 0 the coordinator uses new_config and the old one may be freed. */
 int coordinator_reload(struct coordinator *c, const struct config *new_config, char *error, size_t capacity);
 /* A reload that failed before coordinator_reload, for `status`; "" once one succeeded. */

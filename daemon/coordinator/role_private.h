@@ -26,8 +26,7 @@ struct coordinator {
 	uint64_t started_ms, loaded_ms;
 	struct timespec loaded_mtime; /* of the file, when it was loaded */
 	char reload_error[CONFIG_ERROR_BYTES];
-	config_reload_fn *reload_fn;
-	void *reload_arg;
+	const struct config_owner *owner; /* of the file; NULL: nobody */
 };
 
 /* metrics.c: adds what the loop and all workers have counted. */

@@ -521,10 +521,9 @@ void node_stop(struct node *n)
 	uv_close((uv_handle_t *)&n->wake, on_prepare_closed);
 }
 
-void node_on_reload(struct node *n, config_reload_fn *fn, void *arg)
+void node_set_owner(struct node *n, const struct config_owner *owner)
 {
-	n->reload_fn = fn;
-	n->reload_arg = arg;
+	n->owner = owner;
 }
 
 void node_set_reload_error(struct node *n, const char *error)
@@ -572,6 +571,21 @@ static int reload_proxy(struct node *n, const struct config *config, char *error
 	for (unsigned i = 0; i < n->n_links && !is_same; i++)
 		link_proxy_changed(n->links[i], now_ms);
 	return 0;
+}
+
+int node_try_reload(struct node *n, const struct config *new_config, char *error, size_t n_error)
+{
+	char words[CONFIG_ERROR_BYTES] = "";
+	struct login login;
+	struct cert own;
+	int ret = node_trust_reload(n, new_config, &own, words);
+
+	if (ret == 0 && config_read_login(new_config, &login, words) < 0)
+		ret = -EINVAL;
+	sodium_memzero(&login, sizeof(login));
+	if (ret < 0)
+		snprintf(error, n_error, "%s", words);
+	return ret;
 }
 
 int node_reload(struct node *n, const struct config *new_config, char *error, size_t n_error)

@@ -14,8 +14,10 @@ struct node;
 /* Opens everything and starts. Negative errno, after having logged what failed and why. */
 int node_start(struct node **out, uv_loop_t *loop, const struct config *config, const struct seckey *secret,
 	       const struct psk *psk);
-/* Where the `reload` command asks for a reload; main reads the file again and calls node_reload. */
-void node_on_reload(struct node *n, config_reload_fn *fn, void *arg);
+/* Whom the control socket asks about the file; it reads the file again and calls node_reload. It must outlive the node. */
+void node_set_owner(struct node *n, const struct config_owner *owner);
+/* Whether node_reload would take it: reads the files that it would read. 0, or as node_reload. */
+int node_try_reload(struct node *n, const struct config *new_config, char *error, size_t n_error);
 /* Applies what can be applied while running. After 0 the node uses new_config and the old one may be freed. */
 int node_reload(struct node *n, const struct config *new_config, char *error, size_t n_error);
 /* A reload that failed before node_reload, for `status`; "" once one succeeded. */

@@ -4,6 +4,7 @@
 
 #include "daemon/control/recent.h"
 #include "daemon/control/reload.h"
+#include "daemon/control/settings.h"
 #include "daemon/data/node_control.h"
 
 json_t *node_json_time(uint64_t at_ms)
@@ -273,7 +274,15 @@ static void cmd_reload(void *arg, struct control_request *req, const json_t *arg
 {
 	const struct node *n = arg;
 
-	control_reload(req, args, n->reload_fn, n->reload_arg);
+	control_reload(req, args, n->owner);
+}
+
+static void cmd_config(void *arg, struct control_request *req, const json_t *args)
+{
+	const struct node *n = arg;
+
+	(void)args;
+	control_config(req, n->config->path, n->owner);
 }
 
 const struct control_command node_commands[] = {
@@ -286,6 +295,7 @@ const struct control_command node_commands[] = {
 	{ "expose", CONTROL_WRITE, node_cmd_expose },
 	{ "map", 0, cmd_map },
 	{ "reload", CONTROL_WRITE, cmd_reload },
+	{ "config", 0, cmd_config },
 	{ "capture", CONTROL_WRITE, node_cmd_capture },
 	{ "metrics", 0, node_cmd_metrics },
 	{ "log", 0, control_recent },

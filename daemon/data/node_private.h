@@ -132,9 +132,8 @@ struct node {
 	uint64_t boot_id;
 	unsigned disabled; /* enum offload_disable */
 	uint64_t started_ms, rekey_after_ms, reject_after_ms;
-	unsigned lifetime_unit_ms; /* as lifetime_new() */
-	config_reload_fn *reload_fn;
-	void *reload_arg;
+	unsigned lifetime_unit_ms;           /* as lifetime_new() */
+	const struct config_owner *owner;    /* of the file; NULL: nobody */
 	enum config_compression compression; /* a reload changes it, with identity.features */
 	uint64_t loaded_ms;                  /* wall clock of the last load of the file */
 	char reload_error[CONFIG_ERROR_BYTES];

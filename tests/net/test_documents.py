@@ -89,12 +89,17 @@ def documents(mesh):
     yield from ((None, d) for d in ctl("a1", "why", "b1"))
     check(mesh.ping("a1", "b1", 5) is not None, "no ping")
     mesh.wait_path("a1", "b1", "direct", within=5)
+    with open(mesh.nodes["a1"].conf, "a") as f:
+        f.write('log_level = "debug"\n')  # for reload to tell of
     for golden, host, *argv in (("status", "a1", "status"), ("status-coordinator", "coord", "status"), ("peers", "a1", "peers"),
                                 ("peers-coordinator", "coord", "peers"), ("paths", "a1", "paths"), ("netcheck", "b1", "netcheck"),
                                 ("why", "a1", "why", "b1"), ("ping", "a1", "ping", "-c1", "b1"),
                                 ("expose", "a1", "expose", "udp", "5000"), (None, "a1", "expose", "list"),
-                                ("reload", "a1", "reload"), ("reload", "coord", "reload", "--dry-run"), ("log", "a1", "log"),
-                                ("log", "coord", "log"), ("metrics", "a1", "metrics"), ("metrics", "coord", "metrics"),
+                                ("reload", "a1", "reload", "--dry-run"), (None, "coord", "reload"), ("log", "a1", "log"),
+                                ("log", "coord", "log"),
+                                ("config", "a1", "config", "show"), ("config", "coord", "config", "show"),
+                                ("config_check", "a1", "config", "check"),
+                                ("metrics", "a1", "metrics"), ("metrics", "coord", "metrics"),
                                 ("doctor", "a1", "doctor"), ("version", "a1", "version"), ("map", "coord", "map"),
                                 ("wait", "a1", "wait", "--for", "peer=b1")):
         yield from ((golden, d) for d in ctl(host, *argv))

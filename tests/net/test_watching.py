@@ -147,7 +147,9 @@ def a_dry_run_changes_nothing():
                 r = mesh.ctl_json(host, "reload", "--dry-run")
                 check(r["ok"] and r["dry_run"] and r["applied"] == [key] and r["restart"] == ["workers"], f"{host}: {r}")
             check("reload" not in node.log(), f"{host}: the log knows of a reload")
-            check(mesh.ctl(host, "reload", "--dry-run").stdout.startswith("a reload would apply: " + key), "the words")
+            said = mesh.ctl(host, "reload", "--dry-run").stdout
+            check(said.startswith("a reload would apply: " + key) and re.search(rf"\n{re.escape(key)} +.* reload +{node.conf}:\d+\n", said)
+                  and re.search(rf"\nworkers +0 +3 +restart +{node.conf}:\d+\n", said), said)
             check(mesh.ctl_json(host, "reload")["applied"] == [key], f"{host}: the dry run had changed it")
             with open(node.conf, "w") as f:
                 f.write(text + "nonsense = 1\n")

@@ -525,6 +525,82 @@ static void a_failed_reload_exits_78(void **state)
 	says(f->err, "the old settings stay in force");
 }
 
+#define CHANGE(section, title, key, from, to, file, line, apply)                                            \
+	"{\"section\":\"" section "\",\"title\":" title ",\"key\":\"" key "\",\"from\":" from ",\"to\":" to \
+	",\"file\":" file ",\"line\":" line ",\"apply\":\"" apply "\"}"
+#define DRY_RUN                                                                                                        \
+	"{\"schema\":\"warren.reload/1\",\"ok\":true,\"dry_run\":true,\"error\":null,\"applied\":[\"log_level\"],"     \
+	"\"restart\":[\"workers\"],\"changes\":[" CHANGE(                                                              \
+		"", "null", "log_level", "\"info\"", "\"debug\"", "\"/etc/x.conf\"", "3",                              \
+		"reload") "," CHANGE("coordinator", "\"c1\"", "public_key", "null", "\"" PUBLIC "\"",                  \
+				     "\"/etc/x.conf\"", "9",                                                           \
+				     "reload") "," CHANGE("listen", "null", "tcp_ports", "[\"1\",\"443\"]", "[\"1\"]", \
+							  "null", "null", "restart") "],\"changes_left_out\":7}"
+
+static void a_dry_run_shows_what_differs(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, DRY_RUN);
+	assert_int_equal(RUN(f, "reload", "--dry-run"), 0);
+	assert_string_equal(f->out, "a reload would apply: log_level\nchanged, but needs a restart: workers\n"
+				    "KEY                             FROM    TO        APPLIES  WHERE\n"
+				    "log_level                       info    debug     reload   /etc/x.conf:3\n"
+				    "public_key of coordinator \"c1\"  -       hSDwCYkw  reload   /etc/x.conf:9\n"
+				    "listen.tcp_ports                1, 443  1         restart  default\n");
+	assert_string_equal(f->err, "warrenctl: 7 more are not shown\n");
+	assert_int_equal(RUN(f, "reload", "--dry-run", "-w"), 0);
+	says(f->out, PUBLIC);
+	assert_int_equal(RUN(f, "reload", "--dry-run", "--json"), 0);
+	assert_string_equal(f->out, DRY_RUN "\n");
+}
+
+#define SETTING(section, title, key, value, file, line)                                                           \
+	"{\"section\":\"" section "\",\"title\":" title ",\"key\":\"" key "\",\"value\":" value ",\"file\":" file \
+	",\"line\":" line ",\"apply\":\"reload\"}"
+#define CONFIG                                                                                                                   \
+	"{\"schema\":\"warren.config/1\",\"path\":\"/etc/x.conf\",\"settings\":[" SETTING(                                       \
+		"", "null", "role", "\"peer\"", "\"/etc/x.conf\"",                                                               \
+		"1") "," SETTING("", "null", "psk_file", "null", "null",                                                         \
+				 "null") "," SETTING("", "null", "state_dir", "\"/a \\\"$x\\\\\\u001b\"", "null",                \
+						     "null") "," SETTING("listen", "null", "tcp_ports",                          \
+									 "[\"1\",\"443\"]", "null",                              \
+									 "null") "," SETTING("coordinator", "\"c1\"",            \
+											     "endpoint", "\"h:1\"",              \
+											     "\"/etc/x.conf.d/a.conf\"",         \
+											     "7") "," SETTING("coordinator",     \
+													      "\"c.2\"",         \
+													      "endpoint",        \
+													      "\"h:2\"",         \
+													      "\"/etc/x.conf\"", \
+													      "8") "],\"left_out\":0}"
+
+static void settings_are_shown_as_a_file(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, CONFIG);
+	assert_int_equal(RUN(f, "config", "show"), 0);
+	assert_string_equal(f->out, "role = peer\n"
+				    "state_dir = \"/a \\\"\\$x\\\\\\x1b\"\n"
+				    "listen {\n"
+				    "\ttcp_ports = { 1, 443 }\n"
+				    "}\n"
+				    "coordinator c1 {\n"
+				    "\tendpoint = \"h:1\"\n"
+				    "}\n"
+				    "coordinator \"c.2\" {\n"
+				    "\tendpoint = \"h:2\"\n"
+				    "}\n");
+	assert_int_equal(RUN(f, "config", "show", "--origin", "-w"), 0);
+	says(f->out, "role = peer  # /etc/x.conf:1\n# psk_file is not set\n");
+	says(f->out, "\ttcp_ports = { 1, 443 }  # default\n");
+	says(f->out, "\tendpoint = \"h:1\"  # /etc/x.conf.d/a.conf:7\n");
+	assert_int_equal(RUN(f, "config", "show", "x.conf"), 64);
+	assert_int_equal(RUN(f, "config", "shout"), 64);
+	assert_int_equal(RUN(f, "config"), 64);
+}
+
 #define STATUS(state, error)                                                                                                   \
 	"{\"schema\":\"warren.status/1\",\"time\":\"2026-01-02T12:44:03Z\",\"role\":\"peer\",\"name\":\"alice\","              \
 	"\"version\":\"0.1.0\",\"pid\":4121,\"uptime_s\":11520,\"config\":{\"path\":\"/etc/warren/home.conf\","                \
@@ -1091,6 +1167,8 @@ int main(void)
 		TEST(ping_tells_direct_from_relayed_and_lost),
 		TEST(why_gives_cause_and_remedy),
 		TEST(a_failed_reload_exits_78),
+		TEST(a_dry_run_shows_what_differs),
+		TEST(settings_are_shown_as_a_file),
 		TEST(status_tells_a_peer_from_top_to_bottom),
 		TEST(status_check_is_silent_when_all_is_well),
 		TEST(a_coordinators_status_shows_its_network),
