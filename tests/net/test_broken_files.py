@@ -2,15 +2,20 @@
 # ctest: timeout=90 beside
 """A broken configuration ends warrend with 78 within 1 s; it names file and line, and prints no secret.
 
+Each key of warren.conf(5), which tests/check_manuals.sh compares with the daemon's own table, has at least one broken example that is
+refused by its name: one that is new there fails this until it has.
+
 No topology: warrend ends before it opens anything (in a network namespace of its own, in case it does not).
 """
 import os
+import re
 import subprocess
 import tempfile
 import time
 
 from harness import PROGRAMS, Key, check, main, tool
 
+MANUAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../daemon/config/warren.conf.5")
 LIMIT = 1.0
 PASSWORD = "correct-horse-battery"
 
@@ -146,6 +151,11 @@ PEER_FAULTS = [
     ('name = "alice"', 'name = "al\x01ice"', "no text"),
     ('name = "alice"', f'name = "{"a" * 64}"', "longer than 63"),
     ('name = "alice"', 'name "alice"', "equal sign"),
+    ('private_key_file = "DIR/private.key"', 'private_key_file = "SECRET"', "takes the name of a file"),
+    ('private_key_file = "DIR/private.key"', 'private_key_file = "DIR/none"', "private key", "no such file"),
+    ('private_key_file = "DIR/private.key"', 'privat_key_file = "SECRET"', '"private_key_file"'),
+    ('control_socket = "DIR/c.sock"', 'SECRET = "x"', "not shown"),
+    (*a(f'state_dir = "/{"x" * 5000}"'), "too long for a file's name"),
     ('name = "alice"', 'name = "alice', "not closed on its line"),
     (*a("workers = 9"), "no number from 0 to 8"),
     (*a("workers = -1"), "no number from 0 to 8"),
@@ -166,6 +176,8 @@ PEER_FAULTS = [
     (*a('network_key = "short"'), "no network key"),
     (*a('network_key = "NETWORK"'), "certificate_file"),
     (*a('certificate_file = "DIR/cert"'), "network_key"),
+    (*a('proxy_auth_file = "SECRET"'), "takes the name of a file"),
+    (*a('psk_file = "SECRET"'), "takes the name of a file"),
     (*a('psk_file = "/nonexistent/psk"'), "pre-shared key", "no such file"),
     (*a('psk_file = "DIR/empty"'), "pre-shared key"),
     (*a('psk_file = "DIR"'), "pre-shared key"),
@@ -177,6 +189,9 @@ PEER_FAULTS = [
     (*a("listen { portmap = perhaps }"), "neither auto nor off"),
     (*a('listen { public_endpoint = {"nowhere"} }'), "no port"),
     (*a("listen { tcp_ports = {443} }"), "for a coordinator"),
+    (*a('metrics { listen = "0.0.0.0:9586" }'), "no address of the loopback"),
+    (*a('metrics { listen = "SECRET" }'), "neither a path"),
+    (*a("metrics { peer_labels = perhaps }"), "neither true nor false"),
     ('name = "warren0"', 'name = "war/ren"', "no interface's name"),
     ('name = "warren0"', "mtu = 1000", "from 1280 to 9000"),
     (ENDPOINT, 'endpoint = "198.51.100.10:"', "no port"),
@@ -199,6 +214,12 @@ COORDINATOR_FAULTS = [
     ("port = 27700", "port = 0", "listen.port is 0"),
     ("port = 27700", "port = 27700  alternate_port = 27700", "same as listen.port"),
     ("port = 27700", "port = 27700  tcp_ports = {0}", "tcp_ports"),
+    ("port = 27700", 'port = 27700  alternate_address = "224.0.0.1"', "no address of a host"),
+    ("port = 27700", "port = 27700  stun = perhaps", "neither true nor false"),
+    (PREFIX, f'{PREFIX}  prefix6 = "fd77::1/64"', "bits set"),
+    ('public_key = "PUBLIC"', 'public_key = "PUBLI"', "no public key"),
+    (ADDRESS, 'address = "here"', "no IP address"),
+    (ADDRESS, f'{ADDRESS}  address6 = "there"', "no IP address"),
     (ADDRESS, 'address = "10.78.0.2"', "outside of network.prefix"),
     (ADDRESS, 'address = "10.77.255.255"', "reserved"),
     (ADDRESS, 'address = "fd77::2"', "address6"),
@@ -216,13 +237,32 @@ COORDINATOR_FAULTS = [
 
 
 def fill(text, d):
-    for word, value in (("PUBLIC", d.key.public), ("NETWORK", d.network.public), ("DIR", d.path)):
+    for word, value in (("PUBLIC", d.key.public), ("SECRET", d.key.secret), ("NETWORK", d.network.public), ("DIR", d.path)):
         text = text.replace(word, value)
     return text
 
 
+def keys_of_the_manual():
+    keys, section = set(), ""
+    with open(MANUAL) as f:
+        for line in f:
+            words = line.split()
+            if line.startswith((".Sh", ".Ss")):
+                section = words[2] if words[1] == "Section" else ""
+            elif re.match(r"\.It Ic \w+ Pq Em (reload|restart)", line):
+                keys.add((section, words[2]))
+    check(len(keys) >= 40, f"{MANUAL} was not understood: {keys}")
+    return keys
+
+
+def blamed(message):
+    """The key that a message is about: 'listen.port: ...', 'public_key of member "bob" ...', 'workers ...'."""
+    found = re.match(r'(?:(\w+)\.)?(\w+)(?: of (\w+) ")?', message)
+    return found and (found[1] or found[3] or "", found[2])
+
+
 def each_of_many_faults_is_named_with_its_line():
-    done = set()
+    done, named = set(), set()
     with Place() as d:
         d.network = Key(d.path + "/network.key", "--network")
         for name, text, mode in (("empty", "\n", 0o600), ("login", f"user:{PASSWORD}\n", 0o644)):
@@ -242,7 +282,10 @@ def each_of_many_faults_is_named_with_its_line():
                 check(r.stderr.startswith(f"{d.conf}:{line}: ") and all(w in r.stderr for w in words), f"{said} (line {line}, {words})")
                 check(r.stderr[:-1].isprintable(), said)  # one line
                 done.add((old, new))
-    check(len(done) >= 60, f"only {len(done)} faults")
+                named.add(blamed(r.stderr[len(f"{d.conf}:{line}: "):]))
+    check(len(done) >= 80, f"only {len(done)} faults")
+    lacking = keys_of_the_manual() - named
+    check(not lacking, f"keys without a broken example that names them: {sorted(lacking)}")
 
 
 def certificate_that_is_none_of_ours():

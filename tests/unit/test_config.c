@@ -466,6 +466,27 @@ static void bad_values_are_quoted_with_the_reason(void **state)
 	}
 }
 
+/* Of keys that are to come too: nothing takes 5000 letters, and none is quoted. */
+static void every_key_refuses_what_no_key_can_be(void **state)
+{
+	char value[5001], text[6000];
+
+	memset(value, 'x', sizeof(value));
+	value[sizeof(value) - 1] = '\0';
+	for (size_t i = 0; config_key_at(i); i++) {
+		const struct config_key *k = config_key_at(i);
+		bool is_peers = k->roles & CONFIG_OF_PEER;
+		const char *base = is_peers ? PEER : COORDINATOR;
+
+		if (k->section[0])
+			snprintf(text, sizeof(text), "%s%s%s { %s = \"%s\" }\n", base, k->section,
+				 config_section_is_titled(k->section) ? " \"z\"" : "", k->name, value);
+		else
+			snprintf(text, sizeof(text), "%s%s = \"%s\"\n", base, k->name, value);
+		refused(*state, text, is_peers ? 7 : 4, k->name);
+	}
+}
+
 static void what_is_there_twice_is_found(void **state)
 {
 	refused(*state, PEER "coordinator \"c1\" { }\n", 7, "\"c1\" is there twice");
@@ -893,6 +914,7 @@ int main(void)
 		TEST(what_is_missing_is_named),
 		TEST(broken_grammar_is_found_at_its_line),
 		TEST(bad_values_are_quoted_with_the_reason),
+		TEST(every_key_refuses_what_no_key_can_be),
 		TEST(what_is_there_twice_is_found),
 		TEST(too_many_coordinators_are_refused),
 		TEST(a_missing_file_is_named),
