@@ -133,7 +133,8 @@ void ctl_print_json(const struct ctl *ctl, const json_t *document); /* one line 
 /* one file each */
 int ctl_top(struct ctl *ctl), ctl_metrics(struct ctl *ctl), ctl_capture(struct ctl *ctl), ctl_doctor(struct ctl *ctl),
 	ctl_log(struct ctl *ctl), ctl_bugreport(struct ctl *ctl), ctl_completion(struct ctl *ctl);
-int ctl_config(struct ctl *ctl);
+int ctl_whois(struct ctl *ctl), ctl_config(struct ctl *ctl), ctl_log_level(struct ctl *ctl),
+	ctl_rebind(struct ctl *ctl), ctl_up(struct ctl *ctl), ctl_down(struct ctl *ctl);
 int ctl_complete(struct ctl *ctl, int n_words, char **words); /* for the shells; the last word is at the cursor */
 json_t *ctl_doctor_document(struct ctl *ctl);
 int ctl_key(struct ctl *ctl), ctl_status(struct ctl *ctl), ctl_peers(struct ctl *ctl), ctl_paths(struct ctl *ctl),

@@ -50,7 +50,8 @@ static void print_self(const struct ctl *ctl, const json_t *s)
 	}
 	fprintf(ctl->out, ctl->is_wide || ctl->is_plain ? "key %s\n" : "key %.8s\n", cell(s, "key", NULL, a));
 	if (json_is_object(json_object_get(s, "tun"))) {
-		fprintf(ctl->out, "  %-12s %s mtu %s, ", "tun", cell(s, "tun", "name", a), cell(s, "tun", "mtu", b));
+		fprintf(ctl->out, "  %-12s %s%s mtu %s, ", "tun", cell(s, "tun", "name", a),
+			json_is_false(at(s, "tun", "up")) ? " down," : "", cell(s, "tun", "mtu", b));
 		fprintf(ctl->out, "%s queues, ", cell(s, "tun", "queues", a));
 		print_list(ctl, at(s, "tun", "features"), " ");
 		fputc('\n', ctl->out);
@@ -199,6 +200,8 @@ const char *ctl_what_is_wrong(const json_t *s)
 		return NULL;
 	if (json_is_false(at(s, "tun", "present")))
 		return "the TUN interface was deleted";
+	if (json_is_false(at(s, "tun", "up")))
+		return "the TUN interface is down";
 	json_array_foreach(json_object_get(s, "coordinators"), i, entry) {
 		const char *state = json_string_value(json_object_get(entry, "state"));
 

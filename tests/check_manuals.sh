@@ -12,7 +12,7 @@ complain() {
 
 # The rows of the table of commands begin with { "name", "operands"; options are { "name", 'c' or 0.
 rows=$(sed -n '/^const struct ctl_command/,/^};/p' ctl/commands.c)
-commands=$(printf '%s\n' "$rows" | sed -n 's/^\t{ "\([a-z]*\)",.*/\1/p')
+commands=$(printf '%s\n' "$rows" | sed -n 's/^\t{ "\([a-z-]*\)",.*/\1/p')
 [ "$(printf '%s\n' "$commands" | wc -l)" -ge 10 ] || complain "the table of commands in ctl/commands.c was not understood"
 for command in $commands; do
 	grep -qE "^\.It Cm $command( |$)" ctl/warrenctl.8 || complain "warrenctl(8) lacks the command $command"

@@ -12,18 +12,54 @@
 
 /* ------------------------------------------------------------------ links */
 
-int netlink_link_up(int ifindex, unsigned mtu_bytes)
+static int link_set(int ifindex, unsigned flags, unsigned mtu_bytes)
 {
 	struct netlink_request req;
 	struct ifinfomsg *ifi = netlink_request_init(&req, RTM_NEWLINK, NLM_F_ACK, sizeof(*ifi));
 
 	ifi->ifi_family = AF_UNSPEC;
 	ifi->ifi_index = ifindex;
-	ifi->ifi_flags = IFF_UP;
+	ifi->ifi_flags = flags;
 	ifi->ifi_change = IFF_UP;
 	if (mtu_bytes)
 		mnl_attr_put_u32(req.nlh, IFLA_MTU, mtu_bytes);
 	return netlink_request_run(&req, NULL, NULL);
+}
+
+int netlink_link_up(int ifindex, unsigned mtu_bytes)
+{
+	return link_set(ifindex, IFF_UP, mtu_bytes);
+}
+
+int netlink_link_down(int ifindex)
+{
+	return link_set(ifindex, 0, 0);
+}
+
+static int link_get(int ifindex, mnl_cb_t each, void *arg)
+{
+	struct netlink_request req;
+	struct ifinfomsg *ifi = netlink_request_init(&req, RTM_GETLINK, NLM_F_ACK, sizeof(*ifi));
+
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = ifindex;
+	return netlink_request_run(&req, each, arg);
+}
+
+static int is_link_up(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	int *is_up = arg;
+
+	*is_up = (ifi->ifi_flags & IFF_UP) != 0;
+	return MNL_CB_OK;
+}
+
+int netlink_link_is_up(int ifindex)
+{
+	int is_up = -ENODATA, ret = link_get(ifindex, is_link_up, &is_up);
+
+	return ret < 0 ? ret : is_up;
 }
 
 static int mtu_of_link(const struct nlmsghdr *nlh, void *arg)
@@ -40,13 +76,8 @@ static int mtu_of_link(const struct nlmsghdr *nlh, void *arg)
 
 int netlink_link_mtu(int ifindex)
 {
-	struct netlink_request req;
-	struct ifinfomsg *ifi = netlink_request_init(&req, RTM_GETLINK, NLM_F_ACK, sizeof(*ifi));
-	int ret, mtu = -ENODATA;
+	int mtu = -ENODATA, ret = link_get(ifindex, mtu_of_link, &mtu);
 
-	ifi->ifi_family = AF_UNSPEC;
-	ifi->ifi_index = ifindex;
-	ret = netlink_request_run(&req, mtu_of_link, &mtu);
 	return ret < 0 ? ret : mtu;
 }
 

@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 int netlink_link_up(int ifindex, unsigned mtu_bytes); /* mtu 0: as it is */
+int netlink_link_down(int ifindex);                   /* its routes go, and its IPv6 addresses */
+int netlink_link_is_up(int ifindex);                  /* 1, 0, or negative errno: -ENODEV, there is none */
 int netlink_link_mtu(int ifindex);                    /* the MTU, or negative errno */
 /* `addr` has `len` 4 or 16 bytes. Adding what is there already is fine (0), so is removing what is not. IPv6 addresses
  * are added without duplicate address detection. */

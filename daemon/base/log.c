@@ -57,6 +57,16 @@ void log_set_level(enum log_level level)
 	atomic_store_explicit(&max_level, (int)level, memory_order_relaxed);
 }
 
+enum log_level log_get_level(void)
+{
+	return (enum log_level)atomic_load_explicit(&max_level, memory_order_relaxed);
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
 int log_level_from_text(const char *text, enum log_level *out)
 {
 	for (unsigned i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
@@ -116,12 +126,20 @@ static const char *last_lines(const char *text, size_t len)
 	return text;
 }
 
-size_t log_recent(char *out)
+/* Of the text, whose end is what was written last, the part that came since then. */
+static const char *lines_since(const char *text, size_t len, uint64_t since, uint64_t n_written)
 {
-	const char *start = out;
+	return since > n_written || n_written - since > len ? text : text + (len - (size_t)(n_written - since));
+}
+
+size_t log_recent(char *out, uint64_t *since, bool *has_missed)
+{
+	const char *start = out, *kept;
+	uint64_t n_written, from = *since;
 	size_t len, at;
 
 	pthread_mutex_lock(&recent.lock);
+	*since = n_written = recent.n_written;
 	at = (size_t)(recent.n_written % LOG_RECENT_BYTES);
 	if (recent.n_written < LOG_RECENT_BYTES) {
 		len = at;
@@ -133,8 +151,11 @@ size_t log_recent(char *out)
 		start = (const char *)memchr(out, '\n', len) + 1; /* the first one was overwritten in part */
 	}
 	pthread_mutex_unlock(&recent.lock);
-	start = last_lines(start, len - (size_t)(start - out));
-	len -= (size_t)(start - out);
+	kept = last_lines(start, len - (size_t)(start - out));
+	len -= (size_t)(kept - out);
+	start = lines_since(kept, len, from, n_written);
+	len -= (size_t)(start - kept);
+	*has_missed = from > 0 && from <= n_written && n_written - from > len;
 	memmove(out, start, len);
 	out[len] = '\0';
 	return len;

@@ -126,6 +126,8 @@ static const struct control_command commands[] = {
 	{ .name = "map", .handler = on_map },
 	{ .name = "metrics", .handler = on_metrics },
 	{ .name = "log", .handler = control_recent },
+	{ .name = "log_level", .handler = control_log_level },
+	{ .name = "set_log_level", .flags = CONTROL_WRITE, .handler = control_set_log_level },
 	{ .name = "version", .handler = on_version },
 	{ .name = "revocations", .handler = on_revocations },
 	{ .name = "revoke", .flags = CONTROL_WRITE, .handler = on_revoke },
@@ -136,6 +138,9 @@ static const struct control_command commands[] = {
 	{ .name = "capture", .handler = on_peer_command },
 	{ .name = "netcheck", .handler = on_peer_command },
 	{ .name = "why", .handler = on_peer_command },
+	{ .name = "rebind", .handler = on_peer_command },
+	{ .name = "up", .handler = on_peer_command },
+	{ .name = "down", .handler = on_peer_command },
 	{ .name = NULL },
 };
 

@@ -109,6 +109,12 @@ static void put_address(struct node *n, const struct prefix *p)
 		log_error("interface %s: cannot set address %s: %s", n->tun.name, text, strerror(-ret));
 }
 
+void node_put_addresses(struct node *n)
+{
+	for (unsigned i = 0; i < n->state.n_addrs; i++)
+		put_address(n, &n->state.addrs[i]);
+}
+
 void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n_addrs)
 {
 	bool is_changed = n_addrs != n->state.n_addrs;
@@ -276,8 +282,7 @@ static int open_tun(struct node *n)
 		log_error("interface %s: cannot be set up: %s", n->tun.name, strerror(-ret));
 		return ret;
 	}
-	for (unsigned i = 0; i < n->state.n_addrs; i++)
-		put_address(n, &n->state.addrs[i]);
+	node_put_addresses(n);
 	return 0;
 }
 

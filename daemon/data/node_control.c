@@ -285,6 +285,41 @@ static void cmd_config(void *arg, struct control_request *req, const json_t *arg
 	control_config(req, n->config->path, n->owner);
 }
 
+static void cmd_rebind(void *arg, struct control_request *req, const json_t *args)
+{
+	struct node *n = arg;
+
+	(void)args;
+	log_info("network: everything is checked anew, as was asked for");
+	node_look_anew(n, clock_now_ms());
+	control_reply_take(req, json_pack("{s:s, s:b}", "schema", "warren.rebind/1", "ok", true));
+}
+
+static void set_interface(struct node *n, struct control_request *req, bool is_up)
+{
+	int ret = is_up ? netlink_link_up(n->tun.ifindex, n->mtu) : netlink_link_down(n->tun.ifindex);
+
+	node_check_tun(n);
+	if (ret < 0)
+		control_fail(req, ret == -EPERM ? EXIT_NOT_PERMITTED : EXIT_NO, "interface %s: %s", n->tun.name,
+			     n->is_tun_gone ? "it was deleted; only a restart brings it back" : strerror(-ret));
+	else
+		control_reply_take(req, json_pack("{s:s, s:s, s:b}", "schema", "warren.interface/1", "name",
+						  n->tun.name, "up", !n->is_tun_down));
+}
+
+static void cmd_up(void *arg, struct control_request *req, const json_t *args)
+{
+	(void)args;
+	set_interface(arg, req, true);
+}
+
+static void cmd_down(void *arg, struct control_request *req, const json_t *args)
+{
+	(void)args;
+	set_interface(arg, req, false);
+}
+
 const struct control_command node_commands[] = {
 	{ "status", 0, cmd_status },
 	{ "peers", 0, cmd_peers },
@@ -299,6 +334,11 @@ const struct control_command node_commands[] = {
 	{ "capture", CONTROL_WRITE, node_cmd_capture },
 	{ "metrics", 0, node_cmd_metrics },
 	{ "log", 0, control_recent },
+	{ "log_level", 0, control_log_level },
+	{ "set_log_level", CONTROL_WRITE, control_set_log_level },
+	{ "rebind", CONTROL_WRITE, cmd_rebind },
+	{ "up", CONTROL_WRITE, cmd_up },
+	{ "down", CONTROL_WRITE, cmd_down },
 	{ "version", 0, cmd_version },
 	{ NULL, 0, NULL },
 };

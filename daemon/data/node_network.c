@@ -40,15 +40,26 @@ static bool read_interfaces(struct node *n)
 	return n_before != n_after || memcmp(before, after, n_after * sizeof(after[0])) != 0;
 }
 
-/* Somebody may delete it under us; nothing would tell: its queues just stay empty. */
-static void check_tun(struct node *n)
+/* Somebody may delete it under us, or set it down; nothing would tell: its queues just stay empty. Going down it loses routes and
+ * IPv6 addresses, which nobody else puts back. */
+void node_check_tun(struct node *n)
 {
-	char name[IF_NAMESIZE];
+	int is_up;
 
-	if (n->is_tun_gone || if_indextoname((unsigned)n->tun.ifindex, name))
+	if (n->is_tun_gone)
 		return;
-	n->is_tun_gone = true;
-	log_error("interface %s: it was deleted; only a restart brings it back", n->tun.name);
+	is_up = netlink_link_is_up(n->tun.ifindex);
+	if (is_up == -ENODEV) {
+		n->is_tun_gone = true;
+		log_error("interface %s: it was deleted; only a restart brings it back", n->tun.name);
+	} else if (is_up == 0 && !n->is_tun_down) {
+		n->is_tun_down = true;
+		log_warn("interface %s: it is down, and no packet passes", n->tun.name);
+	} else if (is_up > 0 && n->is_tun_down) {
+		n->is_tun_down = false;
+		log_info("interface %s: it is up again", n->tun.name);
+		node_put_addresses(n);
+	}
 }
 
 /* ---------------------------------------------------------------- peers' endpoints */
@@ -220,7 +231,7 @@ static void on_netlink(void *arg, int fd)
 	struct node *n = arg;
 
 	(void)fd;
-	check_tun(n);
+	node_check_tun(n);
 	if (!ways_drain(&n->ways))
 		return;
 	looks_want(&n->looks, clock_now_ms());

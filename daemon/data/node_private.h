@@ -140,6 +140,7 @@ struct node {
 	/* the data path */
 	struct tun tun;
 	bool is_tun_gone; /* deleted by somebody else */
+	bool is_tun_down; /* set so, by us or by somebody else */
 	bool is_tso_refusal_logged, is_uso_refusal_logged;
 	unsigned mtu;
 	struct gso gso;
@@ -233,6 +234,7 @@ uint64_t node_wall_ms(struct node *n);
 int node_send(struct node *n, const struct path_addr *to, uint32_t member, uint8_t *datagram, size_t len);
 bool node_lane_enter(struct node *n);
 void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n_addrs);
+void node_put_addresses(struct node *n); /* all that we have, on the interface */
 bool node_is_overlay(const struct node *n, const struct ip *ip);
 
 /* node_keep.c: what is kept in state_dir. Whatever could not be written is written when that is possible again. */
@@ -276,6 +278,8 @@ int node_open_network(struct node *n);
 void node_close_network(struct node *n);
 void node_network_tick(struct node *n, uint64_t now_ms);
 void node_look_anew(struct node *n, uint64_t now_ms); /* as if all ways were new */
+void node_check_tun(
+	struct node *n); /* whether the interface is there, and up; if it is up again, puts back what went */
 void node_woke_up(struct node *n,
 		  uint64_t now_ms); /* whenever the loop does: did it sleep for longer than it was to? */
 /* The peer's candidates, as far as they may be used, into its path set. */

@@ -204,8 +204,9 @@ static json_t *tun_json(const struct node *n)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (in_force & names[i].bit)
 			json_array_append_new(features, json_string(names[i].name));
-	return json_pack("{s:s, s:b, s:i, s:i, s:o}", "name", n->tun.name, "present", !n->is_tun_gone, "mtu",
-			 (int)n->mtu, "queues", (int)n->tun.n_queues, "features", features);
+	return json_pack("{s:s, s:b, s:b, s:i, s:i, s:o}", "name", n->tun.name, "present", !n->is_tun_gone, "up",
+			 !n->is_tun_gone && !n->is_tun_down, "mtu", (int)n->mtu, "queues", (int)n->tun.n_queues,
+			 "features", features);
 }
 
 static json_t *ciphers_json(const struct node *n)
@@ -253,6 +254,9 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 	if (n->is_tun_gone)
 		json_array_append_new(notices,
 				      json_string("the TUN interface was deleted; only a restart brings it back"));
+	if (n->is_tun_down && !n->is_tun_gone)
+		json_array_append_new(notices, json_string("the TUN interface is down, and no packet passes; "
+							   "`warrenctl up` sets it up again"));
 	if (n->uplinks.via.ifindex)
 		json_array_append_new(notices, json_sprintf("the preferred way out leads nowhere: sending through %s",
 							    n->uplinks.via.name));

@@ -96,9 +96,11 @@ def documents(mesh):
                                 ("why", "a1", "why", "b1"), ("ping", "a1", "ping", "-c1", "b1"),
                                 ("expose", "a1", "expose", "udp", "5000"), (None, "a1", "expose", "list"),
                                 ("reload", "a1", "reload", "--dry-run"), (None, "coord", "reload"), ("log", "a1", "log"),
-                                ("log", "coord", "log"),
+                                ("log", "coord", "log"), ("log_level", "a1", "log-level"), ("log_level", "coord", "log-level"),
                                 ("config", "a1", "config", "show"), ("config", "coord", "config", "show"),
-                                ("config_check", "a1", "config", "check"),
+                                ("config_check", "a1", "config", "check"), ("whois", "a1", "whois", mesh.overlay("b1")),
+                                (None, "a1", "whois", mesh.overlay("a1")), (None, "coord", "whois", mesh.overlay("b1")),
+                                ("rebind", "a1", "rebind"), ("interface", "a1", "down"), ("interface", "a1", "up"),
                                 ("metrics", "a1", "metrics"), ("metrics", "coord", "metrics"),
                                 ("doctor", "a1", "doctor"), ("version", "a1", "version"), ("map", "coord", "map"),
                                 ("wait", "a1", "wait", "--for", "peer=b1")):

@@ -601,6 +601,28 @@ static void settings_are_shown_as_a_file(void **state)
 	assert_int_equal(RUN(f, "config"), 64);
 }
 
+#define LOG(lines, next, missed) \
+	"{\"schema\":\"warren.log/1\",\"lines\":[" lines "],\"next\":" next ",\"missed\":" missed "}"
+
+static void lines_are_shown_by_their_level(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, LOG("\"t info: a\",\"t error: b\",\"t warn: c\",\"t warning: d\"", "9", "true"));
+	assert_int_equal(RUN(f, "log"), 0);
+	assert_string_equal(f->out, "t info: a\nt error: b\nt warn: c\nt warning: d\n");
+	says(f->err, "more lines than could be kept");
+	assert_int_equal(RUN(f, "log", "warn"), 0);
+	assert_string_equal(f->out, "t error: b\nt warn: c\n");
+	assert_int_equal(RUN(f, "log", "error", "--json"), 0);
+	assert_string_equal(f->out, LOG("\"t error: b\"", "9", "true") "\n");
+	assert_int_equal(RUN(f, "log", "loud"), 64);
+	DAEMON(f, "{\"schema\":\"warren.log_level/1\",\"level\":\"warn\"}");
+	assert_int_equal(RUN(f, "log-level"), 0);
+	assert_string_equal(f->out, "warn\n");
+	assert_int_equal(RUN(f, "log-level", "loud"), 64);
+}
+
 #define STATUS(state, error)                                                                                                   \
 	"{\"schema\":\"warren.status/1\",\"time\":\"2026-01-02T12:44:03Z\",\"role\":\"peer\",\"name\":\"alice\","              \
 	"\"version\":\"0.1.0\",\"pid\":4121,\"uptime_s\":11520,\"config\":{\"path\":\"/etc/warren/home.conf\","                \
@@ -616,6 +638,28 @@ static void settings_are_shown_as_a_file(void **state)
 	"\"portmap\":{\"by\":\"pcp\",\"endpoint\":\"9.0.0.1:41833\"},"                                                         \
 	"\"port\":41833,\"mapping\":\"endpoint-dependent\",\"udp_blocked\":false},\"peers\":{\"known\":4,\"up\":3,"            \
 	"\"lan\":1,\"direct\":1,\"relay\":1,\"tcp\":0},\"counters\":{\"rx_bytes\":5},\"notices\":[\"carol is relayed\"]}"
+
+static void an_address_has_an_owner_or_none(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, PEERS);
+	assert_int_equal(RUN(f, "whois", "10.44.0.3"), 0);
+	assert_string_equal(f->out, "bob\n  addresses  10.44.0.3\n  key        hSDwCYkw\n"
+				    "  state      up, direct 198.51.100.9:27700\n");
+	assert_int_equal(RUN(f, "whois", "10.44.0.3:80"), 0);
+	assert_int_equal(RUN(f, "whois", "::ffff:10.44.0.3"), 0);
+	assert_int_equal(RUN(f, "whois", "10.44.0.3/24", "--json"), 0);
+	says(f->out, "{\"schema\":\"warren.whois/1\",\"ip\":\"10.44.0.3\",\"self\":false,\"name\":\"bob\"");
+	assert_int_equal(RUN(f, "whois", "bob"), 64);
+	says(f->err, "no address: bob");
+	DAEMON(f, PEERS, STATUS("connected", "null"));
+	assert_int_equal(RUN(f, "whois", "10.44.0.2"), 0);
+	says(f->out, "alice (this node)\n  addresses  10.44.0.2/24\n");
+	DAEMON(f, PEERS, STATUS("connected", "null"));
+	assert_int_equal(RUN(f, "whois", "10.44.0.9"), 1);
+	says(f->err, "no member that is known here has the address 10.44.0.9");
+}
 
 static void status_tells_a_peer_from_top_to_bottom(void **state)
 {
@@ -1169,6 +1213,8 @@ int main(void)
 		TEST(a_failed_reload_exits_78),
 		TEST(a_dry_run_shows_what_differs),
 		TEST(settings_are_shown_as_a_file),
+		TEST(lines_are_shown_by_their_level),
+		TEST(an_address_has_an_owner_or_none),
 		TEST(status_tells_a_peer_from_top_to_bottom),
 		TEST(status_check_is_silent_when_all_is_well),
 		TEST(a_coordinators_status_shows_its_network),

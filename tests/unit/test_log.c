@@ -190,6 +190,55 @@ static void a_flood_is_cut_per_level_and_counted_but_errors_never(void **state)
 	assert_non_null(strstr(text, "<4>log: 90 lines of level warn left out\n<6>next second\n"));
 }
 
+static void lines_are_kept_and_told_once(void **state)
+{
+	char *out = malloc(LOG_RECENT_BYTES + 1), text[900];
+	uint64_t since = 0, before;
+	int err = dup(STDERR_FILENO);
+	bool has_missed;
+
+	(void)state;
+	assert_non_null(out);
+	assert_non_null(freopen("/dev/null", "w", stderr)); /* thousands of lines are for nobody's eyes */
+	log_error("one");
+	log_error("two");
+	log_recent(out, &since, &has_missed);
+	assert_non_null(strstr(out, "error: one\n"));
+	assert_non_null(strstr(out, "error: two\n"));
+	assert_false(has_missed);
+	assert_int_equal(log_recent(out, &since, &has_missed), 0);
+	log_error("three");
+	before = since;
+	log_recent(out, &since, &has_missed);
+	assert_non_null(strstr(out, " error: three\n"));
+	assert_int_equal(count(out, "\n"), 1);
+	assert_true(since > before);
+	/* Of another process: all that there is. */
+	before = since;
+	since = UINT64_MAX;
+	log_recent(out, &since, &has_missed);
+	assert_int_equal(since, before);
+	assert_non_null(strstr(out, "error: one\n"));
+	assert_false(has_missed);
+	/* More than is kept came meanwhile. */
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	for (int i = 0; i < 400; i++)
+		log_error("%s", text);
+	assert_true(log_recent(out, &since, &has_missed) > LOG_RECENT_BYTES - 1000);
+	assert_true(has_missed);
+	assert_null(strstr(out, "error: three"));
+	assert_int_equal(strncmp(out, "at-", 3), 0);
+	for (int i = 0; i < 2500; i++)
+		log_error("short");
+	log_recent(out, &since, &has_missed);
+	assert_true(has_missed);
+	assert_int_equal(count(out, "\n"), 2000);
+	assert_true(dup2(err, STDERR_FILENO) >= 0);
+	close(err);
+	free(out);
+}
+
 static void level_names_are_exact(void **state)
 {
 	enum log_level level = LOG_LEVEL_ERROR;
@@ -202,6 +251,10 @@ static void level_names_are_exact(void **state)
 	assert_int_equal(log_level_from_text("Warn", &level), -EINVAL);
 	assert_int_equal(log_level_from_text("", &level), -EINVAL);
 	assert_int_equal(level, LOG_LEVEL_WARN);
+	assert_string_equal(log_level_name(LOG_LEVEL_WARN), "warn");
+	log_set_level(LOG_LEVEL_DEBUG);
+	assert_int_equal(log_get_level(), LOG_LEVEL_DEBUG);
+	log_set_level(LOG_LEVEL_INFO);
 }
 
 static void an_escape_is_written_whole_or_not_at_all(void **state)
@@ -231,6 +284,7 @@ int main(void)
 		cmocka_unit_test(a_name_is_no_format_and_has_an_end),
 		cmocka_unit_test(long_text_is_cut_and_the_line_ends),
 		cmocka_unit_test(a_flood_is_cut_per_level_and_counted_but_errors_never),
+		cmocka_unit_test(lines_are_kept_and_told_once),
 		cmocka_unit_test(level_names_are_exact),
 		cmocka_unit_test(an_escape_is_written_whole_or_not_at_all),
 	};

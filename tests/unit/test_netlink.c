@@ -66,11 +66,17 @@ static void link_comes_up_with_its_mtu(void **state)
 	assert_int_equal(netlink_link_mtu(ifindex_of(state)), 1380);
 	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
 	assert_int_equal(netlink_link_mtu(ifindex_of(state)), 1380);
+	assert_int_equal(netlink_link_is_up(ifindex_of(state)), 1);
+	assert_int_equal(netlink_link_down(ifindex_of(state)), 0);
+	assert_int_equal(netlink_link_is_up(ifindex_of(state)), 0);
+	assert_int_equal(netlink_link_mtu(ifindex_of(state)), 1380);
 }
 
 static void errors_are_the_kernels(void **state)
 {
 	(void)state;
+	assert_int_equal(netlink_link_down(99999), -ENODEV);
+	assert_int_equal(netlink_link_is_up(99999), -ENODEV);
 	assert_int_equal(netlink_link_mtu(99999), -ENODEV);
 	assert_int_equal(netlink_link_up(99999, 0), -ENODEV);
 	assert_int_equal(netlink_addr_add(99999, v4, 4, 16), -ENODEV);
