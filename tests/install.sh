@@ -13,7 +13,7 @@ build="gcc libc6-dev make cmake pkg-config libuv1-dev libsodium-dev liblz4-dev l
 	libmnl-dev libsqlite3-dev uthash-dev libminiupnpc-dev libqrencode-dev"
 [ "$(dpkg --print-architecture)" != amd64 ] || build="$build libipsec-mb-dev"
 net="python3 iproute2 nftables conntrack procps iputils-ping tcpdump iperf3 util-linux
-	miniupnpd-nftables tinyproxy-bin coturn stun-client python3-jsonschema"
+	miniupnpd-nftables tinyproxy-bin coturn stun-client python3-jsonschema python3-prometheus-client"
 package="dpkg-dev file lintian systemd"
 check="clang libclang-rt-14-dev llvm libcmocka-dev clang-format shellcheck mandoc git"
 

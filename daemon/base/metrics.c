@@ -158,7 +158,9 @@ void metrics_histogram(struct metrics *m, const struct metrics_histogram *h)
 
 	for (unsigned i = 0; i < METRICS_BUCKETS; i++) {
 		n += h->n[i];
-		snprintf(line, sizeof(line), "%s_bucket{le=\"%g\"} %" PRIu64 "\n", m->name, bounds[i], n);
+		/* OpenMetrics wants the bound to look like a real number, and a series is to be the same one in both formats. */
+		snprintf(line, sizeof(line), "%s_bucket{le=\"%g%s\"} %" PRIu64 "\n", m->name, bounds[i],
+			 bounds[i] < 1 ? "" : ".0", n);
 		append(m, line);
 	}
 	n += h->n[METRICS_BUCKETS];

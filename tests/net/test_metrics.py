@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # ctest: timeout=60 beside
-"""What a node counts, as Prometheus reads it: on the loopback, on a Unix socket, and in a file.
+"""What a node counts, as Prometheus reads it: on the loopback, on a Unix socket, and in a file. Both of its formats are read by the
+parsers of Prometheus' own client library, which know their grammars, and by promtool where that is installed.
 
-    coord
+    coord       has metrics too
       |
     inet ---- a1, b1   public hosts
 """
@@ -12,12 +13,35 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 
-from harness import FACTOR, check, main, netns, sh, wait_until
+from harness import FACTOR, Mesh, Site, check, main, netns, sh, wait_until
 from two import mesh_of_two, start
 
+try:
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
+    from prometheus_client.parser import text_string_to_metric_families as parse_text
+except ImportError:
+    print("skipped: no python3-prometheus-client")
+    sys.exit(77)
+
 PORT = 9586
+PATHS = {"lan", "direct4", "direct6", "relay", "tcp", "none"}
+# What dashboards and alerts rely on: samples, by their labels. Of both roles, of a peer, of a peer that names its peers.
+OF_BOTH = {
+    "warren_build_info": {"version", "role"}, "warren_config_last_reload_success": set(),
+    "warren_dropped_packets_total": {"direction", "reason"}, "warren_handshakes_total": {"result"},
+    "warren_relay_forwarded_bytes_total": set(),
+    "process_cpu_seconds_total": set(), "process_resident_memory_bytes": set(), "process_virtual_memory_bytes": set(),
+    "process_open_fds": set(), "process_start_time_seconds": set()}
+OF_PEER = {
+    "warren_peers": {"path"}, "warren_rx_bytes_total": {"path"}, "warren_tx_bytes_total": {"path"},
+    "warren_rx_packets_total": {"path"}, "warren_tx_packets_total": {"path"}, "warren_path_changes_total": {"from", "to"},
+    "warren_holepunch_attempts_total": {"result", "cause"}, "warren_coordinator_connected": {"coordinator"},
+    "warren_loop_lag_seconds_bucket": {"le"}, "warren_loop_lag_seconds_sum": set(), "warren_loop_lag_seconds_count": set()}
+OF_LABELS = {"warren_peer_info": {"peer", "ip", "key"}, "warren_peer_rtt_seconds": {"peer"}}
+OPEN = "Accept: application/openmetrics-text; version=1.0.0\r\n"
 
 
 def families(text):
@@ -50,6 +74,46 @@ def talk(address, request, host=None, mesh=None):
     return int(head.split(" ")[1]) if head else 0, head, body
 
 
+def judge(text, is_open):
+    """{sample's name: [its labels]}, after the judges had nothing to say against the text."""
+    samples = {}
+    for family in (parse_open_metrics if is_open else parse_text)(text):
+        for sample in family.samples:
+            samples.setdefault(sample.name, []).append(sample.labels)
+    if shutil.which("promtool") and not is_open:
+        r = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+        check(r.returncode == 0, f"promtool: {r.stdout}{r.stderr}")
+    return samples
+
+
+def both_formats_say_what_is_promised():
+    with Mesh([Site("a", "open"), Site("b", "open")], settings=f'metrics {{ listen = "127.0.0.1:{PORT}" }}') as mesh:
+        start(mesh, f'metrics {{ listen = "127.0.0.1:{PORT}"  peer_labels = true }}')
+        for host, promised in (("a1", {**OF_BOTH, **OF_PEER, **OF_LABELS}), ("coord", OF_BOTH)):
+            sh("ip", "-netns", mesh.lab.ns(host), "link", "set", "lo", "up")
+            found = []
+            for accept in ("", OPEN):
+                status, head, body = talk(("127.0.0.1", PORT), f"GET /metrics HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n", host, mesh)
+                kind = "application/openmetrics-text; version=1.0.0" if accept else "text/plain; version=0.0.4"
+                check(status == 200 and f"Content-Type: {kind}" in head, f"{host}: {head}")
+                found.append(judge(body, bool(accept)))
+                for name, labels in promised.items():
+                    check(name in found[-1], f"{host}: there is no {name}")
+                    for sample in found[-1][name]:
+                        check(set(sample) == labels, f"{host}: {name} has labels {sample}")
+                if host == "a1":
+                    for name in ("warren_peers", "warren_rx_bytes_total"):
+                        check({s["path"] for s in found[-1][name]} == PATHS, f"{name}: {found[-1][name]}")
+                check(judge(mesh.ctl(host, "metrics").stdout, False).keys() >= promised.keys(), "warrenctl metrics")
+            check(found[0] == found[1], f"{host}: the formats differ")
+        for bad in ("warren_x 1\nwarren_x 2", "# TYPE warren_x counter\nwarren_x 1\n# EOF\n"):
+            try:
+                judge(bad, True)
+            except ValueError:
+                continue
+            raise AssertionError(f"{bad!r} was not found")
+
+
 def what_is_counted_is_served():
     with mesh_of_two() as mesh:
         start(mesh, f'metrics {{ listen = "127.0.0.1:{PORT}"  peer_labels = true }}')
@@ -62,9 +126,6 @@ def what_is_counted_is_served():
         status, head, body = scrape()
         check(status == 200 and "text/plain; version=0.0.4" in head, f"scrape: {head}")
         found, types = families(body)
-        if shutil.which("promtool"):  # Prometheus' own judge, where it is installed
-            r = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, text=True)
-            check(r.returncode == 0, f"promtool: {r.stdout}{r.stderr}")
         check(found["warren_peers"]['{path="lan"}'] + found["warren_peers"]['{path="direct4"}'] == 1, found["warren_peers"])
         check(found["warren_coordinator_connected"]['{coordinator="c1"}'] == 1, "the coordinator is not connected")
         check(found["warren_peer_rtt_seconds"]['{peer="b1"}'] < 1, "no round trip of b1")
@@ -124,4 +185,4 @@ def a_socket_takes_no_more_than_its_share():
         check(not os.path.exists(path), "the socket is left behind")
 
 
-main(what_is_counted_is_served, a_socket_takes_no_more_than_its_share)
+main(both_formats_say_what_is_promised, what_is_counted_is_served, a_socket_takes_no_more_than_its_share)

@@ -34,7 +34,7 @@ static void write_some(struct metrics *m, enum metrics_format format)
 	"warren_lag_seconds_bucket{le=\"0.001\"} 2\nwarren_lag_seconds_bucket{le=\"0.003\"} 2\n" \
 	"warren_lag_seconds_bucket{le=\"0.01\"} 2\nwarren_lag_seconds_bucket{le=\"0.03\"} 2\n"   \
 	"warren_lag_seconds_bucket{le=\"0.1\"} 2\nwarren_lag_seconds_bucket{le=\"0.3\"} 2\n"     \
-	"warren_lag_seconds_bucket{le=\"1\"} 3\nwarren_lag_seconds_bucket{le=\"+Inf\"} 4\n"      \
+	"warren_lag_seconds_bucket{le=\"1.0\"} 3\nwarren_lag_seconds_bucket{le=\"+Inf\"} 4\n"    \
 	"warren_lag_seconds_sum 7.501\nwarren_lag_seconds_count 4\n"
 
 static void the_text_format_names_counters_whole(void **state)
