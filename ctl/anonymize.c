@@ -188,6 +188,29 @@ static size_t take_key(struct anonymizer *a, const char *text)
 	return len;
 }
 
+/* "enx" and its like, and a hardware address: systemd's name of an interface that has nothing better. */
+static size_t take_interface(struct anonymizer *a, const char *text)
+{
+	static const char *const kinds[] = { "enx", "wlx", "wwx" };
+	size_t len = run_of(text, is_word);
+	char mac[18];
+
+	if (len != 15)
+		return 0;
+	for (size_t i = 3; i < 15; i++)
+		if (!isxdigit((unsigned char)text[i]))
+			return 0;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strncmp(text, kinds[i], 3) != 0)
+			continue;
+		snprintf(mac, sizeof(mac), "%.2s:%.2s:%.2s:%.2s:%.2s:%.2s", text + 3, text + 5, text + 7, text + 9,
+			 text + 11, text + 13);
+		fprintf(a->out, "%s0200000000%02x", kinds[i], put(a, KIND_MAC, mac, 17)->number & 255);
+		return len;
+	}
+	return 0;
+}
+
 static size_t take_name(struct anonymizer *a, const char *text)
 {
 	size_t len = run_of(text, is_word);
@@ -212,6 +235,8 @@ static size_t take(struct anonymizer *a, const char *text)
 
 	if (!n)
 		n = take_address(a, text);
+	if (!n)
+		n = take_interface(a, text);
 	if (!n)
 		n = take_name(a, text);
 	if (n)

@@ -1,7 +1,8 @@
 /* ctl/anonymize.h - names, addresses and keys of a report, each replaced by the same stand-in wherever it stands
  *
  * Addresses become ones of documentation and benchmarking (RFC 3849, RFC 2544), so that prefixes and documents stay readable;
- * the loopback's and unspecified ones stay. Keys and hardware addresses are recognised by their form, names by being told.
+ * the loopback's and unspecified ones stay. Keys and hardware addresses, those in names of interfaces too (enx525400123456), are
+ * recognised by their form, names by being told.
  * Two reports do not share stand-ins.
  * Thread: any, one at a time. */
 #ifndef CTL_ANONYMIZE_H

@@ -11,6 +11,7 @@
 #include "ctl/ctl.h"
 #include "ctl/program.h"
 #include "ctl/tar.h"
+#include "daemon/base/addr.h"
 
 struct report {
 	struct ctl *ctl;
@@ -60,8 +61,112 @@ static void add_names_of(struct anonymizer *a, const json_t *list)
 	}
 }
 
+/* A path may be called after its owner: all of it is hidden but for what every such path has. */
+static void add_names_of_path(struct anonymizer *a, const char *path)
+{
+	static const char *const common[] = { "etc",   "warren",      "var", "lib",  "run",   "usr", "local",
+					      "share", "opt",         "srv", "home", "root",  "tmp", "dev",
+					      "null",  "private.key", "bin", "sbin", "state", "conf" };
+	char part[256];
+	size_t len;
+
+	for (; *path; path += len + (path[len] == '/')) {
+		bool is_common = false;
+
+		len = strcspn(path, "/");
+		snprintf(part, sizeof(part), "%.*s", (int)len, path);
+		for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++)
+			is_common |= strcmp(part, common[i]) == 0;
+		if (!is_common)
+			anonymizer_add_name(a, part);
+	}
+}
+
+/* "http://host:port", "host:port" */
+static void add_host_of(struct anonymizer *a, const char *text)
+{
+	static const char scheme[] = "http://";
+	char host[256];
+	struct ip ip;
+
+	if (strncmp(text, scheme, sizeof(scheme) - 1) == 0)
+		text += sizeof(scheme) - 1;
+	snprintf(host, sizeof(host), "%.*s", (int)strcspn(text, ":/"), text);
+	if (text[0] != '[' && ip_from_text(&ip, host) < 0)
+		anonymizer_add_name(a, host);
+}
+
+static void add_names_of_value(struct anonymizer *a, const char *key, const char *value)
+{
+	static const char *const hosts[] = { "endpoint", "public_endpoint", "stun", "proxy" };
+
+	if (!value)
+		return;
+	if (value[0] == '/')
+		add_names_of_path(a, value);
+	if (strcmp(key, "name") == 0)
+		anonymizer_add_name(a, value);
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+		if (strcmp(key, hosts[i]) == 0)
+			add_host_of(a, value);
+}
+
+static void add_names_of_settings(struct anonymizer *a, const json_t *settings)
+{
+	const json_t *setting, *item;
+	size_t i, j;
+
+	json_array_foreach(settings, i, setting) {
+		const json_t *value = json_object_get(setting, "value");
+		const char *key = json_string_value(json_object_get(setting, "key"));
+		const char *section = json_string_value(json_object_get(setting, "section"));
+		const char *file = json_string_value(json_object_get(setting, "file"));
+
+		if (!key || !section || strcmp(section, "tun") == 0) /* an interface's name tells of nobody */
+			continue;
+		anonymizer_add_name(a, json_string_value(json_object_get(setting, "title")));
+		if (file)
+			add_names_of_path(a, file);
+		add_names_of_value(a, key, json_string_value(value));
+		json_array_foreach(value, j, item)
+			add_names_of_value(a, key, json_string_value(item));
+	}
+}
+
+/* "TIME info: peer NAME: ...": who is a member no more is named in the log still. */
+static void add_names_of_log(struct anonymizer *a, const json_t *lines)
+{
+	static const char *const subjects[] = { ": peer ", ": member ", ": coordinator " };
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(lines, i, line)
+		for (size_t j = 0; j < sizeof(subjects) / sizeof(subjects[0]); j++) {
+			const char *at = json_is_string(line) ? strstr(json_string_value(line), subjects[j]) : NULL;
+			char name[80];
+
+			if (!at)
+				continue;
+			at += strlen(subjects[j]);
+			snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ": "), at);
+			anonymizer_add_name(a, name);
+		}
+}
+
+/* Keys are known by their beginnings once they were seen whole, and a beginning may come first. */
+static void learn_keys(struct report *r, const json_t *document)
+{
+	char *text = json_dumps(document, JSON_COMPACT);
+
+	if (text)
+		free(anonymize(r->anonymizer, text));
+	free(text);
+}
+
 static void learn(struct report *r, const json_t *document)
 {
+	const char *path = json_string_value(json_object_get(json_object_get(document, "config"), "path"));
+
 	if (!r->anonymizer || !document)
 		return;
 	anonymizer_add_name(r->anonymizer, json_string_value(json_object_get(document, "name")));
@@ -71,6 +176,10 @@ static void learn(struct report *r, const json_t *document)
 			    json_string_value(json_object_get(json_object_get(document, "network"), "name")));
 	add_names_of(r->anonymizer, json_object_get(document, "peers"));
 	add_names_of(r->anonymizer, json_object_get(document, "coordinators"));
+	add_names_of_settings(r->anonymizer, json_object_get(document, "settings"));
+	add_names_of_log(r->anonymizer, json_object_get(document, "lines"));
+	if (path)
+		add_names_of_path(r->anonymizer, path);
 }
 
 static void learn_host(struct report *r)
@@ -91,6 +200,7 @@ static const struct {
 	{ "status", "warren.status", "status.json" }, { "peers", "warren.peers", "peers.json" },
 	{ "paths", "warren.paths", "paths.json" },    { "netcheck", "warren.netcheck", "netcheck.json" },
 	{ "metrics", "warren.metrics", NULL },        { "log", "warren.log", NULL },
+	{ "config", "warren.config", "config.json" },
 };
 #define N_DOCUMENTS (sizeof(documents) / sizeof(documents[0]))
 
@@ -118,6 +228,31 @@ static void add_log(struct report *r, const json_t *document)
 	free(text);
 }
 
+/* The files as they are on disk, by now. They name keys by their files, and so hold no secret; but comments may name anybody, which
+ * no stand-in can be found for. */
+static void add_files(struct report *r, const char *path)
+{
+	char pattern[512], name[80];
+	size_t len, n = 0;
+	glob_t found;
+
+	if (!path || r->anonymizer)
+		return;
+	snprintf(pattern, sizeof(pattern), "%s.d/*.conf", path);
+	if (glob(pattern, 0, NULL, &found) != 0)
+		found.gl_pathc = 0;
+	for (size_t i = 0; i <= found.gl_pathc; i++) {
+		char *text = program_file(i == 0 ? path : found.gl_pathv[i - 1], &len);
+
+		snprintf(name, sizeof(name), "config-%zu.conf", n++);
+		if (text)
+			add(r, name, text);
+		free(text);
+	}
+	if (found.gl_pathc)
+		globfree(&found);
+}
+
 /* All are asked before the first is written: names stand in one that are hidden in another. */
 static bool add_documents(struct report *r)
 {
@@ -133,6 +268,8 @@ static bool add_documents(struct report *r)
 		if (i == 0 && !has_any)
 			break; /* no daemon: the same words five times more would help nobody */
 	}
+	for (size_t i = 0; i < N_DOCUMENTS && r->anonymizer; i++)
+		learn_keys(r, answers[i]);
 	for (size_t i = 0; i < N_DOCUMENTS && has_any; i++) {
 		if (answers[i] && documents[i].file)
 			add_document(r, documents[i].file, answers[i]);
@@ -141,27 +278,7 @@ static bool add_documents(struct report *r)
 		else if (answers[i])
 			add_metrics(r, answers[i]);
 	}
-	/* The configuration names keys by their files, so it holds no secret. */
-	if (answers[0]) {
-		const char *path = json_string_value(json_object_get(json_object_get(answers[0], "config"), "path"));
-		char pattern[512], name[80];
-		size_t len, n = 0;
-		glob_t found;
-
-		snprintf(pattern, sizeof(pattern), "%s.d/*.conf", path ? path : "");
-		if (glob(pattern, 0, NULL, &found) != 0)
-			found.gl_pathc = 0;
-		for (size_t i = 0; path && i <= found.gl_pathc; i++) {
-			char *text = program_file(i == 0 ? path : found.gl_pathv[i - 1], &len);
-
-			snprintf(name, sizeof(name), "config-%zu.conf", n++);
-			if (text)
-				add(r, name, text);
-			free(text);
-		}
-		if (found.gl_pathc)
-			globfree(&found);
-	}
+	add_files(r, json_string_value(json_object_get(json_object_get(answers[0], "config"), "path")));
 	for (size_t i = 0; i < N_DOCUMENTS && has_any; i++)
 		json_decref(answers[i]);
 	return has_any;
@@ -170,19 +287,20 @@ static bool add_documents(struct report *r)
 static void add_host(struct report *r)
 {
 	static const struct {
-		const char *file, *argv[6];
+		const char *file, *argv[7];
 	} programs[] = {
 		{ "ip-address.json", { "ip", "-j", "address", NULL } },
 		{ "ip-route.json", { "ip", "-j", "route", "show", "table", "all" } },
-		{ "ip-route6.json", { "ip", "-6", "-j", "route", NULL } },
+		{ "ip-route6.json", { "ip", "-6", "-j", "route", "show", "table", "all" } },
 		{ "ip-rule.json", { "ip", "-j", "rule", NULL } },
+		{ "ip-rule6.json", { "ip", "-6", "-j", "rule", NULL } },
 	};
 	struct utsname u;
 	char text[1024], *release;
 	size_t len;
 
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
-		const char *argv[7] = { NULL };
+		const char *argv[8] = { NULL };
 		char *said;
 
 		memcpy(argv, programs[i].argv, sizeof(programs[i].argv));

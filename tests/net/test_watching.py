@@ -106,11 +106,19 @@ def the_doctor_finds_what_is_in_the_way():
 
 def a_report_has_everything_and_need_not_name_anybody():
     with mesh_of_two() as mesh:
-        start(mesh)
+        start(mesh, 'stun = { "stun.acme.example", "192.0.2.99:1" }\nlisten { public_endpoint = "gate.acme.example:5" }\n'
+                    'on_mapping_change = "/opt/acme/tell-erwin"\npeer "fridolin" { path = relay }\n# call Erwin, 555-0123')
         node, secrets = mesh.nodes["a1"], []
         for host in "a1", "b1", "coord":
-            secrets += [mesh.keys[host].public, mesh.lab.ip(host)]
-        secrets += [mesh.overlay("a1"), mesh.overlay("b1"), "a1", "b1", os.uname().nodename]
+            secrets += [mesh.keys[host].public, mesh.keys[host].public[:8], mesh.lab.ip(host)]
+        for link in json.loads(sh("ip", "-netns", mesh.lab.ns("a1"), "-j", "address")):
+            if link["ifname"] != "lo":
+                secrets += [link["address"]] if "address" in link and link["link_type"] == "ether" else []
+                secrets += [a["local"] for a in link["addr_info"]]
+        for host in "a1", "b1":
+            secrets += [mesh.overlay(host), mesh.overlay(host, six=True)]
+        secrets += ["a1", "b1", "c1", "stun.acme.example", "gate.acme.example", "192.0.2.99", "acme", "tell-erwin", "Erwin", "555-0123",
+                    "fridolin", os.path.basename(mesh.dir)]
         for options in ((), ("--anonymize",)):
             path = f"{mesh.dir}/report{len(options)}.tar.gz"
             r = mesh.lab.run("a1", [PROGRAMS["warrenctl"], "-s", node.control, "bugreport", "-o", path, *options],
@@ -120,16 +128,18 @@ def a_report_has_everything_and_need_not_name_anybody():
             with tarfile.open(path) as tar:
                 parts = {m.name.split("/", 1)[1]: tar.extractfile(m).read().decode() for m in tar}
             for name in ("status.json", "peers.json", "paths.json", "netcheck.json", "doctor.json", "log.txt", "metrics.txt",
-                         "config-0.conf", "ip-address.json", "ip-route.json", "ip-rule.json", "system.txt"):
+                         "config.json", "ip-address.json", "ip-route.json", "ip-route6.json", "ip-rule.json", "ip-rule6.json",
+                         "system.txt", *([] if options else ["config-0.conf"])):
                 check(parts.get(name), f"the report lacks {name}")
+            check("registered" in parts["log.txt"] and parts["log.txt"].count("\n") >= 4, parts["log.txt"])
+            check(len(json.loads(parts["config.json"])["settings"]) > 20, "the settings in force")
             for name, text in parts.items():
                 check(not name.endswith(".json") or json.loads(text) is not None, f"{name} is no JSON")
                 check(mesh.keys["a1"].secret not in text, f"{name} holds the private key")
-                shown = [s for s in secrets if re.search(rf"(?<![A-Za-z0-9._-]){re.escape(s)}(?![A-Za-z0-9_-])", text)]
-                # Paths of this test's own files hold the hosts' names.
-                shown = [s for s in shown if s not in ("a1", "b1") or f'"{s}"' in text]
+                shown = [s for s in (*secrets, os.uname().nodename) if re.search(rf"(?<![A-Za-z0-9._-]){re.escape(s)}(?![A-Za-z0-9_-])", text)]
                 check(not options or not shown, f"{name} shows {shown}")
-            check(options or "b1" in parts["peers.json"], "the plain report has no names")
+            whole = "".join(parts.values())
+            check(options or all(s in whole for s in secrets), f"the plain report lacks {[s for s in secrets if s not in whole]}")
         r = mesh.ctl("a1", "bugreport", "-o", path)
         check(r.returncode == 1, "a report is written over another file")
 

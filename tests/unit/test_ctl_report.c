@@ -47,6 +47,8 @@ static void one_thing_has_one_stand_in(void **state)
 	becomes(*state, "c1.example.net:27700 is c1.example.net.", "name2:27700 is name2.");
 	becomes(*state, "link/ether 52:54:00:12:34:56 and 52:54:00:12:34:56",
 		"link/ether 02:00:00:00:00:01 and 02:00:00:00:00:01");
+	becomes(*state, "dev enx525400123456 of 52:54:00:12:34:56, wlx0123456789ab",
+		"dev enx020000000001 of 02:00:00:00:00:01, wlx020000000002");
 }
 
 static void keys_go_whole_and_by_their_beginnings(void **state)
@@ -69,6 +71,7 @@ static void what_is_nothing_of_that_stays(void **state)
 		"1.2.3",
 		"\"rtt_ms\":74.1,\"loss_ratio\":0.0",
 		"face:b00c",
+		"enx5254001234567 enx52540012345g eno525400123456",
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
