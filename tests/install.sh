@@ -10,7 +10,7 @@ set -eu
 . "$(dirname "$0")/packages.sh"
 
 build="gcc libc6-dev make cmake pkg-config libuv1-dev libsodium-dev liblz4-dev libconfuse-dev libjansson-dev
-	libmnl-dev libsqlite3-dev uthash-dev libminiupnpc-dev libqrencode-dev"
+	libmnl-dev libsqlite3-dev uthash-dev libminiupnpc-dev libqrencode-dev systemtap-sdt-dev"
 [ "$(dpkg --print-architecture)" != amd64 ] || build="$build libipsec-mb-dev"
 net="python3 iproute2 nftables conntrack procps iputils-ping tcpdump iperf3 util-linux
 	miniupnpd-nftables tinyproxy-bin coturn stun-client python3-jsonschema python3-prometheus-client"

@@ -46,6 +46,8 @@ void lane_flush_out(struct lane *l)
 		}
 		counters_add(l->counters, COUNTER_tx_datagrams, sent > errors ? sent - errors : 0);
 		counters_add(l->counters, COUNTER_drop_send_error, refused + errors);
+		if (refused + errors)
+			USDT2(drop, (int)COUNTER_drop_send_error, counter_name(COUNTER_drop_send_error));
 		if (errors && last_error == EMSGSIZE)
 			tell_too_big(l);
 	}
@@ -312,8 +314,10 @@ static void send_train(struct lane *l, uint8_t *packet, size_t len, const struct
 bool lane_pump_tun(struct lane *l, unsigned most)
 {
 	uint8_t *packet = l->packet + TUN_VNET_BYTES;
+	uint64_t n_bytes = 0;
+	unsigned i;
 
-	for (unsigned i = 0; i < most; i++) {
+	for (i = 0; i < most; i++) {
 		struct tun_vnet vnet;
 		ssize_t len = tun_read(l->tun, l->queue, packet, TUN_PACKET_MAX_BYTES, &vnet);
 
@@ -322,12 +326,15 @@ bool lane_pump_tun(struct lane *l, unsigned most)
 			continue;
 		}
 		if (len <= 0)
-			return false;
+			break;
+		n_bytes += (uint64_t)len;
 		counters_inc(l->counters, COUNTER_tun_rx_packets);
 		counters_add(l->counters, COUNTER_tun_rx_bytes, (uint64_t)len);
 		send_train(l, packet, (size_t)len, &vnet);
 	}
-	return true;
+	if (n_bytes)
+		USDT3(tun_rx_batch, l->queue, i, n_bytes);
+	return i == most;
 }
 
 void lane_send_packet(struct lane *l, const uint8_t *packet, size_t len)

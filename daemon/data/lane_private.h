@@ -2,6 +2,7 @@
 #ifndef DAEMON_DATA_LANE_PRIVATE_H
 #define DAEMON_DATA_LANE_PRIVATE_H
 
+#include "daemon/base/usdt.h"
 #include "daemon/data/lane.h"
 
 /* Inner packets up to this go over every path, in pieces if need be: what IPv6 asks of a link (RFC 8200 section 5). */
@@ -11,6 +12,7 @@
 
 static inline void lane_drop(struct lane *l, enum counter why)
 {
+	USDT2(drop, (int)why, counter_name(why));
 	counters_inc(l->counters, why);
 }
 

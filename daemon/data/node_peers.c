@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/usdt.h"
 #include "daemon/data/inner_ip.h"
 #include "daemon/data/node_private.h"
 
@@ -484,6 +485,7 @@ static void log_path(struct node *n, struct peer *p)
 	p->path_since_ms = clock_now_ms();
 	node_keep_changed(n);
 	node_report_path(n, p, p->path_since_ms);
+	USDT3(path_switch, (const char *)p->name, best ? path_kind_name(best) : "none", best ? best->rtt_us : 0);
 	if (!best)
 		log_info("peer %s: no path", p->name);
 	else if (path_addr_is_direct(&best->addr))
@@ -508,6 +510,7 @@ void node_settle_peer(struct node *n, struct peer *p, uint64_t now_ms)
 		p->settled_index = s->local_index;
 		p->is_other_version = false;
 		counters_inc(node_counters(n), COUNTER_handshakes_completed);
+		USDT2(handshake_done, (const char *)p->name, aead_suite_name(s->suite));
 		node_check_compression(n, p, s, now_ms);
 		/* New keys: the far side is told where we can be reached, which also confirms them to it. */
 		node_tell_peer(n, p, now_ms);

@@ -4,6 +4,7 @@
 
 #include <sodium.h>
 
+#include "daemon/base/usdt.h"
 #include "daemon/data/node_private.h"
 #include "daemon/wire/stun.h"
 
@@ -127,6 +128,7 @@ static void punch_over(void *arg, bool was_found)
 	if (p)
 		log_info("peer %s: search (%s) %s: %u sockets, %u probes", p->name, punch_method_name(n->punch.method),
 			 was_found ? "found a way" : "found nothing", n->punch.n_opened, n->punch.n_spent);
+	USDT3(punch, p ? (const char *)p->name : "", punch_method_name(n->punch.method), (int)was_found);
 	node_metrics_punch(n, n->punch.method, was_found);
 	n->sweep_ms = clock_now_ms();
 	node_due(n, n->sweep_ms);

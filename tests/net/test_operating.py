@@ -9,10 +9,14 @@ daemon logs and how much of it; and who may only ask.
 """
 import json
 import os
+import re
 import subprocess
 
 from harness import FACTOR, PROGRAMS, check, main, sh, wait_until
 from two import ctl, ended, mesh_of_two, start
+
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def append(node, text, name=None):
@@ -235,6 +239,18 @@ def who_may_ask_may_not_tell():
         check(mesh.ctl("a1", "log-level").stdout == "info\n", "the level was changed")
 
 
+def tracepoints_are_in_the_binary():
+    """Those of warrend(8), where the build had sys/sdt.h."""
+    with open(f"{os.path.dirname(PROGRAMS['warrend'])}/CMakeCache.txt") as f:
+        was_there = not re.search(r"^(SDT_INCLUDE_DIR:\w+=.*-NOTFOUND|WARREN_USDT:\w+=OFF)$", f.read(), re.M)
+    with open(f"{HERE}/../../daemon/warrend.8") as f:
+        promised = set(re.findall(r"^\.It Cm (\w+) Ar ", f.read().partition(".Sh TRACEPOINTS")[2].partition(".Sh ")[0], re.M))
+    notes = subprocess.run(["readelf", "-n", PROGRAMS["warrend"]], capture_output=True, text=True).stdout
+    found = set(re.findall(r"Provider: warren\n\s+Name: (\w+)", notes))
+    check(len(promised) == 5, f"warrend(8) was not understood: {promised}")
+    check(found == (promised if was_there else set()), f"tracepoints: {found}, sys/sdt.h {'' if was_there else 'not '}there")
+
+
 main(what_is_in_force_is_shown_with_its_place, a_dry_run_finds_what_a_reload_would, a_file_is_checked_as_the_daemon_would,
      the_interface_goes_down_and_comes_back, addresses_have_owners, lines_are_followed_over_a_restart, the_level_is_changed_until_a_reload, everything_is_checked_anew,
-     who_may_ask_may_not_tell)
+     who_may_ask_may_not_tell, tracepoints_are_in_the_binary)
