@@ -68,7 +68,7 @@ static void offer_choices(const struct ctl *ctl, const char *word, const char *b
 {
 	while (*choices) {
 		char one[64];
-		size_t len = strcspn(choices, "| ");
+		size_t len = strcspn(choices, "| ]");
 
 		snprintf(one, sizeof(one), "%.*s", (int)len, choices);
 		offer(ctl, word, before, one, help);
@@ -144,9 +144,9 @@ static void offer_options(const struct ctl *ctl, const struct ctl_option *option
 /* Only the first operand is one of several words. */
 static void offer_operand(struct ctl *ctl, const struct ctl_command *c, unsigned n_before, const char *word)
 {
-	if (c->operands[0] >= 'a' && c->operands[0] <= 'z') {
+	if (ctl_choices(c->operands)) {
 		if (n_before == 0)
-			offer_choices(ctl, word, "", c->operands, c->help);
+			offer_choices(ctl, word, "", ctl_choices(c->operands), c->help);
 	} else if (strstr(c->operands, "PEER"))
 		offer_peers(ctl, word, "");
 	else if (strstr(c->operands, "COMMAND"))

@@ -30,7 +30,7 @@ struct ctl_option {
 struct ctl_command {
 	const char *name; /* NULL ends the table */
 	const char *
-		operands; /* "PEER", "[PEER]", "gen|pub", "sign|show WORD", ""; PEER is completed by the daemon's names */
+		operands; /* "PEER", "[PEER]", "gen|pub", "[warn|info]", "sign|show WORD", ""; PEER is completed by the daemon's names */
 	unsigned min_operands, max_operands;
 	const char *help;
 	struct ctl_option options[CTL_OPTIONS_MAX + 1];
@@ -69,6 +69,9 @@ void ctl_help(const struct ctl *ctl, FILE *out); /* of ctl->command, or of all *
 /* options.c */
 int ctl_parse(struct ctl *ctl, int argc, char **argv); /* EXIT_YES, or EXIT_BAD_USAGE with words on ctl->err */
 extern const struct ctl_option ctl_global_options[];
+/* Where the words begin that a command's first operand has to be one of, or NULL: those in small letters are words, "NAME" is a
+ * value. */
+const char *ctl_choices(const char *operands);
 /* The option's value, "" if it has none, NULL if it was not given. */
 const char *ctl_value(const struct ctl *ctl, const char *option);
 /* A number in a range, with words on ctl->err if it is none. */

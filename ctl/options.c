@@ -38,16 +38,16 @@ static bool is_among(const char *choices, const char *value)
 
 	for (const char *p = choices; p; p = strchr(p, '|')) {
 		p += *p == '|';
-		if (strncmp(p, value, len) == 0 && (p[len] == '|' || p[len] == ' ' || p[len] == '\0'))
+		if (strncmp(p, value, len) == 0 && strchr("| ]", p[len])) /* or at the end */
 			return true;
 	}
 	return false;
 }
 
-/* Does a command's first operand have to be one of the words given? Those in small letters are words, "NAME" is a value. */
-static bool is_choice(const char *operands)
+const char *ctl_choices(const char *operands)
 {
-	return operands[0] >= 'a' && operands[0] <= 'z';
+	operands += operands[0] == '[';
+	return operands[0] >= 'a' && operands[0] <= 'z' ? operands : NULL;
 }
 
 static int set_global(struct ctl *ctl, const struct ctl_option *o, const char *value)
@@ -158,6 +158,7 @@ static int unknown_command(const struct ctl *ctl, const char *word)
 static int parse_word(struct ctl *ctl, const char *word)
 {
 	const struct ctl_command *c = ctl->command;
+	const char *choices;
 
 	if (!c) {
 		ctl->command = ctl_command_find(word);
@@ -168,8 +169,10 @@ static int parse_word(struct ctl *ctl, const char *word)
 		return usage(ctl, c->name);
 	}
 	/* Only the first word is one of several. */
-	if (ctl->n_operands == 0 && is_choice(c->operands) && !is_among(c->operands, word)) {
-		fprintf(ctl->err, "warrenctl: %s is followed by one of %s, not \"%s\"\n", c->name, c->operands, word);
+	choices = ctl->n_operands == 0 ? ctl_choices(c->operands) : NULL;
+	if (choices && !is_among(choices, word)) {
+		fprintf(ctl->err, "warrenctl: %s is followed by one of %.*s, not \"%s\"\n", c->name,
+			(int)strcspn(choices, "]"), choices, word);
 		return usage(ctl, c->name);
 	}
 	ctl->operands[ctl->n_operands++] = word;

@@ -394,6 +394,36 @@ static void an_unknown_peer_exits_1_and_names_the_nearest(void **state)
 	assert_string_equal(f->out, "");
 }
 
+/* What a shell is offered: the words themselves. */
+static void offers(struct fixture *f, const char *const *words, const char *wanted)
+{
+	char got[4096] = "";
+	size_t n = 0;
+
+	assert_int_equal(run_with(f, " ", words), 0);
+	for (const char *line = f->out; *line; line += strcspn(line, "\n") + 1)
+		n += (size_t)snprintf(got + n, sizeof(got) - n, "%.*s ", (int)strcspn(line, "\t"), line);
+	assert_string_equal(got, wanted);
+}
+
+static void words_are_completed_where_they_may_stand(void **state)
+{
+	struct fixture *f = *state;
+
+#define OFFERS(wanted, ...) offers(f, (const char *const[]){ "__complete", __VA_ARGS__, NULL }, wanted)
+	OFFERS("whois ", "who");
+	OFFERS("log log-level ", "log");
+	OFFERS("show check ", "config", "");
+	OFFERS("check ", "config", "c");
+	OFFERS("", "config", "check", "");
+	OFFERS("--origin ", "config", "show", "--o");
+	OFFERS("error warn info debug ", "log", "");
+	OFFERS("--follow ", "log", "--f");
+	OFFERS("debug ", "log-level", "d");
+	OFFERS("write ", "metrics", "");
+	OFFERS("--state=up ", "peers", "--state=u");
+}
+
 #define PEERS                                                                                                         \
 	"{\"schema\":\"warren.peers/1\",\"time\":\"2026-01-02T12:44:03Z\",\"self\":\"alice\",\"peers\":["             \
 	"{\"name\":\"bob\",\"key\":\"" PUBLIC                                                                         \
@@ -1206,6 +1236,7 @@ int main(void)
 		TEST(a_socket_that_is_not_ours_exits_77),
 		TEST(answers_that_are_none_exit_69),
 		TEST(an_unknown_peer_exits_1_and_names_the_nearest),
+		TEST(words_are_completed_where_they_may_stand),
 		TEST(peers_are_a_table),
 		TEST(paths_show_every_try),
 		TEST(ping_tells_direct_from_relayed_and_lost),
