@@ -10,6 +10,7 @@ void directory_member_free(struct member *m)
 		return;
 	introduced_fini(&m->introduced);
 	relay_account_unref(m->account);
+	free(m->cert);
 	free(m);
 }
 
@@ -507,6 +508,8 @@ void directory_record(const struct member *m, struct wire_member *out)
 		out->addrs[out->n_addrs++] = m->address;
 	if (m->address6.len)
 		out->addrs[out->n_addrs++] = m->address6;
+	out->cert = m->cert;
+	out->cert_len = m->cert_len;
 }
 
 unsigned directory_addresses(const struct directory *d, const struct member *m,

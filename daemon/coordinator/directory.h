@@ -31,6 +31,8 @@ struct member {
 	bool is_certified;           /* it is a member by its certificate, not by the file: */
 	struct cert_serial serial;
 	uint64_t not_before_s, not_after_s;
+	uint8_t *cert;     /* as it stands, for others to see; NULL: there was no memory */
+	uint16_t cert_len; /* 0 then */
 	/* what is known of its registrations; kept by reloads; service.c's to write */
 	struct registration *registration; /* NULL: offline. Set by directory_set_registration */
 	bool has_boot_id;
@@ -101,7 +103,7 @@ struct member *directory_next(const struct directory *d, uint32_t from);
 /* The nth member by name, for lists made for people. */
 struct member *directory_at(const struct directory *d, unsigned nth);
 
-/* The record that others may see. */
+/* The record that others may see; its certificate is borrowed from the member. */
 void directory_record(const struct member *m, struct wire_member *out);
 /* Own addresses with the network's prefix length, for CONTROL_REGISTERED. Returns how many. */
 unsigned directory_addresses(const struct directory *d, const struct member *m,

@@ -125,12 +125,26 @@ static bool is_same_face(const struct member *m, const struct member *face)
 	       ip_equal(&m->address, &face->fixed) && ip_equal(&m->address6, &face->fixed6);
 }
 
-static int keep(struct directory *d, const struct cert *cert)
+static int keep(struct directory *d, const struct member *m)
 {
-	uint8_t data[CERT_MAX_BYTES];
+	return m->cert_len ? store_put_certificate(d->store, &m->key, m->cert, m->cert_len) : -ENOMEM;
+}
+
+/* With the member's record it goes to others, who see by it that there is such a member. */
+static void hold(struct directory *d, struct member *m, const struct cert *cert)
+{
+	uint8_t data[CERT_MAX_BYTES], *held;
 	int len = cert_encode(data, sizeof(data), cert);
 
-	return len < 0 ? len : store_put_certificate(d->store, &cert->member, data, (size_t)len);
+	held = len > 0 ? realloc(m->cert, (size_t)len) : NULL;
+	if (!held) { /* that of before is not this member's any more */
+		m->cert_len = 0;
+		return;
+	}
+	memcpy(held, data, (size_t)len);
+	m->cert = held;
+	m->cert_len = (uint16_t)len;
+	d->version++;
 }
 
 static bool is_same_certificate(const struct member *m, const struct cert *cert)
@@ -211,8 +225,10 @@ int directory_admit(struct directory *d, const struct cert *cert, struct member 
 
 	memset(displaced, 0, sizeof(*displaced));
 	ret = admit(d, cert, out, displaced);
-	if (*out && !is_kept)
-		displaced->lease_error = keep(d, cert);
+	if (*out && !is_kept) {
+		hold(d, *out, cert);
+		displaced->lease_error = keep(d, *out);
+	}
 	return ret;
 }
 
@@ -252,10 +268,12 @@ int directory_restore(struct directory *d, bool (*is_good)(void *arg, const stru
 	for (size_t i = 0; ret == 0 && i < r.n; i++) {
 		memset(&displaced, 0, sizeof(displaced));
 		m = NULL;
-		if (is_good(arg, &r.v[i]) && admit(d, &r.v[i], &m, &displaced) == 0)
+		if (is_good(arg, &r.v[i]) && admit(d, &r.v[i], &m, &displaced) == 0) {
+			hold(d, m, &r.v[i]);
 			n++;
-		else
+		} else {
 			store_drop_certificate(d->store, &r.v[i].member);
+		}
 		directory_changes_fini(&displaced);
 	}
 	free(r.v);

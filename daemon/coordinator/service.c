@@ -150,7 +150,7 @@ static void on_lookup(struct service *s, struct member *m, const uint8_t *data, 
 	struct wire_lookup lookup;
 	struct wire_found found;
 	struct pubkey key;
-	uint8_t message[512];
+	uint8_t message[WIRE_CONTROL_MAX_BYTES];
 
 	if (wire_lookup_decode(&lookup, data, len) < 0) {
 		counters_inc(s->counters, COUNTER_control_bad_frame);
@@ -183,6 +183,7 @@ static void on_list(struct service *s, struct member *m, const uint8_t *data, si
 {
 	struct wire_members members = { .version = directory_version(s->directory) };
 	uint8_t message[WIRE_CONTROL_MAX_BYTES];
+	struct wire_member record;
 	struct wire_list list;
 	struct member *at;
 
@@ -194,8 +195,11 @@ static void on_list(struct service *s, struct member *m, const uint8_t *data, si
 		members.next = CONTROL_LIST_UNCHANGED;
 	} else {
 		at = directory_next(s->directory, list.from);
-		for (; at && members.n < WIRE_MEMBERS_PER_PAGE; at = directory_next(s->directory, at->id + 1))
-			directory_record(at, &members.v[members.n++]);
+		for (; at; at = directory_next(s->directory, at->id + 1)) {
+			directory_record(at, &record);
+			if (!wire_members_add(&members, &record))
+				break;
+		}
 		members.next = at ? at->id : 0;
 	}
 	send_encoded(m->registration, message, wire_members_encode(message, sizeof(message), &members));

@@ -6,7 +6,7 @@
 #include "crypto/mac.h"
 #include "daemon/wire/text.h"
 
-#define MAGIC "warren-members-1"
+#define MAGIC "warren-members-2"
 #define MAGIC_BYTES 16
 #define KNOWN_FLAGS (CACHE_HAS_ENDPOINTS | CACHE_IN_CONTACT)
 
@@ -21,6 +21,7 @@ void cache_begin(struct cache_writer *c, uint8_t *out, const struct cache_head *
 	writer_put(&c->w, MAGIC, MAGIC_BYTES);
 	writer_zero(&c->w, CACHE_HASH_BYTES);
 	writer_put(&c->w, head->own.b, KEY_BYTES);
+	writer_put(&c->w, head->network.b, CERT_NETWORK_BYTES);
 	writer_u8(&c->w, (uint8_t)head->n_coordinators);
 	for (unsigned i = 0; i < head->n_coordinators; i++)
 		writer_put(&c->w, head->coordinators[i].b, KEY_BYTES);
@@ -89,6 +90,7 @@ static void read_head(struct reader *r, struct cache_head *head)
 {
 	*head = (struct cache_head){ 0 };
 	reader_copy(r, head->own.b, KEY_BYTES);
+	reader_copy(r, head->network.b, CERT_NETWORK_BYTES);
 	head->n_coordinators = reader_u8(r);
 	if (head->n_coordinators > CONFIG_COORDINATORS_MAX) {
 		r->failed = true;

@@ -4,10 +4,11 @@
  * handshake with a cached peer asks for key, psk, certificate and revocation as any other does, and a coordinator's word replaces
  * what the file says. The file is untrusted when it is read: decoded within its bounds, all of it or nothing.
  *   offset size field
- *        0   16 "warren-members-1"
+ *        0   16 "warren-members-2"
  *       16   32 hash_bytes() of all that follows
  *       48   32 our public key: the file is of use to nobody else
- *       80    1 coordinators, and 32 bytes of key for each
+ *       80   16 network: the first bytes of the network key, under which a certificate of each peer was seen; zeros: there was none
+ *       96    1 coordinators, and 32 bytes of key for each
  *             2 peers, and for each:
  *               32 key; name; 1 number of overlay addresses, and these; 1 CACHE_*; 1 bits of the coordinators that know it;
  *               with CACHE_HAS_ENDPOINTS: candidates (wire/candidates.h)
@@ -21,6 +22,7 @@
 #include "daemon/base/bytes.h"
 #include "daemon/config/config.h"
 #include "daemon/wire/candidates.h"
+#include "daemon/wire/cert.h"
 #include "daemon/wire/endpoint.h"
 
 #define CACHE_FILE "members"
@@ -30,8 +32,8 @@
 #define CACHE_HEAD_BYTES (16 + CACHE_HASH_BYTES)
 #define CACHE_PEER_MAX_BYTES \
 	(KEY_BYTES + 1 + WIRE_NAME_MAX_BYTES + 1 + WIRE_ADDRS_MAX * 17 + 2 + WIRE_CANDIDATES_MAX_BYTES)
-#define CACHE_MAX_BYTES                                                               \
-	(CACHE_HEAD_BYTES + KEY_BYTES + 1 + CONFIG_COORDINATORS_MAX * KEY_BYTES + 2 + \
+#define CACHE_MAX_BYTES                                                                                    \
+	(CACHE_HEAD_BYTES + KEY_BYTES + CERT_NETWORK_BYTES + 1 + CONFIG_COORDINATORS_MAX * KEY_BYTES + 2 + \
 	 CACHE_PEERS_MAX * CACHE_PEER_MAX_BYTES)
 
 #define CACHE_HAS_ENDPOINTS 0x01
@@ -48,6 +50,7 @@ struct cache_peer {
 
 struct cache_head {
 	struct pubkey own;
+	struct cert_network network;
 	unsigned n_coordinators;
 	struct pubkey coordinators[CONFIG_COORDINATORS_MAX];
 };

@@ -146,7 +146,8 @@ static void answer_peers(void *arg, struct control_request *req, const json_t *a
 
 	(void)args;
 	for (struct peer *p = n->peers.by_number; sorted && p; p = p->by_number.next)
-		sorted[count++] = p;
+		if (peers_is_listed(&n->peers, p))
+			sorted[count++] = p;
 	if (sorted)
 		qsort(sorted, count, sizeof(struct peer *), by_name);
 	for (unsigned i = 0; i < count; i++)

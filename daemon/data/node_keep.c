@@ -109,7 +109,7 @@ static void add_peer(const struct node *n, struct cache_writer *w, const struct 
 	for (unsigned i = 0; i < n->n_links; i++)
 		if (peers_is_known_at(p, i))
 			c.known_at |= (uint8_t)(1u << i);
-	if (!c.known_at || !c.n_addrs)
+	if (!c.known_at || !c.n_addrs || !peers_is_listed(&n->peers, p))
 		return;
 	memcpy(c.name, p->name, sizeof(c.name));
 	memcpy(c.addrs, p->addrs, sizeof(c.addrs));
@@ -128,9 +128,19 @@ static bool is_in_contact(const struct node *n, const struct peer *p, uint64_t n
 	return p->paths && node_is_in_contact(p, now_ms);
 }
 
+/* Zeros without a network key. */
+static struct cert_network network_of(const struct node *n)
+{
+	struct cert_network network = { 0 };
+
+	if (n->trust)
+		cert_network_of(&network, trust_network(n->trust));
+	return network;
+}
+
 static size_t encode(struct node *n, uint8_t *out, uint64_t now_ms)
 {
-	struct cache_head head = { .own = n->identity.public, .n_coordinators = n->n_links };
+	struct cache_head head = { .own = n->identity.public, .network = network_of(n), .n_coordinators = n->n_links };
 	struct cache_writer w;
 
 	for (unsigned i = 0; i < n->n_links; i++)
@@ -216,10 +226,12 @@ static uint8_t bits_now(const struct node *n, const struct cache_head *head, uin
 
 static void recall_peer(void *arg, const struct cache_head *head, const struct cache_peer *c)
 {
+	struct cert_network network = network_of(arg);
 	struct node *n = arg;
 	struct peer *p;
 
-	if (!pubkey_equal(&head->own, &n->identity.public) || pubkey_equal(&c->key, &n->identity.public))
+	if (!pubkey_equal(&head->own, &n->identity.public) || pubkey_equal(&c->key, &n->identity.public) ||
+	    memcmp(head->network.b, network.b, sizeof(network.b)) != 0)
 		return;
 	p = peers_recall(&n->peers, &c->key, c->name, c->addrs, c->n_addrs, bits_now(n, head, c->known_at));
 	if (!p)

@@ -146,30 +146,47 @@ static void add_coordinators(const struct node *n, struct metrics *m)
 	}
 }
 
+static const struct peer *listed_from(const struct node *n, const struct peer *p)
+{
+	while (p && !peers_is_listed(&n->peers, p))
+		p = p->by_number.next;
+	return p;
+}
+
+static const struct peer *first_listed(const struct node *n)
+{
+	return listed_from(n, n->peers.by_number);
+}
+
+static const struct peer *next_listed(const struct node *n, const struct peer *p)
+{
+	return listed_from(n, p->by_number.next);
+}
+
 /* A series for each peer: only where it is asked for, for there may be thousands. */
 static void add_peers(const struct node *n, struct metrics *m)
 {
 	char key[KEY_TEXT_BYTES], ip[ADDR_TEXT_BYTES] = "";
 
 	metrics_family(m, "warren_peer", METRICS_INFO, "Names, addresses and keys of peers.");
-	for (const struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+	for (const struct peer *p = first_listed(n); p; p = next_listed(n, p)) {
 		if (p->n_addrs)
 			ip_to_text(&p->addrs[0], ip);
 		metrics_count(m, 1, "peer", p->name, "ip", p->n_addrs ? ip : "", "key", pubkey_to_text(&p->key, key),
 			      NULL);
 	}
 	metrics_family(m, "warren_peer_rtt_seconds", METRICS_GAUGE, "Round trip over the path in use.");
-	for (const struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+	for (const struct peer *p = first_listed(n); p; p = next_listed(n, p)) {
 		const struct path *best = p->paths ? path_set_best(p->paths) : NULL;
 
 		if (best && best->rtt_us)
 			metrics_gauge(m, best->rtt_us / 1e6, "peer", p->name, NULL);
 	}
 	metrics_family(m, "warren_peer_rx_bytes", METRICS_COUNTER, "Bytes of packets from a peer.");
-	for (const struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+	for (const struct peer *p = first_listed(n); p; p = next_listed(n, p))
 		metrics_count(m, p->counted.rx_bytes, "peer", p->name, NULL);
 	metrics_family(m, "warren_peer_tx_bytes", METRICS_COUNTER, "Bytes of packets to a peer.");
-	for (const struct peer *p = n->peers.by_number; p; p = p->by_number.next)
+	for (const struct peer *p = first_listed(n); p; p = next_listed(n, p))
 		metrics_count(m, p->counted.tx_bytes, "peer", p->name, NULL);
 }
 

@@ -338,13 +338,16 @@ int node_set_up_peer(struct node *n, struct peer *p)
 struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wire_member *record)
 {
 	struct peer *displaced = NULL, *p;
+	const struct cert *attested;
 	bool is_new, was_new = false;
+	struct cert cert;
 
 	if (memcmp(record->key, n->identity.public.b, KEY_BYTES) == 0)
 		return NULL; /* ourselves */
-	node_check_record(n, coordinator, record);
+	attested = node_judge_record(n, coordinator, record, &cert) ? &cert : NULL;
+	node_check_record(n, coordinator, record, attested);
 	do { /* one may have had its name, another its address */
-		p = peers_put(&n->peers, record, coordinator, &is_new, &displaced);
+		p = peers_put(&n->peers, record, attested, coordinator, &is_new, &displaced);
 		was_new |= is_new;
 		if (displaced)
 			node_remove_peer(n, displaced);

@@ -355,8 +355,10 @@ unsigned node_own_addresses(struct node *n, const struct link *l, const struct w
 			    struct prefix out[static WIRE_ADDRS_MAX]);
 enum cert_verdict node_judge_certificate(struct node *n, struct peer *p, const struct wire_trust *shown);
 void node_untrusted(struct node *n, struct peer *p, bool is_news);
-void node_check_record(struct node *n, unsigned coordinator,
-		       const struct wire_member *record); /* counts what is refused */
+/* The certificate that a coordinator handed on with a record: true if it is good, else counted. */
+bool node_judge_record(struct node *n, unsigned coordinator, const struct wire_member *record, struct cert *out);
+void node_check_record(struct node *n, unsigned coordinator, const struct wire_member *record,
+		       const struct cert *own); /* counts what is refused */
 void node_trust_tick_peer(struct node *n, struct peer *p,
 			  uint64_t now_ms); /* ends sessions whose certificate is no good */
 uint64_t node_trust_next_ms(const struct peer *p, uint64_t now_ms);

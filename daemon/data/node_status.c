@@ -115,20 +115,20 @@ void node_count_peers(const struct node *n, unsigned by_class[static PATH_CLASS_
 
 	memset(by_class, 0, PATH_CLASS_COUNT * sizeof(*by_class));
 	for (const struct peer *p = n->peers.by_number; p; p = p->by_number.next)
-		by_class[node_path_class(p, now)]++;
+		by_class[node_path_class(p, now)] += peers_is_listed(&n->peers, p);
 }
 
 void node_summary(const struct node *n, char *out, size_t capacity)
 {
-	unsigned by_class[PATH_CLASS_COUNT], up;
+	unsigned by_class[PATH_CLASS_COUNT], known = peers_listed(&n->peers), up;
 	bool is_registered = false;
 	int len;
 
 	node_count_peers(n, by_class);
-	up = n->peers.n - by_class[PATH_CLASS_NONE];
+	up = known - by_class[PATH_CLASS_NONE];
 	for (unsigned i = 0; i < n->n_links; i++)
 		is_registered |= link_is_registered(n->links[i]);
-	len = snprintf(out, capacity, "%u of %u peers", up, n->peers.n);
+	len = snprintf(out, capacity, "%u of %u peers", up, known);
 	if (by_class[PATH_CLASS_RELAY])
 		len += snprintf(out + len, capacity - (size_t)len, ", %u relayed", by_class[PATH_CLASS_RELAY]);
 	snprintf(out + len, capacity - (size_t)len, "%s%s", is_registered ? "" : "; no coordinator",
@@ -147,10 +147,12 @@ bool node_is_alive(struct node *n)
 static json_t *peers_json(struct node *n, json_t *notices)
 {
 	char text[256], here[AEAD_OFFER_TEXT_BYTES], there[AEAD_OFFER_TEXT_BYTES];
-	unsigned by_class[PATH_CLASS_COUNT];
+	unsigned by_class[PATH_CLASS_COUNT], known = peers_listed(&n->peers);
 	uint64_t now = clock_now_ms();
 
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+		if (!peers_is_listed(&n->peers, p))
+			continue;
 		if (node_judge(n, p) == WHY_NO_COMMON_CIPHER) {
 			snprintf(text, sizeof(text), "%s and this node have no cipher in common: here %s, there %s",
 				 p->name, aead_offer_text(n->identity.suites, here),
@@ -164,8 +166,8 @@ static json_t *peers_json(struct node *n, json_t *notices)
 		}
 	}
 	node_count_peers(n, by_class);
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "known", (int)n->peers.n, "up",
-			 (int)(n->peers.n - by_class[PATH_CLASS_NONE]), "lan", (int)by_class[PATH_CLASS_LAN], "direct",
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "known", (int)known, "up",
+			 (int)(known - by_class[PATH_CLASS_NONE]), "lan", (int)by_class[PATH_CLASS_LAN], "direct",
 			 (int)(by_class[PATH_CLASS_DIRECT4] + by_class[PATH_CLASS_DIRECT6]), "relay",
 			 (int)by_class[PATH_CLASS_RELAY], "tcp", (int)by_class[PATH_CLASS_TCP]);
 }

@@ -91,6 +91,7 @@ int node_trust_start(struct node *n, const struct seckey *secret)
 	n->trust = trust_new(&n->config->network_key, node_counters(n));
 	if (!n->trust)
 		return -ENOMEM;
+	n->peers.is_certified = true;
 	if (config_read_certificate(n->config, secret, &own, error) < 0) {
 		log_error("%s", error);
 		return -EINVAL;
@@ -153,6 +154,33 @@ static bool may_have(struct node *n, const struct peer *p, const struct cert *c)
 	return true;
 }
 
+/* Name and addresses are the certificate's from now on. */
+static void attest(struct node *n, struct peer *p, const struct cert *c)
+{
+	if (strcmp(p->name, c->name) != 0) {
+		memcpy(p->name, c->name, sizeof(p->name));
+		node_apply_policy(n, p); /* that of its name */
+	}
+	p->n_addrs = c->n_addrs;
+	memcpy(p->addrs, c->addrs, sizeof(p->addrs));
+	p->attested = (struct attested){ .is_so = true, .since_s = c->not_before_s };
+}
+
+/* What the network key has signed exists, though it be revoked or of another time: people see it, and why it has no session. */
+static void attest_refused(struct node *n, struct peer *p, const struct wire_trust *shown)
+{
+	struct peer *q, *tmp;
+	struct cert c;
+
+	if (p->attested.is_so || !trust_is_signed(n->trust, shown, &p->key, &c))
+		return;
+	HASH_ITER(by_number, n->peers.by_number, q, tmp) {
+		if (q != p && q->attested.is_so && is_in_conflict(q, &c))
+			return;
+	}
+	attest(n, p, &c);
+}
+
 enum cert_verdict node_judge_certificate(struct node *n, struct peer *p, const struct wire_trust *shown)
 {
 	struct cert c;
@@ -161,17 +189,14 @@ enum cert_verdict node_judge_certificate(struct node *n, struct peer *p, const s
 	if (!n->trust)
 		return CERT_GOOD;
 	v = trust_judge(n->trust, shown, &p->key, wall_s(), &c);
+	if (v == CERT_REVOKED || v == CERT_EXPIRED || v == CERT_NOT_YET)
+		attest_refused(n, p, shown);
 	if (v != CERT_GOOD)
 		return v;
 	/* An old initiation can be sent again after a restart of ours; its certificate must not undo a newer one. */
 	if ((p->credential.is_good && c.not_before_s < p->credential.not_before_s) || !may_have(n, p, &c))
 		return CERT_SUPERSEDED;
-	if (strcmp(p->name, c.name) != 0) {
-		memcpy(p->name, c.name, sizeof(p->name));
-		node_apply_policy(n, p); /* that of its name */
-	}
-	p->n_addrs = c.n_addrs;
-	memcpy(p->addrs, c.addrs, sizeof(p->addrs));
+	attest(n, p, &c);
 	p->credential = (struct credential){
 		.is_good = true, .serial = c.serial, .not_before_s = c.not_before_s, .not_after_s = c.not_after_s
 	};
@@ -223,22 +248,50 @@ void node_trust_settle_peer(struct peer *p)
 		p->credential.is_good = false;
 }
 
-void node_check_record(struct node *n, unsigned coordinator, const struct wire_member *record)
+bool node_judge_record(struct node *n, unsigned coordinator, const struct wire_member *record, struct cert *out)
 {
+	struct wire_trust shown = { .is_shown = true, .len = record->cert_len };
+	enum cert_verdict v;
 	struct pubkey key;
+
+	static_assert(sizeof(shown.cert) >= CERT_MAX_BYTES, "a record's is no longer");
+	if (!n->trust || record->cert_len == 0)
+		return false;
+	memcpy(shown.cert, record->cert, record->cert_len);
+	memcpy(key.b, record->key, sizeof(key.b));
+	v = trust_judge(n->trust, &shown, &key, wall_s(), out);
+	if (v == CERT_GOOD)
+		return true;
+	counters_inc(node_counters(n), COUNTER_records_refused);
+	log_debug("coordinator %s: hands on for %s a certificate that %s", link_config(n->links[coordinator])->name,
+		  record->name, cert_verdict_text(v));
+	return false;
+}
+
+/* Does it agree with what certificates say: its own, as handed on (NULL: none), or those seen before? */
+static bool is_borne_out(const struct node *n, const struct wire_member *record, const struct cert *own)
+{
 	const struct peer *p, *other;
+	struct pubkey key;
 	bool is_good;
 
-	if (!n->trust)
-		return;
 	memcpy(key.b, record->key, sizeof(key.b));
 	p = peers_by_key(&n->peers, &key);
-	is_good = !p || !p->credential.is_good || (strcmp(p->name, record->name) == 0 && p->n_addrs >= record->n_addrs);
+	if (own)
+		is_good = strcmp(own->name, record->name) == 0;
+	else
+		is_good = !p || !p->attested.is_so ||
+			  (strcmp(p->name, record->name) == 0 && p->n_addrs >= record->n_addrs);
 	for (unsigned i = 0; i < record->n_addrs; i++) {
-		other = peers_by_addr(&n->peers, &record->addrs[i]);
-		is_good &= !other || other == p || !other->credential.is_good;
+		other = own ? NULL : peers_by_addr(&n->peers, &record->addrs[i]);
+		is_good &= own ? cert_has_addr(own, &record->addrs[i]) : !other || other == p || !other->attested.is_so;
 	}
-	if (is_good)
+	return is_good;
+}
+
+void node_check_record(struct node *n, unsigned coordinator, const struct wire_member *record, const struct cert *own)
+{
+	if (!n->trust || is_borne_out(n, record, own))
 		return;
 	counters_inc(node_counters(n), COUNTER_records_refused);
 	log_debug("coordinator %s: says of %s what certificates say otherwise",

@@ -175,7 +175,7 @@ void node_cmd_paths(void *arg, struct control_request *req, const json_t *args)
 	doc = json_object();
 	list = json_array();
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
-		if (only ? p == only : p->paths != NULL)
+		if (only ? p == only : p->paths && peers_is_listed(&n->peers, p))
 			json_array_append_new(list, peer_paths(n, p));
 	json_object_set_new(doc, "schema", json_string("warren.paths/1"));
 	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));

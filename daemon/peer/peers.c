@@ -14,27 +14,64 @@ static bool has_addr(const struct peer *p, const struct ip *ip)
 	return false;
 }
 
-static bool is_displaced_by(const struct peer *p, const struct wire_member *record)
+/* What is said of a peer: by its certificate, or by a coordinator alone. */
+struct face {
+	const char *name;
+	const struct ip *addrs;
+	unsigned n_addrs;
+	struct attested attested;
+};
+
+static struct face face_of(const struct wire_member *record, const struct cert *cert)
 {
-	if (strcmp(p->name, record->name) == 0)
+	struct face f = { .name = record->name, .addrs = record->addrs, .n_addrs = record->n_addrs };
+
+	if (cert)
+		f = (struct face){ .name = cert->name,
+				   .addrs = cert->addrs,
+				   .n_addrs = cert->n_addrs,
+				   .attested = { .is_so = true, .since_s = cert->not_before_s } };
+	return f;
+}
+
+static bool is_in_conflict(const struct peer *p, const struct face *f)
+{
+	if (strcmp(p->name, f->name) == 0)
 		return true;
-	for (unsigned i = 0; i < record->n_addrs; i++)
-		if (has_addr(p, &record->addrs[i]))
+	for (unsigned i = 0; i < f->n_addrs; i++)
+		if (has_addr(p, &f->addrs[i]))
 			return true;
 	return false;
 }
 
-/* Addresses that a certificate gives to another (is_contested: there may be such) are not the record's to give. */
-static void take_face(const struct peers *t, struct peer *p, const struct wire_member *record, bool is_contested)
+/* Has the peer a better claim to what they both have? A session goes on until the other is met: then the two certificates say. */
+static bool stands_against(const struct peer *p, const struct face *f)
 {
-	memcpy(p->name, record->name, sizeof(p->name));
-	p->n_addrs = 0;
-	for (unsigned i = 0; i < record->n_addrs; i++) {
-		const struct peer *other = is_contested ? peers_by_addr(t, &record->addrs[i]) : NULL;
+	if (p->credential.is_good)
+		return true;
+	return p->attested.is_so && (!f->attested.is_so || p->attested.since_s > f->attested.since_s);
+}
 
-		if (!other || other == p || !other->credential.is_good)
-			p->addrs[p->n_addrs++] = record->addrs[i];
+/* Is what is said of the peer itself news to it? */
+static bool may_take(const struct peer *p, const struct face *f)
+{
+	if (p->credential.is_good)
+		return false;
+	return !p->attested.is_so || (f->attested.is_so && f->attested.since_s >= p->attested.since_s);
+}
+
+/* Addresses of another with a better claim (is_contested: there is such a one) are not for a coordinator to give. */
+static void take_face(const struct peers *t, struct peer *p, const struct face *f, bool is_contested)
+{
+	snprintf(p->name, sizeof(p->name), "%s", f->name);
+	p->n_addrs = 0;
+	for (unsigned i = 0; i < f->n_addrs; i++) {
+		const struct peer *other = is_contested ? peers_by_addr(t, &f->addrs[i]) : NULL;
+
+		if (!other || other == p || !stands_against(other, f))
+			p->addrs[p->n_addrs++] = f->addrs[i];
 	}
+	p->attested = f->attested;
 }
 
 static struct peer *add(struct peers *t, const struct pubkey *key)
@@ -61,31 +98,60 @@ static struct peer *add(struct peers *t, const struct pubkey *key)
 	return p;
 }
 
-struct peer *peers_put(struct peers *t, const struct wire_member *record, unsigned coordinator, bool *is_new,
-		       struct peer **displaced)
+/* One that has a better claim stands, one that has not is the caller's to remove. False: nobody stands. */
+static bool is_contested(const struct peers *t, const struct peer *p, const struct face *f, struct peer **displaced)
 {
+	struct peer *other, *tmp;
+	bool is_so = false;
+
+	if (displaced)
+		*displaced = NULL;
+	HASH_ITER(by_number, t->by_number, other, tmp) {
+		if (other == p || !is_in_conflict(other, f))
+			continue;
+		if (stands_against(other, f))
+			is_so = true;
+		else if (displaced)
+			*displaced = other;
+	}
+	return is_so;
+}
+
+/* A certificate that another's goes before makes nobody listed; what the coordinator says besides may be of use. */
+static void put_on(struct peers *t, struct peer *p, struct face f, const struct wire_member *record,
+		   struct peer **displaced)
+{
+	bool is_so = is_contested(t, p, &f, displaced);
+
+	if (is_so && f.attested.is_so) {
+		f = face_of(record, NULL);
+		if (!may_take(p, &f))
+			return;
+		is_so = is_contested(t, p, &f, displaced);
+	}
+	take_face(t, p, &f, is_so);
+}
+
+struct peer *peers_put(struct peers *t, const struct wire_member *record, const struct cert *cert, unsigned coordinator,
+		       bool *is_new, struct peer **displaced)
+{
+	struct face f = face_of(record, cert);
 	struct pubkey key;
-	struct peer *p, *other, *tmp;
-	bool is_contested = false;
+	struct peer *p;
 
 	memcpy(key.b, record->key, sizeof(key.b));
 	p = peers_by_key(t, &key);
 	*is_new = !p;
 	if (displaced)
 		*displaced = NULL;
-	HASH_ITER(by_number, t->by_number, other, tmp) {
-		if (other == p || !is_displaced_by(other, record))
-			continue;
-		is_contested |= other->credential.is_good;
-		if (displaced && !other->credential.is_good)
-			*displaced = other;
-	}
 	if (!p)
 		p = add(t, &key);
-	if (!p)
+	if (!p) { /* the one displaced may make room */
+		is_contested(t, NULL, &f, displaced);
 		return NULL;
-	if (!p->credential.is_good)
-		take_face(t, p, record, is_contested);
+	}
+	if (may_take(p, &f))
+		put_on(t, p, f, record, displaced);
 	p->member[coordinator] = record->id;
 	p->cached &= (uint8_t) ~(1u << coordinator);
 	p->is_online[coordinator] = record->flags & MEMBER_ONLINE;
@@ -113,7 +179,17 @@ struct peer *peers_recall(struct peers *t, const struct pubkey *key, const char 
 	p->n_addrs = n_addrs;
 	memcpy(p->addrs, addrs, n_addrs * sizeof(*addrs));
 	p->cached = known_at;
+	p->attested.is_so = t->is_certified;
 	return p;
+}
+
+unsigned peers_listed(const struct peers *t)
+{
+	unsigned n = 0;
+
+	for (const struct peer *p = t->by_number; p; p = p->by_number.next)
+		n += peers_is_listed(t, p);
+	return n;
 }
 
 bool peers_is_cached(const struct peer *p)
@@ -180,16 +256,19 @@ struct peer *peers_by_words(const struct peers *t, const char *words)
 	struct ip ip;
 
 	for (struct peer *p = t->by_number; p; p = p->by_number.next)
-		if (strcmp(p->name, words) == 0)
+		if (peers_is_listed(t, p) && strcmp(p->name, words) == 0)
 			return p;
-	if (ip_from_text(&ip, words) == 0)
-		return peers_by_addr(t, &ip);
+	if (ip_from_text(&ip, words) == 0) {
+		struct peer *p = peers_by_addr(t, &ip);
+
+		return p && peers_is_listed(t, p) ? p : NULL;
+	}
 	if (strlen(words) < PEERS_KEY_PREFIX_MIN)
 		return NULL;
 	for (struct peer *p = t->by_number; p; p = p->by_number.next) {
 		char text[KEY_TEXT_BYTES];
 
-		if (strncmp(pubkey_to_text(&p->key, text), words, strlen(words)) == 0) {
+		if (peers_is_listed(t, p) && strncmp(pubkey_to_text(&p->key, text), words, strlen(words)) == 0) {
 			if (found)
 				return NULL; /* two fit */
 			found = p;

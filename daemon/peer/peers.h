@@ -1,8 +1,10 @@
 /* daemon/peer/peers.h - the peers a node knows of
  *
  * A table by number, key, name, overlay address, and member id at each coordinator. A key is a peer: a record with a known key updates
- * it; one whose address or name another key held takes it over, for the coordinator is the authority on both. Not so against
- * a good credential: what that says of name and addresses stands, and is nobody else's by a record.
+ * it; one whose address or name another key held takes it over, for the coordinator is the authority on both. Not so under a network
+ * key: what a certificate says of name and addresses stands, and is nobody else's but by a later certificate. There a peer of which no
+ * certificate was seen is one to shake hands with and no more: it is not listed, counted or found by words, for it may be a
+ * coordinator's invention.
  * Thread: loop. */
 #ifndef DAEMON_PEER_PEERS_H
 #define DAEMON_PEER_PEERS_H
@@ -24,6 +26,14 @@ struct credential {
 	uint64_t not_before_s, not_after_s;
 };
 
+/* That the network key has signed a certificate for the peer: seen, and good then, in this life or the one before. Who has it is
+ * listed; a session takes a credential. */
+struct attested {
+	bool is_so;
+	uint64_t
+		since_s; /* its not_before: of two with one name or address the later one has it; 0: of a life before */
+};
+
 struct peer {
 	/* fixed at creation */
 	uint64_t number; /* never reused: what leaves the loop carries it in place of a pointer */
@@ -40,7 +50,8 @@ struct peer {
 	uint64_t last_seen_ms; /* anything authenticated, or seen online; 0: never */
 	/* as the peer says */
 	struct credential credential;
-	uint64_t epoch_there; /* of its revocation list, when it last said */
+	struct attested attested; /* what its name and addresses are by */
+	uint64_t epoch_there;     /* of its revocation list, when it last said */
 	bool has_there;
 	struct candidates there;
 	uint32_t inside; /* bits of `there`: candidates that are not used, for the way to them leads into an overlay */
@@ -82,13 +93,21 @@ struct peers {
 	struct peer *by_number, *by_key;
 	uint64_t last_number;
 	unsigned n;
+	bool is_certified; /* there is a network key; set before the first peer */
 };
 
 /* Finds or adds the peer of a record; *is_new says which. NULL: memory, or PEERS_MAX. A new one has nothing set up but
- * what the record says. `displaced`, if not NULL, gets a peer that lost its address or name to it: the caller removes that. */
-struct peer *peers_put(struct peers *t, const struct wire_member *record, unsigned coordinator, bool *is_new,
-		       struct peer **displaced);
-/* Adds one of a life before this. `known_at`: bits of coordinators. NULL: one of these is another's, no
+ * what the record says. `cert`: the record's certificate, found good, or NULL: what that says goes before what the record says.
+ * `displaced`, if not NULL, gets a peer that lost its address or name to it: the caller removes that. */
+struct peer *peers_put(struct peers *t, const struct wire_member *record, const struct cert *cert, unsigned coordinator,
+		       bool *is_new, struct peer **displaced);
+/* May it be shown to people? */
+static inline bool peers_is_listed(const struct peers *t, const struct peer *p)
+{
+	return !t->is_certified || p->attested.is_so;
+}
+unsigned peers_listed(const struct peers *t); /* how many */
+/* Adds one of a life before this, which was listed then. `known_at`: bits of coordinators. NULL: one of these is another's, no
  * coordinator is left that knew it, memory, or PEERS_MAX. */
 struct peer *peers_recall(struct peers *t, const struct pubkey *key, const char *name, const struct ip *addrs,
 			  unsigned n_addrs, uint8_t known_at);
@@ -111,7 +130,7 @@ struct peer *peers_by_number(const struct peers *t, uint64_t number);
 struct peer *peers_by_key(const struct peers *t, const struct pubkey *key);
 struct peer *peers_by_member(const struct peers *t, unsigned coordinator, uint32_t member);
 struct peer *peers_by_addr(const struct peers *t, const struct ip *ip);
-/* A name, an overlay address, or 8 and more characters of the key's text if only one peer has them. */
+/* Of those listed: a name, an overlay address, or 8 and more characters of the key's text if only one peer has them. */
 struct peer *peers_by_words(const struct peers *t, const char *words);
 
 #endif

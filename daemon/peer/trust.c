@@ -114,6 +114,17 @@ enum cert_verdict trust_judge(struct trust *t, const struct wire_trust *shown, c
 	return CERT_GOOD;
 }
 
+bool trust_is_signed(struct trust *t, const struct wire_trust *shown, const struct pubkey *key, struct cert *out)
+{
+	struct cert c;
+
+	if (!shown->is_shown || cert_decode(&c, shown->cert, shown->len) < 0 || !pubkey_equal(&c.member, key) ||
+	    !are_signatures_good(t, shown, &c))
+		return false;
+	*out = c;
+	return true;
+}
+
 enum cert_verdict trust_judge_again(const struct trust *t, const struct pubkey *key, const struct cert_serial *serial,
 				    uint64_t not_after_s, uint64_t now_s)
 {

@@ -28,6 +28,8 @@ void trust_show(const struct trust *t, struct wire_trust *out);
 /* May the node with this key, which showed that, be a member now? CERT_GOOD fills *out. */
 enum cert_verdict trust_judge(struct trust *t, const struct wire_trust *shown, const struct pubkey *key, uint64_t now_s,
 			      struct cert *out);
+/* Has the network key signed it for this key, whether or not it is to be taken now? True fills *out. */
+bool trust_is_signed(struct trust *t, const struct wire_trust *shown, const struct pubkey *key, struct cert *out);
 /* The same of a certificate that was judged good before: time and revocation. */
 enum cert_verdict trust_judge_again(const struct trust *t, const struct pubkey *key, const struct cert_serial *serial,
 				    uint64_t not_after_s, uint64_t now_s);

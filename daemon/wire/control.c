@@ -4,11 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define MEMBER_MAX_BYTES (4 + 32 + 1 + 1 + WIRE_NAME_MAX_BYTES + 1 + WIRE_ADDRS_MAX * 17)
+#define MEMBER_MAX_BYTES (4 + 32 + 1 + 1 + WIRE_NAME_MAX_BYTES + 1 + WIRE_ADDRS_MAX * 17 + 2 + CERT_MAX_BYTES)
 #define MEMBERS_HEADER_BYTES (1 + 8 + 4 + 1)
 
-static_assert(MEMBERS_HEADER_BYTES + WIRE_MEMBERS_PER_PAGE * MEMBER_MAX_BYTES <= WIRE_CONTROL_MAX_BYTES,
-	      "a page of the longest records is one message");
+static_assert(MEMBERS_HEADER_BYTES + MEMBER_MAX_BYTES <= WIRE_CONTROL_MAX_BYTES, "a page has room for any record");
 static_assert(1 + 1 + 2 + MEMBER_MAX_BYTES + WIRE_CANDIDATES_MAX_BYTES <= WIRE_CONTROL_MAX_BYTES,
 	      "the longest introduction is one message");
 
@@ -41,11 +40,23 @@ static void member_write(struct writer *w, const struct wire_member *m)
 	writer_u8(w, (uint8_t)m->n_addrs);
 	for (unsigned i = 0; i < m->n_addrs; i++)
 		wire_ip_write(w, &m->addrs[i]);
+	writer_be16(w, m->cert_len);
+	if (m->cert_len)
+		writer_put(w, m->cert, m->cert_len);
 }
 
 static bool member_is_valid(const struct wire_member *m)
 {
-	return m->n_addrs <= WIRE_ADDRS_MAX && wire_name_is_valid(m->name);
+	return m->n_addrs <= WIRE_ADDRS_MAX && m->cert_len <= CERT_MAX_BYTES && wire_name_is_valid(m->name);
+}
+
+static size_t member_bytes(const struct wire_member *m)
+{
+	size_t bytes = 4 + sizeof(m->key) + 1 + 1 + strlen(m->name) + 1 + 2 + m->cert_len;
+
+	for (unsigned i = 0; i < m->n_addrs; i++)
+		bytes += 1u + m->addrs[i].len;
+	return bytes;
 }
 
 static void member_read(struct reader *r, struct wire_member *out)
@@ -61,6 +72,10 @@ static void member_read(struct reader *r, struct wire_member *out)
 		r->failed = true;
 	for (unsigned i = 0; i < n && reader_ok(r); i++)
 		wire_ip_read(r, &out->addrs[out->n_addrs++]);
+	out->cert_len = reader_be16(r);
+	if (out->cert_len > CERT_MAX_BYTES)
+		r->failed = true;
+	out->cert = reader_take(r, out->cert_len);
 }
 
 int wire_control_type_of(const uint8_t *data, size_t len)
@@ -320,6 +335,18 @@ int wire_list_decode(struct wire_list *out, const uint8_t *data, size_t len)
 		return -EBADMSG;
 	*out = m;
 	return 0;
+}
+
+bool wire_members_add(struct wire_members *m, const struct wire_member *record)
+{
+	size_t bytes = MEMBERS_HEADER_BYTES + member_bytes(record);
+
+	for (unsigned i = 0; i < m->n; i++)
+		bytes += member_bytes(&m->v[i]);
+	if (m->n == WIRE_MEMBERS_PER_PAGE || bytes > WIRE_CONTROL_MAX_BYTES)
+		return false;
+	m->v[m->n++] = *record;
+	return true;
 }
 
 int wire_members_encode(uint8_t *out, size_t capacity, const struct wire_members *m)

@@ -2,7 +2,8 @@
  *
  * Each message is one sealed frame; its first byte is the type. Unknown types are skipped. Texts are one length byte and
  * that many bytes. A member record is: 4 id, 32 public key, 1 flags (bit 0 MEMBER_ONLINE), text name, 1 count of overlay
- * addresses, then each: 1 length (4, 16), address.
+ * addresses, then each: 1 length (4, 16), address; 2 length of the certificate that it registered with, certificate (cert.h; 0: none
+ * is known).
  *
  *   type                    from  body after the type byte
  *   CONTROL_REGISTER        peer  1 version, 1 flags, 8 boot id, 4 index (of the peer, for bind and relay datagrams),
@@ -94,12 +95,15 @@ enum control_path {
 /* The longest datagram that fits a CONTROL_RELAY. */
 #define WIRE_CONTROL_RELAY_MAX_BYTES (WIRE_CONTROL_MAX_BYTES - 5)
 
+/* In this order it has no holes: in an array, GCC 12 clears them at the wrong place (-ftrivial-auto-var-init=zero). */
 struct wire_member {
+	const uint8_t *cert; /* borrowed: of a record that was read, from the message; not looked into */
 	uint32_t id;
-	uint8_t key[32];
-	uint8_t flags;
-	char name[WIRE_NAME_MAX_BYTES + 1]; /* validated: [a-z0-9-.]+ */
 	unsigned n_addrs;
+	uint16_t cert_len; /* 0: none */
+	uint8_t flags;
+	uint8_t key[32];
+	char name[WIRE_NAME_MAX_BYTES + 1]; /* validated: [a-z0-9-.]+ */
 	struct ip addrs[WIRE_ADDRS_MAX];
 };
 struct wire_register {
@@ -146,7 +150,7 @@ struct wire_list {
 	uint64_t version;
 	uint32_t from;
 };
-#define WIRE_MEMBERS_PER_PAGE 23 /* longest records still fit a message; asserted in control.c */
+#define WIRE_MEMBERS_PER_PAGE 23 /* at most: certificates take room too */
 struct wire_members {
 	uint64_t version;
 	uint32_t next;
@@ -194,6 +198,8 @@ int wire_introduce_encode(uint8_t *out, size_t capacity, const struct wire_intro
 int wire_introduce_decode(struct wire_introduce *out, const uint8_t *data, size_t len);
 int wire_list_encode(uint8_t *out, size_t capacity, const struct wire_list *m);
 int wire_list_decode(struct wire_list *out, const uint8_t *data, size_t len);
+/* One more on the page; false: it has no room. */
+bool wire_members_add(struct wire_members *m, const struct wire_member *record);
 int wire_members_encode(uint8_t *out, size_t capacity, const struct wire_members *m);
 int wire_members_decode(struct wire_members *out, const uint8_t *data, size_t len);
 int wire_ping_encode(uint8_t *out, size_t capacity, uint64_t token);

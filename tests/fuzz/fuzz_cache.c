@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	cache_decode(data, len, NULL, NULL);
 	if (len > sizeof(file) - CACHE_HEAD_BYTES)
 		return 0;
-	memcpy(file, "warren-members-1", 16);
+	memcpy(file, "warren-members-2", 16);
 	hash_bytes(file + 16, data, len);
 	memcpy(file + CACHE_HEAD_BYTES, data, len);
 	writer = (struct cache_writer){ 0 };

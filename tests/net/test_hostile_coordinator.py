@@ -12,6 +12,7 @@ The coordinator is an honest program with a dishonest file: one that knows no ne
 likes under any name, key and address, and lets revocation lists pass by without a word.
 """
 import os
+import re
 import time
 
 import certs
@@ -50,6 +51,26 @@ def refused(mesh, host, other):
     return document["cause"] == "key-refused" and document["state"] == "down"
 
 
+def seen(mesh, host):
+    """Whom a person who looks at this host sees."""
+    peers, status = mesh.nodes[host].ask("peers")["peers"], mesh.nodes[host].ask("status")["peers"]
+    names = {p["name"] for p in peers}
+    check(status["known"] == len(names), f"status counts {status['known']}, peers lists {names}")
+    check({p["peer"] for p in mesh.nodes[host].ask("paths")["peers"]} <= names, "paths lists others")
+    labels = set(re.findall(r'^warren_peer_info{peer="([^"]*)"', mesh.nodes[host].ask("metrics")["text"], re.M))
+    check(labels == names, f"metrics name {labels}, peers {names}")
+    counted = sum(int(n) for n in re.findall(r"^warren_peers{.*} (\d+)", mesh.nodes[host].ask("metrics")["text"], re.M))
+    check(counted == len(names), f"metrics count {counted}, peers lists {names}")
+    return names
+
+
+def unknown(mesh, host, other):
+    """Asked for by name, address and key."""
+    words = [other, mesh.overlay(other), mesh.keys[other].public]
+    return all(f'no peer "{w}" is known' in mesh.ctl(host, verb, *args, w).stderr
+               for w in words for verb, args in (("why", ()), ("ping", ("-c", "1")), ("paths", ())))
+
+
 TRUE = (("a1", "a1", "a1"), ("b1", "b1", "b1"), ("c1", "c1", "c1"))
 
 
@@ -57,15 +78,26 @@ def member_of_its_own_gets_no_session():
     with Mesh(SITES, trust=True, members="-") as mesh:
         tell(mesh, *TRUE)
         other = type(mesh.network)(f"{mesh.dir}/other.key", "--network")
+        mesh.configure_peer("a1", "metrics { peer_labels = true }")
         mesh.configure_peer("c1", trust=False)  # the creature: knows no network key and shows nothing
         mesh.start("coord", "a1", "b1", "c1")
         mesh.wait_registered("a1", "b1", "c1")
+        check(seen(mesh, "a1") == set(), f"of whom a1 has seen no certificate it shows nothing: {seen(mesh, 'a1')}")
         check(mesh.ping("a1", "b1", 5) is not None, "members reach each other through it all the same")
+        check(seen(mesh, "a1") == {"b1"}, "and see each other then")
         check(not reaches(mesh, "a1", "c1"), "a1 does not reach what has no certificate, not with a byte")
         check(not reaches(mesh, "c1", "a1"), "nor is reached by it")
-        check(refused(mesh, "a1", "c1"), f"a1 says why: {mesh.nodes['a1'].ask('why', peer='c1')}")
-        check(refused(mesh, "c1", "a1"), "and c1 is told")
-        check(mesh.kind("a1", "c1") is None, "there is no path")
+        check(seen(mesh, "a1") == {"b1"}, f"nor sees it: {seen(mesh, 'a1')}")
+        check(unknown(mesh, "a1", "c1"), "a1 knows of no c1, whatever it is asked for")
+        check(refused(mesh, "c1", "a1"), "but c1 is told why")
+        # Nor after a restart, though the coordinator is away: it is not kept.
+        for host in ("coord", "a1"):
+            mesh.nodes[host].stop()
+        mesh.start("a1")
+        check(seen(mesh, "a1") == {"b1"}, f"a1 kept {seen(mesh, 'a1')}")
+        mesh.start("coord")
+        mesh.wait_registered("a1", "b1", "c1", within=10)
+        check(seen(mesh, "a1") == {"b1"}, f"and sees {seen(mesh, 'a1')}")
         # The same with a certificate that the coordinator's friends have signed.
         mesh.nodes["c1"].stop()
         mesh.write_certificate("c1", certs.certificate(other, "c1", mesh.keys["c1"].public, [mesh.overlay("c1")]))

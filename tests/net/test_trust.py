@@ -95,6 +95,27 @@ def revoked_member_is_out_everywhere_within_10_s():
         check(again["epoch"] == 1 and again["entries"] == 1, f"the list: {again}")
 
 
+def member_that_was_never_met_is_listed_by_its_certificate():
+    """The coordinator hands certificates on: whom it cannot show one of is nobody, however it is asked for."""
+    with Mesh(SITES, trust=True) as mesh:
+        mesh.start("coord", "a1", "b1", "c1")
+        mesh.wait_registered("a1", "b1", "c1")
+        for away in (False, True):
+            check({p["name"] for p in mesh.nodes["a1"].ask("peers")["peers"]} == {"b1", "c1"}, "a1 lists both")
+            check(mesh.peer("a1", "c1")["certified"] is False, "and has no session with c1")
+            check(mesh.nodes["a1"].ask("status")["peers"]["known"] == 2, "status counts both")
+            check(mesh.counter("a1", "records_refused") == 0, "nothing was wrong with them")
+            if not away:
+                mesh.nodes["c1"].stop()
+                wait_until(lambda: not mesh.peer("a1", "c1")["online"], 5, "the coordinator notices that c1 is away")
+        # Its coordinator restarts and has not seen c1 since: the certificate is kept.
+        for host in ("coord", "b1"):
+            mesh.nodes[host].stop()
+        mesh.start("coord", "b1")
+        mesh.wait_registered("a1", "b1")
+        check({p["name"] for p in mesh.nodes["b1"].ask("peers")["peers"]} == {"a1", "c1"}, "b1 lists c1 after it all")
+
+
 def session_ends_with_the_certificate():
     """Two members in contact; the certificate of one ends 60 s (what clocks may differ) before a moment that is near."""
     with Mesh(SITES[:2], trust=True) as mesh:
@@ -130,4 +151,4 @@ def damaged_list_of_the_revoked_stops_the_start():
 
 
 main(members_by_certificate_talk_and_others_do_not, revoked_member_is_out_everywhere_within_10_s,
-     session_ends_with_the_certificate, damaged_list_of_the_revoked_stops_the_start)
+     member_that_was_never_met_is_listed_by_its_certificate, session_ends_with_the_certificate, damaged_list_of_the_revoked_stops_the_start)

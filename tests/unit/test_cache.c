@@ -36,6 +36,7 @@ static struct cache_head head_of(unsigned n_coordinators)
 	struct cache_head h = { .n_coordinators = n_coordinators };
 
 	memset(h.own.b, 1, sizeof(h.own.b));
+	memset(h.network.b, 2, sizeof(h.network.b));
 	for (unsigned i = 0; i < n_coordinators; i++)
 		memset(h.coordinators[i].b, 0x10 + (int)i, sizeof(h.coordinators[i].b));
 	return h;
@@ -185,8 +186,8 @@ static void every_cut_and_every_flipped_bit_is_seen(void **state)
 /* The hash is no secret: whoever can write the file can make it. */
 static void under_a_good_hash_bounds_hold_all_the_same(void **state)
 {
-	size_t head = CACHE_HEAD_BYTES + KEY_BYTES, count = head + 1 + CONFIG_COORDINATORS_MAX * KEY_BYTES,
-	       name = count + 2 + KEY_BYTES, len = write_two();
+	size_t head = CACHE_HEAD_BYTES + KEY_BYTES + CERT_NETWORK_BYTES,
+	       count = head + 1 + CONFIG_COORDINATORS_MAX * KEY_BYTES, name = count + 2 + KEY_BYTES, len = write_two();
 	const struct {
 		size_t at;
 		uint8_t to;

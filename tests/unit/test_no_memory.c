@@ -88,7 +88,7 @@ static bool put_a_peer(void *arg)
 	unsigned n = t->peers.n;
 	struct peer *displaced;
 	bool is_new;
-	struct peer *p = peers_put(&t->peers, &record, 0, &is_new, &displaced);
+	struct peer *p = peers_put(&t->peers, &record, NULL, 0, &is_new, &displaced);
 
 	assert_true(is_new);
 	assert_null(displaced);

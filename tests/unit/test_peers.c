@@ -43,7 +43,7 @@ static struct peer *put(struct peers *t, const struct wire_member *record, unsig
 	struct peer *displaced, *p;
 	bool is_new;
 
-	p = peers_put(t, record, coordinator, &is_new, &displaced);
+	p = peers_put(t, record, NULL, coordinator, &is_new, &displaced);
 	assert_non_null(p);
 	assert_null(displaced);
 	return p;
@@ -58,7 +58,7 @@ static void peer_is_found_by_everything_it_is_known_by(void **state)
 	bool is_new;
 
 	bob.addrs[bob.n_addrs++] = ip_of("fd77::2");
-	b = peers_put(t, &bob, 0, &is_new, &displaced);
+	b = peers_put(t, &bob, NULL, 0, &is_new, &displaced);
 	assert_non_null(b);
 	assert_true(is_new);
 	assert_null(displaced);
@@ -99,7 +99,7 @@ static void record_with_a_known_key_updates_its_peer(void **state)
 	snprintf(bob.name, sizeof(bob.name), "robert");
 	bob.addrs[0] = ip_of("10.77.0.22");
 	bob.flags = 0;
-	again = peers_put(t, &bob, 0, &is_new, &displaced);
+	again = peers_put(t, &bob, NULL, 0, &is_new, &displaced);
 	assert_ptr_equal(again, b);
 	assert_false(is_new);
 	assert_null(displaced);
@@ -156,7 +156,7 @@ static void peer_whose_address_or_name_went_to_another_is_told(void **state)
 		struct peer *b = put(t, &bob, 0), *displaced, *heir;
 		bool is_new;
 
-		heir = peers_put(t, &heirs[i], 0, &is_new, &displaced);
+		heir = peers_put(t, &heirs[i], NULL, 0, &is_new, &displaced);
 		assert_true(is_new);
 		assert_ptr_equal(displaced, b);
 		peers_remove_take(t, displaced);
@@ -176,10 +176,10 @@ static void each_of_several_displaced_peers_is_told_in_its_turn(void **state)
 
 	put(t, &bob, 0);
 	put(t, &eve, 0);
-	peers_put(t, &heir, 0, &is_new, &first);
+	peers_put(t, &heir, NULL, 0, &is_new, &first);
 	assert_non_null(first);
 	peers_remove_take(t, first);
-	p = peers_put(t, &heir, 0, &is_new, &displaced);
+	p = peers_put(t, &heir, NULL, 0, &is_new, &displaced);
 	assert_non_null(displaced);
 	assert_false(is_new);
 	peers_remove_take(t, displaced);
@@ -252,17 +252,17 @@ static void table_has_a_limit(void **state)
 	/* Without `displaced` nobody is looked for who holds the name already. */
 	for (uint32_t i = 0; i < PEERS_MAX; i++) {
 		memcpy(m.key, &i, sizeof(i));
-		last = peers_put(t, &m, 0, &is_new, NULL);
+		last = peers_put(t, &m, NULL, 0, &is_new, NULL);
 		assert_non_null(last);
 		assert_true(is_new);
 	}
 	memset(m.key, 0xff, sizeof(m.key));
 	snprintf(m.name, sizeof(m.name), "one-more");
 	m.addrs[0] = ip_of("10.77.0.3");
-	assert_null(peers_put(t, &m, 0, &is_new, &displaced));
+	assert_null(peers_put(t, &m, NULL, 0, &is_new, &displaced));
 	assert_int_equal(t->n, PEERS_MAX);
 	memcpy(m.key, last->key.b, sizeof(m.key));
-	assert_ptr_equal(peers_put(t, &m, 0, &is_new, NULL), last); /* a known one may still change */
+	assert_ptr_equal(peers_put(t, &m, NULL, 0, &is_new, NULL), last); /* a known one may still change */
 	assert_string_equal(last->name, "one-more");
 }
 
@@ -293,6 +293,100 @@ static void record_does_not_touch_a_good_credential(void **state)
 	b->credential.is_good = false;
 	put(t, &lie, 0);
 	assert_ptr_equal(peers_by_addr(t, &three), b);
+}
+
+static struct cert cert_of(const struct wire_member *record, uint64_t since_s)
+{
+	struct cert c = { .not_before_s = since_s, .n_addrs = record->n_addrs };
+
+	memcpy(c.name, record->name, sizeof(c.name));
+	memcpy(c.addrs, record->addrs, sizeof(record->addrs));
+	return c;
+}
+
+static struct peer *put_signed(struct peers *t, const struct wire_member *record, uint64_t since_s,
+			       struct peer **displaced)
+{
+	struct cert c = cert_of(record, since_s);
+	bool is_new;
+
+	return peers_put(t, record, &c, 0, &is_new, displaced);
+}
+
+static void under_a_network_key_who_is_not_signed_is_not_listed(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2"), eve = record_of(2, "eve", "10.77.0.3");
+	struct ip three = ip_of("10.77.0.3");
+	char key[KEY_TEXT_BYTES];
+	struct peer *b, *e, *displaced;
+
+	t->is_certified = true;
+	b = put_signed(t, &bob, 1000, &displaced);
+	e = put(t, &eve, 0);
+	assert_int_equal(t->n, 2);
+	assert_int_equal(peers_listed(t), 1);
+	assert_true(peers_is_listed(t, b) && !peers_is_listed(t, e));
+	assert_ptr_equal(peers_by_words(t, "bob"), b);
+	assert_ptr_equal(peers_by_words(t, "10.77.0.2"), b);
+	assert_null(peers_by_words(t, "eve"));
+	assert_null(peers_by_words(t, "10.77.0.3"));
+	assert_null(peers_by_words(t, pubkey_to_text(&e->key, key)));
+	assert_ptr_equal(peers_by_addr(t, &three), e); /* but there to shake hands with */
+	t->is_certified = false;
+	assert_ptr_equal(peers_by_words(t, "eve"), e);
+	assert_int_equal(peers_listed(t), 2);
+}
+
+/* The same record again without its certificate, as another coordinator may tell it, changes nothing. */
+static void signed_face_is_changed_by_a_later_certificate_only(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2"), lie = record_of(1, "eve", "10.77.0.3");
+	struct peer *b, *displaced;
+
+	t->is_certified = true;
+	b = put_signed(t, &bob, 1000, &displaced);
+	put(t, &lie, 1);
+	assert_string_equal(b->name, "bob");
+	assert_int_equal(b->member[1], lie.id);
+	put_signed(t, &lie, 999, &displaced);
+	assert_string_equal(b->name, "bob");
+	put_signed(t, &lie, 1001, &displaced);
+	assert_string_equal(b->name, "eve");
+	assert_true(ip_equal(&b->addrs[0], &lie.addrs[0]));
+}
+
+static void name_and_address_are_the_later_certificates(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2"), heir = record_of(2, "bob", "10.77.0.2");
+	struct wire_member liar = record_of(3, "bob", "10.77.0.2");
+	struct peer *b, *h, *l, *displaced;
+
+	t->is_certified = true;
+	b = put_signed(t, &bob, 1000, &displaced);
+	/* Neither the coordinator's word nor an older certificate takes them away. */
+	l = put(t, &liar, 0);
+	assert_int_equal(l->n_addrs, 0);
+	h = put_signed(t, &heir, 999, &displaced);
+	assert_ptr_equal(displaced, l);
+	peers_remove_take(t, l);
+	assert_false(peers_is_listed(t, h));
+	assert_ptr_equal(peers_by_words(t, "bob"), b);
+	/* A later one does, but not from a session that goes on. */
+	b->credential.is_good = true;
+	put_signed(t, &heir, 1001, &displaced);
+	assert_null(displaced);
+	assert_false(peers_is_listed(t, h));
+	b->credential.is_good = false;
+	put_signed(t, &heir, 1001, &displaced);
+	assert_ptr_equal(displaced, b);
+	peers_remove_take(t, b);
+	put_signed(t, &heir, 1001, &displaced);
+	assert_null(displaced);
+	assert_ptr_equal(peers_by_words(t, "10.77.0.2"), h);
+	assert_true(peers_is_listed(t, h));
 }
 
 static struct peer *recall(struct peers *t, uint8_t key, const char *name, const char *addr, uint8_t known_at)
@@ -339,6 +433,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(record_does_not_touch_a_good_credential),
+		TEST(under_a_network_key_who_is_not_signed_is_not_listed),
+		TEST(signed_face_is_changed_by_a_later_certificate_only),
+		TEST(name_and_address_are_the_later_certificates),
 		TEST(peer_is_found_by_everything_it_is_known_by),
 		TEST(record_with_a_known_key_updates_its_peer),
 		TEST(each_coordinator_has_its_own_id_for_a_peer),

@@ -119,6 +119,34 @@ static void revoked_one_is_refused_by_key_and_by_serial(void **state)
 	assert_int_equal(trust_judge(f->trust, &shown_again, &f->other, CERTS_NOW_S, &out), CERT_REVOKED);
 }
 
+/* There is such a member, whatever the time and the list of the revoked say of it. */
+static void what_is_not_in_force_is_signed_all_the_same(void **state)
+{
+	static uint8_t list[REVOCATION_MAX_BYTES];
+	struct fixture *f = *state;
+	struct cert c = certs_direct("alice", &f->key, addrs), out;
+	struct wire_trust shown = shown_of(&c);
+	size_t len = certs_revoke(list, 1, &f->key, 1);
+
+	assert_int_equal(revocations_adopt(trust_revocations(f->trust), list, len), 0);
+	assert_int_equal(trust_judge(f->trust, &shown, &f->key, c.not_after_s + CERT_SKEW_S, &out), CERT_EXPIRED);
+	assert_true(trust_is_signed(f->trust, &shown, &f->key, &out));
+	assert_string_equal(out.name, "alice");
+	assert_false(trust_is_signed(f->trust, &shown, &f->other, &out));
+	shown.cert[shown.len - 1] ^= 1;
+	assert_false(trust_is_signed(f->trust, &shown, &f->key, &out));
+	c = certs_of("alice", &f->key, addrs);
+	{
+		struct signkey other = certs_network_key(1);
+
+		assert_int_equal(cert_sign_direct(&c, &other), 0);
+	}
+	shown = shown_of(&c);
+	assert_false(trust_is_signed(f->trust, &shown, &f->key, &out));
+	shown.is_shown = false;
+	assert_false(trust_is_signed(f->trust, &shown, &f->key, &out));
+}
+
 static void certified_time_ends(void **state)
 {
 	struct fixture *f = *state;
@@ -162,6 +190,7 @@ int main(void)
 		TEST(what_is_refused_is_not_remembered),
 		TEST(nothing_and_nonsense_are_refused),
 		TEST(revoked_one_is_refused_by_key_and_by_serial),
+		TEST(what_is_not_in_force_is_signed_all_the_same),
 		TEST(certified_time_ends),
 		TEST(own_is_shown_with_the_epoch),
 	};

@@ -17,6 +17,10 @@ static struct wire_member longest_member(void)
 {
 	struct wire_member m = { .id = UINT32_MAX, .flags = 0xff, .name = LONGEST_NAME, .n_addrs = WIRE_ADDRS_MAX };
 
+	static const uint8_t cert[CERT_MAX_BYTES] = { 0xce };
+
+	m.cert = cert;
+	m.cert_len = sizeof(cert);
 	memset(m.key, 0xfd, sizeof(m.key));
 	for (unsigned i = 0; i < m.n_addrs; i++)
 		m.addrs[i] = ip_of("fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
@@ -48,6 +52,9 @@ static void check_member(const struct wire_member *a, const struct wire_member *
 	assert_int_equal(a->n_addrs, b->n_addrs);
 	for (unsigned i = 0; i < a->n_addrs; i++)
 		assert_true(ip_equal(&a->addrs[i], &b->addrs[i]));
+	assert_int_equal(a->cert_len, b->cert_len);
+	if (a->cert_len)
+		assert_memory_equal(a->cert, b->cert, a->cert_len);
 }
 
 static void check_candidates(const struct candidates *a, const struct candidates *b)
@@ -282,6 +289,9 @@ static void a_member_with_a_bad_part_is_refused_both_ways(void **state)
 	data[45] = 1;
 	data[46] = 3;
 	CHECK_REFUSED(wire_found_decode, struct wire_found, data, (size_t)len);
+	data[46] = 4;
+	data[52] = 1; /* a certificate that is not there */
+	CHECK_REFUSED(wire_found_decode, struct wire_found, data, (size_t)len);
 	m.member.name[0] = '-';
 	assert_int_equal(wire_found_encode(data, sizeof(data), &m), -EINVAL);
 	m.member.name[0] = 'a';
@@ -290,6 +300,14 @@ static void a_member_with_a_bad_part_is_refused_both_ways(void **state)
 	m.member.n_addrs = 1;
 	m.member.addrs[0].len = 0;
 	assert_int_equal(wire_found_encode(data, sizeof(data), &m), -ENOSPC);
+	m.member = longest_member();
+	m.member.cert_len++;
+	assert_int_equal(wire_found_encode(data, sizeof(data), &m), -EINVAL);
+	m.member.cert_len--;
+	len = wire_found_encode(data, sizeof(data), &m);
+	data[6 + 170]++; /* longer than any, were it there */
+	data[6 + 171] = 0xff;
+	CHECK_REFUSED(wire_found_decode, struct wire_found, data, (size_t)len);
 }
 
 static void connect_comes_back(void **state)
@@ -339,23 +357,28 @@ static void list_comes_back(void **state)
 	CHECK_NO_ROOM(wire_list_encode, &m, len);
 }
 
-static void a_page_of_the_longest_records_fits_and_comes_back(void **state)
+/* As many as have room, be it for their number or for their length. */
+static void a_full_page_fits_and_comes_back(void **state)
 {
+	const struct wire_member records[] = { longest_member(), shortest_member() };
 	static struct wire_members m, back;
 	int len;
 
 	(void)state;
-	m.version = UINT64_MAX;
-	m.next = CONTROL_LIST_UNCHANGED;
-	for (m.n = 0; m.n < WIRE_MEMBERS_PER_PAGE; m.n++)
-		m.v[m.n] = longest_member();
-	len = wire_members_encode(data, sizeof(data), &m);
-	assert_int_equal(len, 14 + WIRE_MEMBERS_PER_PAGE * 170);
-	assert_int_equal(wire_members_decode(&back, data, (size_t)len), 0);
-	assert_true(back.version == UINT64_MAX && back.next == CONTROL_LIST_UNCHANGED);
-	assert_int_equal(back.n, WIRE_MEMBERS_PER_PAGE);
-	for (unsigned i = 0; i < back.n; i++)
-		check_member(&back.v[i], &m.v[i]);
+	for (size_t k = 0; k < 2; k++) {
+		m = (struct wire_members){ .version = UINT64_MAX, .next = CONTROL_LIST_UNCHANGED };
+		while (wire_members_add(&m, &records[k]))
+			;
+		assert_int_equal(m.n,
+				 k ? WIRE_MEMBERS_PER_PAGE : (WIRE_CONTROL_MAX_BYTES - 14) / (172 + CERT_MAX_BYTES));
+		len = wire_members_encode(data, sizeof(data), &m);
+		assert_int_equal(len, 14 + m.n * (k ? 42 : 172 + CERT_MAX_BYTES));
+		assert_int_equal(wire_members_decode(&back, data, (size_t)len), 0);
+		assert_true(back.version == UINT64_MAX && back.next == CONTROL_LIST_UNCHANGED);
+		assert_int_equal(back.n, m.n);
+		for (unsigned i = 0; i < back.n; i++)
+			check_member(&back.v[i], &m.v[i]);
+	}
 	CHECK_STRICT(wire_members_decode, struct wire_members, data, len);
 	CHECK_NO_ROOM(wire_members_encode, &m, len);
 	data[13] = WIRE_MEMBERS_PER_PAGE + 1;
@@ -489,7 +512,7 @@ int main(void)
 		cmocka_unit_test(connect_comes_back),
 		cmocka_unit_test(the_longest_introduction_comes_back),
 		cmocka_unit_test(list_comes_back),
-		cmocka_unit_test(a_page_of_the_longest_records_fits_and_comes_back),
+		cmocka_unit_test(a_full_page_fits_and_comes_back),
 		cmocka_unit_test(an_empty_page_comes_back),
 		cmocka_unit_test(ping_and_pong_come_back),
 		cmocka_unit_test(a_relayed_datagram_stands_behind_its_five_bytes),
