@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/ctl.h"
 #include "daemon/base/addr.h"
 
 /* On a link smaller than this even what every path carries whole goes in pieces: 1280 and our 60 to 80 around it. */
 #define UNDERLAY_MTU_LEAST 1360
+#define WARN_DAYS 30 /* ahead */
 
 static const json_t *at(const json_t *o, const char *a, const char *b)
 {
@@ -371,6 +373,57 @@ static void judge_udp(json_t *findings, const struct doctor_facts *f)
 		add(findings, "udp", "unknown", "no coordinator has answered yet", "warrenctl netcheck");
 }
 
+/* ---------------------------------------------------------------- trust */
+
+/* Days from the daemon's clock until then; false: never. */
+static bool days_until(const json_t *status, const json_t *end, double *days)
+{
+	double seconds;
+
+	if (!ctl_age(json_object_get(status, "time"), end, &seconds))
+		return false;
+	*days = seconds / 86400;
+	return true;
+}
+
+static void judge_end(json_t *findings, const struct doctor_facts *f, const char *check, const json_t *end,
+		      const char *what, const char *mend)
+{
+	char message[160];
+	double days;
+
+	if (!days_until(f->status, end, &days)) {
+		snprintf(message, sizeof(message), "%s does not expire", what);
+		add(findings, check, "ok", message, NULL);
+		return;
+	}
+	if (days > 0)
+		snprintf(message, sizeof(message), "%s expires in %.0f days", what, days);
+	else
+		snprintf(message, sizeof(message), "%s has expired", what);
+	add(findings, check,
+	    days <= 0        ? "bad" :
+	    days < WARN_DAYS ? "warn" :
+			       "ok",
+	    message, days < WARN_DAYS ? mend : NULL);
+}
+
+/* Under a network key: what has an end, and whose end nobody here would notice before. */
+static void judge_trust(json_t *findings, const struct doctor_facts *f)
+{
+	const json_t *certificate = json_object_get(f->status, "certificate"), *list;
+
+	if (json_is_object(certificate))
+		judge_end(findings, f, "certificate", json_object_get(certificate, "not_after"),
+			  "this node's certificate",
+			  "warrenctl cert sign NAME, where the network key is; warrenctl reload here");
+	list = json_is_object(certificate) ? json_object_get(certificate, "revocations_expire") :
+					     json_object_get(f->status, "revocations_expire");
+	if (json_is_string(list))
+		judge_end(findings, f, "revocations", list, "the list of revoked members",
+			  "warrenctl node refresh, where the network key is");
+}
+
 json_t *doctor_judge(const struct doctor_facts *f)
 {
 	json_t *findings = json_array();
@@ -384,5 +437,6 @@ json_t *doctor_judge(const struct doctor_facts *f)
 	judge_mtu(findings, f);
 	judge_routes(findings, f);
 	judge_udp(findings, f);
+	judge_trust(findings, f);
 	return findings;
 }

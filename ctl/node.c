@@ -14,6 +14,9 @@
 #include "daemon/wire/text.h"
 
 #define LIST_TEXT_BYTES ((REVOCATION_MAX_BYTES + 2) / 3 * 4 + 1)
+#define LIFE_MIN_S 3600.0
+#define LIFE_MAX_S (10 * 366 * 86400.0)
+#define LIFE_AS_BEFORE UINT64_MAX /* as the list before */
 
 static int entry_of_certificate(const struct ctl *ctl, const char *file, struct revocation_entry *out)
 {
@@ -73,14 +76,30 @@ static int find_entry(struct ctl *ctl, struct revocation_entry *out)
 	return entry_of_member(ctl, who, out);
 }
 
-/* The list in force, with the new entry, as the next epoch. Its length or -1, with words. */
+/* How long the next list lives, as --expires says; LIFE_AS_BEFORE, 0: for ever. */
+static bool take_life(const struct ctl *ctl, uint64_t *life_s)
+{
+	const char *text = ctl_value(ctl, "expires");
+	double seconds = 0;
+
+	*life_s = LIFE_AS_BEFORE;
+	if (!text)
+		return true;
+	if (strcmp(text, "none") != 0 && !ctl_seconds(ctl, "expires", LIFE_MIN_S, LIFE_MAX_S, 0, &seconds))
+		return false;
+	*life_s = (uint64_t)seconds;
+	return true;
+}
+
+/* The list in force, with the new entry (NULL: none) as the next epoch. Its length or -1, with words. */
 static int next_list(const struct ctl *ctl, const json_t *current, const struct revocation_entry *entry,
-		     const struct signkey *key, uint8_t *out)
+		     const struct signkey *key, uint64_t life_s, uint8_t *out)
 {
 	const char *text = json_string_value(json_object_get(current, "list"));
 	static struct revocation_entry entries[REVOCATION_ENTRIES_MAX + 1];
 	static uint8_t old[REVOCATION_MAX_BYTES];
 	struct revocation_head h = { 0 };
+	uint64_t now_s = (uint64_t)time(NULL);
 	struct verifykey public;
 	size_t len;
 	int ret;
@@ -93,11 +112,14 @@ static int next_list(const struct ctl *ctl, const json_t *current, const struct 
 		ctl_fail(ctl, "the coordinator's list of revoked members is not signed by this key", "");
 		return -1;
 	}
+	if (life_s == LIFE_AS_BEFORE)
+		life_s = h.expires_s ? h.expires_s - h.issued_s : 0;
 	for (uint32_t i = 0; i < h.n_entries; i++)
 		entries[i] = revocation_entry_at(old, i);
-	entries[h.n_entries] = *entry;
-	ret = revocation_make(out, REVOCATION_MAX_BYTES, h.epoch + 1, (uint64_t)time(NULL), entries, h.n_entries + 1,
-			      key);
+	if (entry)
+		entries[h.n_entries] = *entry;
+	ret = revocation_make(out, REVOCATION_MAX_BYTES, h.epoch + 1, now_s, life_s ? now_s + life_s : 0, entries,
+			      h.n_entries + (entry != NULL), key);
 	if (ret < 0)
 		ctl_fail(ctl, "the list of revoked members is full", "");
 	return ret;
@@ -105,7 +127,8 @@ static int next_list(const struct ctl *ctl, const json_t *current, const struct 
 
 static int hand_in(struct ctl *ctl, const uint8_t *list, size_t len, const char *who)
 {
-	char *text = malloc(LIST_TEXT_BYTES);
+	char *text = malloc(LIST_TEXT_BYTES), until[CTL_CELL_BYTES];
+	const json_t *expires;
 	json_t *answer;
 	int code;
 
@@ -119,27 +142,39 @@ static int hand_in(struct ctl *ctl, const uint8_t *list, size_t len, const char 
 		return code;
 	if (ctl->is_json)
 		ctl_print_json(ctl, answer);
-	else
-		fprintf(ctl->out, "%s is revoked; list %lld with %lld entries is in force\n", who,
+	expires = json_object_get(answer, "expires");
+	if (!ctl->is_json)
+		fprintf(ctl->out, "%s%slist %lld with %lld entries is in force%s%s\n", who, *who ? " is revoked; " : "",
 			(long long)json_integer_value(json_object_get(answer, "epoch")),
-			(long long)json_integer_value(json_object_get(answer, "entries")));
+			(long long)json_integer_value(json_object_get(answer, "entries")),
+			json_is_string(expires) ? " until " : "",
+			json_is_string(expires) ? ctl_text(expires, until) : "");
 	json_decref(answer);
 	return EXIT_YES;
 }
 
-int ctl_revoke(struct ctl *ctl, const struct revocation_entry *entry, const struct signkey *key, const char *who)
+/* The next list is made of the one in force, which the coordinator has. `entry` NULL, `who` "": the same again. */
+static int renew(struct ctl *ctl, const struct revocation_entry *entry, const struct signkey *key, const char *who)
 {
 	static uint8_t list[REVOCATION_MAX_BYTES];
+	uint64_t life_s;
 	json_t *current;
-	int code = ctl_ask_take(ctl, json_pack("{s:s}", "cmd", "revocations"), "warren.revocations", CTL_TIMEOUT_MS,
-				&current),
-	    len;
+	int code, len;
 
+	if (!take_life(ctl, &life_s))
+		return EXIT_BAD_USAGE;
+	code = ctl_ask_take(ctl, json_pack("{s:s}", "cmd", "revocations"), "warren.revocations", CTL_TIMEOUT_MS,
+			    &current);
 	if (code != EXIT_YES)
 		return code;
-	len = next_list(ctl, current, entry, key, list);
+	len = next_list(ctl, current, entry, key, life_s, list);
 	json_decref(current);
 	return len < 0 ? EXIT_NO : hand_in(ctl, list, (size_t)len, who);
+}
+
+int ctl_revoke(struct ctl *ctl, const struct revocation_entry *entry, const struct signkey *key, const char *who)
+{
+	return renew(ctl, entry, key, who);
 }
 
 static int read_key(struct ctl *ctl, struct signkey *out)
@@ -167,6 +202,19 @@ static int revoke(struct ctl *ctl)
 	code = find_entry(ctl, &entry);
 	if (code == EXIT_YES)
 		code = ctl_revoke(ctl, &entry, &key, ctl->operands[1]);
+	key_wipe(&key, sizeof(key));
+	return code;
+}
+
+/* The same list with a new end, so that nodes go on believing it. */
+static int refresh(struct ctl *ctl)
+{
+	struct signkey key;
+	int code = read_key(ctl, &key);
+
+	if (code != EXIT_YES)
+		return code;
+	code = renew(ctl, NULL, &key, "");
 	key_wipe(&key, sizeof(key));
 	return code;
 }
@@ -262,6 +310,8 @@ int ctl_node(struct ctl *ctl)
 		return ctl_fail(ctl, "libsodium does not start", "");
 	if (strcmp(what, "list") == 0)
 		return list(ctl);
+	if (strcmp(what, "refresh") == 0)
+		return refresh(ctl);
 	if (ctl->n_operands < 2)
 		return ctl_usage(ctl, "which member?", "");
 	return strcmp(what, "revoke") == 0 ? revoke(ctl) : rename_member(ctl);

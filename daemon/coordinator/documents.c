@@ -88,6 +88,8 @@ static json_t *listening(const struct coordinator *c)
 static json_t *notices(const struct coordinator *c)
 {
 	json_t *array = json_array();
+	const struct revocations *list = c->trust ? trust_revocations(c->trust) : NULL;
+	uint64_t now_s = clock_wall_ms() / 1000;
 	const struct member *m;
 	unsigned n_unleased = 0, n_workers = ports_workers(c->ports), n_wanted = ports_offload(c->ports).workers_wanted;
 
@@ -99,6 +101,12 @@ static json_t *notices(const struct coordinator *c)
 	if (n_workers < n_wanted)
 		json_array_append_new(array, json_sprintf("%u of %u workers: more sockets cannot share a UDP port",
 							  n_workers, n_wanted));
+	if (list && revocations_is_ending(list, now_s))
+		json_array_append_new(
+			array, json_sprintf("the list of revoked members %s: hand in the next (warrenctl node refresh)",
+					    revocations_is_over(list, now_s) ?
+						    "has expired, and nodes let nobody in" :
+						    "expires soon, and from then on nodes let nobody in"));
 	if (c->reload_error[0])
 		json_array_append_new(array, json_string("the last reload failed; the settings before it are in use"));
 	return array;
@@ -130,6 +138,15 @@ static json_t *relay(const struct coordinator *c)
 			 "forwarded_by_worker", workers);
 }
 
+/* null: never, or there is no list */
+static json_t *list_end(const struct coordinator *c)
+{
+	uint64_t end_s = revocations_expires_s(trust_revocations(c->trust));
+
+	/* time_of() takes the other clock's time; it may be the past of this boot. */
+	return end_s ? time_of(end_s * 1000 + clock_now_ms() - clock_wall_ms()) : json_null();
+}
+
 json_t *document_status(const struct coordinator *c)
 {
 	const struct config *config = c->config;
@@ -157,6 +174,7 @@ json_t *document_status(const struct coordinator *c)
 	json_object_set_new(document, "revocations",
 			    c->trust ? json_integer((json_int_t)revocations_epoch(trust_revocations(c->trust))) :
 				       json_null());
+	json_object_set_new(document, "revocations_expire", c->trust ? list_end(c) : json_null());
 	return document;
 }
 
@@ -215,9 +233,9 @@ json_t *document_revocations(const struct coordinator *c)
 	size_t len;
 	const uint8_t *list = revocations_list(r, &len);
 
-	return json_pack("{s:s, s:o, s:s, s:I, s:i, s:o}", "schema", "warren.revocations/1", "time",
+	return json_pack("{s:s, s:o, s:s, s:I, s:i, s:o, s:o}", "schema", "warren.revocations/1", "time",
 			 time_of(clock_now_ms()), "network_key", verifykey_to_text(trust_network(c->trust), key),
 			 "epoch", (json_int_t)revocations_epoch(r), "entries",
-			 list ? (int)((len - REVOCATION_HEAD_BYTES) / REVOCATION_ENTRY_BYTES) : 0, "list",
-			 list_text(list, len));
+			 list ? (int)((len - REVOCATION_HEAD_BYTES) / REVOCATION_ENTRY_BYTES) : 0, "expires",
+			 list_end(c), "list", list_text(list, len));
 }

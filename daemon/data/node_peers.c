@@ -445,8 +445,8 @@ static uint64_t next_of(const struct node *n, const struct peer *p, uint64_t now
 
 	if (search < next)
 		next = search;
-	if (node_trust_next_ms(p, now_ms) < next)
-		next = node_trust_next_ms(p, now_ms);
+	if (node_trust_next_ms(n, p, now_ms) < next)
+		next = node_trust_next_ms(n, p, now_ms);
 	if (paths < next)
 		next = paths;
 	if (p->n_tellings && p->tell_ms < next)

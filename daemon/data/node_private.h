@@ -361,7 +361,7 @@ void node_check_record(struct node *n, unsigned coordinator, const struct wire_m
 		       const struct cert *own); /* counts what is refused */
 void node_trust_tick_peer(struct node *n, struct peer *p,
 			  uint64_t now_ms); /* ends sessions whose certificate is no good */
-uint64_t node_trust_next_ms(const struct peer *p, uint64_t now_ms);
+uint64_t node_trust_next_ms(const struct node *n, const struct peer *p, uint64_t now_ms);
 void node_trust_settle_peer(struct peer *p);
 void node_trust_tick(struct node *n, uint64_t now_ms);
 uint64_t node_trust_due_ms(const struct node *n);

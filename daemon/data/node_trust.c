@@ -91,6 +91,7 @@ int node_trust_start(struct node *n, const struct seckey *secret)
 	n->trust = trust_new(&n->config->network_key, node_counters(n));
 	if (!n->trust)
 		return -ENOMEM;
+	trust_require_fresh_list(n->trust);
 	n->peers.is_certified = true;
 	if (config_read_certificate(n->config, secret, &own, error) < 0) {
 		log_error("%s", error);
@@ -166,7 +167,8 @@ static void attest(struct node *n, struct peer *p, const struct cert *c)
 	p->attested = (struct attested){ .is_so = true, .since_s = c->not_before_s };
 }
 
-/* What the network key has signed exists, though it be revoked or of another time: people see it, and why it has no session. */
+/* What the network key has signed exists, though it be revoked or of another time: people see it, and why it has no session. It has
+ * no claim to its name or addresses. */
 static void attest_refused(struct node *n, struct peer *p, const struct wire_trust *shown)
 {
 	struct peer *q, *tmp;
@@ -179,6 +181,7 @@ static void attest_refused(struct node *n, struct peer *p, const struct wire_tru
 			return;
 	}
 	attest(n, p, &c);
+	p->attested.since_s = 0;
 }
 
 enum cert_verdict node_judge_certificate(struct node *n, struct peer *p, const struct wire_trust *shown)
@@ -189,7 +192,7 @@ enum cert_verdict node_judge_certificate(struct node *n, struct peer *p, const s
 	if (!n->trust)
 		return CERT_GOOD;
 	v = trust_judge(n->trust, shown, &p->key, wall_s(), &c);
-	if (v == CERT_REVOKED || v == CERT_EXPIRED || v == CERT_NOT_YET)
+	if (v == CERT_REVOKED || v == CERT_EXPIRED || v == CERT_NOT_YET || v == CERT_UNCHECKED)
 		attest_refused(n, p, shown);
 	if (v != CERT_GOOD)
 		return v;
@@ -231,12 +234,19 @@ void node_trust_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
 	node_mark_peer(n, p);
 }
 
-uint64_t node_trust_next_ms(const struct peer *p, uint64_t now_ms)
+uint64_t node_trust_next_ms(const struct node *n, const struct peer *p, uint64_t now_ms)
 {
-	uint64_t end_s = p->credential.not_after_s + CERT_SKEW_S, now_s = wall_s();
+	uint64_t end_s, list_s, now_s = wall_s();
 
-	if (!p->credential.is_good || !p->credential.not_after_s)
+	if (!p->credential.is_good)
 		return UINT64_MAX;
+	end_s = p->credential.not_after_s;
+	list_s = revocations_expires_s(trust_revocations(n->trust));
+	if (!end_s || (list_s && list_s < end_s))
+		end_s = list_s;
+	if (!end_s)
+		return UINT64_MAX;
+	end_s += CERT_SKEW_S;
 	return end_s > now_s ? now_ms + (end_s - now_s) * 1000 : now_ms;
 }
 
@@ -260,7 +270,8 @@ bool node_judge_record(struct node *n, unsigned coordinator, const struct wire_m
 	memcpy(shown.cert, record->cert, record->cert_len);
 	memcpy(key.b, record->key, sizeof(key.b));
 	v = trust_judge(n->trust, &shown, &key, wall_s(), out);
-	if (v == CERT_GOOD)
+	/* Whom an expired list keeps out is to be seen, with the reason. */
+	if (v == CERT_GOOD || (v == CERT_UNCHECKED && trust_is_signed(n->trust, &shown, &key, out)))
 		return true;
 	counters_inc(node_counters(n), COUNTER_records_refused);
 	log_debug("coordinator %s: hands on for %s a certificate that %s", link_config(n->links[coordinator])->name,
@@ -342,6 +353,7 @@ static void on_news(struct node *n, uint64_t source)
 	log_info("revocations: list %llu is in force", (unsigned long long)revocations_epoch(r));
 	node_save_revocations(n);
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
+		sessions_forget_refusal(&p->sessions); /* it may have been for the list before */
 		node_trust_tick_peer(n, p, now);
 		if (p->settled_index && p->number != source)
 			send_to_peer(n, p, &have);
@@ -435,20 +447,41 @@ static void note_validity(const struct node *n, const struct cert *own, json_t *
 							    (unsigned)((own->not_after_s - now) / DAY_S)));
 }
 
+/* Before a certificate's end, or a list's, there is something to be done by somebody. */
+static void note_list(const struct node *n, json_t *notices)
+{
+	const struct revocations *r = trust_revocations(n->trust);
+	uint64_t now = wall_s(), end = revocations_expires_s(r);
+
+	if (revocations_is_over(r, now))
+		json_array_append_new(
+			notices,
+			json_string(
+				"the list of revoked members has expired, and no newer one has come: nobody is let in"));
+	else if (revocations_is_ending(r, now))
+		json_array_append_new(notices,
+				      json_sprintf("the list of revoked members expires in %u hours: is there a "
+						   "newer one (warrenctl node refresh)?",
+						   (unsigned)(end > now ? (end - now) / 3600 : 0)));
+}
+
 json_t *node_json_trust(struct node *n, json_t *notices)
 {
 	const struct cert *own = trust_own(n->trust);
 	char key[KEY_TEXT_BYTES];
-	uint64_t wall_to_now;
+	uint64_t wall_to_now, list_end_s;
 
 	if (!own)
 		return json_null();
 	note_validity(n, own, notices);
+	note_list(n, notices);
 	/* node_json_time() takes the other clock's time; it may be the past of this boot. */
 	wall_to_now = clock_now_ms() - clock_wall_ms();
-	return json_pack("{s:s, s:s, s:o, s:o, s:I}", "network_key", verifykey_to_text(trust_network(n->trust), key),
-			 "name", own->name, "not_before", node_json_time(own->not_before_s * 1000 + wall_to_now),
-			 "not_after",
-			 own->not_after_s ? node_json_time(own->not_after_s * 1000 + wall_to_now) : json_null(),
-			 "revocations", (json_int_t)revocations_epoch(trust_revocations(n->trust)));
+	list_end_s = revocations_expires_s(trust_revocations(n->trust));
+	return json_pack(
+		"{s:s, s:s, s:o, s:o, s:I, s:o}", "network_key", verifykey_to_text(trust_network(n->trust), key),
+		"name", own->name, "not_before", node_json_time(own->not_before_s * 1000 + wall_to_now), "not_after",
+		own->not_after_s ? node_json_time(own->not_after_s * 1000 + wall_to_now) : json_null(), "revocations",
+		(json_int_t)revocations_epoch(trust_revocations(n->trust)), "revocations_expire",
+		list_end_s ? node_json_time(list_end_s * 1000 + wall_to_now) : json_null());
 }

@@ -221,8 +221,12 @@ static json_t *certificate_text(const struct peer *p, enum why_cause cause, cons
 
 	if (cause != WHY_KEY_REFUSED || (!s->refused_here && !s->refused_there))
 		return json_string(why_text(cause));
-	*fix = s->refused_here ? "give the peer a new certificate: warrenctl cert sign" :
-				 "give this node a new certificate: warrenctl cert sign, certificate_file, reload";
+	if (s->refused_here == CERT_UNCHECKED || s->refused_there == CERT_UNCHECKED)
+		*fix = "sign the list of revoked members anew: warrenctl node refresh, at a coordinator";
+	else
+		*fix = s->refused_here ?
+			       "give the peer a new certificate: warrenctl cert sign" :
+			       "give this node a new certificate: warrenctl cert sign, certificate_file, reload";
 	return s->refused_here ?
 		       json_sprintf("we refuse the peer: its certificate %s", cert_verdict_text(s->refused_here)) :
 		       json_sprintf("the peer refuses us: our certificate %s", cert_verdict_text(s->refused_there));

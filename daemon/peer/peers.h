@@ -30,8 +30,8 @@ struct credential {
  * listed; a session takes a credential. */
 struct attested {
 	bool is_so;
-	uint64_t
-		since_s; /* its not_before: of two with one name or address the later one has it; 0: of a life before */
+	uint64_t since_s; /* its not_before: of two with one name or address the later one has it; 0: not in force, or
+			   * of a life before */
 };
 
 struct peer {

@@ -5,12 +5,13 @@
 #include <string.h>
 
 #define BARRED_MAX 16
+#define WARN_MAX_S (30 * 86400)
 
 struct revocations {
 	struct verifykey network;
 	uint8_t *list; /* NULL: none */
 	size_t len;
-	uint64_t epoch;
+	uint64_t epoch, issued_s, expires_s;
 	struct { /* what is being fetched; total 0: the head has not come, epoch 0: nothing is */
 		uint64_t source, epoch, asked_ms;
 		unsigned n_asks; /* of the part that is waited for */
@@ -52,6 +53,25 @@ uint64_t revocations_epoch(const struct revocations *r)
 	return r->epoch;
 }
 
+uint64_t revocations_expires_s(const struct revocations *r)
+{
+	return r->expires_s;
+}
+
+bool revocations_is_over(const struct revocations *r, uint64_t now_s)
+{
+	return r->expires_s && now_s >= r->expires_s + CERT_SKEW_S;
+}
+
+bool revocations_is_ending(const struct revocations *r, uint64_t now_s)
+{
+	uint64_t warn_s = (r->expires_s - r->issued_s) / 3;
+
+	if (warn_s > WARN_MAX_S)
+		warn_s = WARN_MAX_S;
+	return r->expires_s && now_s + warn_s >= r->expires_s;
+}
+
 const uint8_t *revocations_list(const struct revocations *r, size_t *len)
 {
 	*len = r->len;
@@ -80,6 +100,8 @@ int revocations_adopt(struct revocations *r, const uint8_t *data, size_t len)
 	r->list = copy;
 	r->len = len;
 	r->epoch = h.epoch;
+	r->issued_s = h.issued_s;
+	r->expires_s = h.expires_s;
 	if (r->fetch.epoch <= r->epoch)
 		fetch_end(r);
 	return 0;

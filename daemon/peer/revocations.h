@@ -19,7 +19,12 @@ struct revocations;
 struct revocations *revocations_new(const struct verifykey *network); /* empty; NULL if memory is short */
 void revocations_free(struct revocations *r);                         /* NULL is fine */
 
-uint64_t revocations_epoch(const struct revocations *r);                   /* 0: there is none */
+uint64_t revocations_epoch(const struct revocations *r);     /* 0: there is none */
+uint64_t revocations_expires_s(const struct revocations *r); /* 0: never, or there is none */
+/* From its end on, what it does not say proves nothing. */
+bool revocations_is_over(const struct revocations *r, uint64_t now_s);
+/* It is time that somebody makes the next: the last third of its life, 30 days at most. */
+bool revocations_is_ending(const struct revocations *r, uint64_t now_s);
 const uint8_t *revocations_list(const struct revocations *r, size_t *len); /* NULL: none; until the next is taken */
 bool revocations_name(const struct revocations *r, const struct pubkey *key, const struct cert_serial *serial);
 

@@ -12,7 +12,7 @@
 struct trust {
 	struct verifykey network;
 	struct counters *counters;
-	bool has_own;
+	bool has_own, needs_fresh_list;
 	struct cert own;
 	struct wire_trust shown; /* of it, but for the epoch */
 	struct revocations *revocations;
@@ -70,6 +70,16 @@ struct revocations *trust_revocations(struct trust *t)
 	return t->revocations;
 }
 
+void trust_require_fresh_list(struct trust *t)
+{
+	t->needs_fresh_list = true;
+}
+
+static bool is_list_over(const struct trust *t, uint64_t now_s)
+{
+	return t->needs_fresh_list && revocations_is_over(t->revocations, now_s);
+}
+
 void trust_show(const struct trust *t, struct wire_trust *out)
 {
 	if (!t || !t->has_own)
@@ -110,6 +120,8 @@ enum cert_verdict trust_judge(struct trust *t, const struct wire_trust *shown, c
 		return CERT_REVOKED;
 	if (!are_signatures_good(t, shown, &c))
 		return CERT_FORGED;
+	if (is_list_over(t, now_s))
+		return CERT_UNCHECKED;
 	*out = c;
 	return CERT_GOOD;
 }
@@ -130,5 +142,7 @@ enum cert_verdict trust_judge_again(const struct trust *t, const struct pubkey *
 {
 	if (revocations_name(t->revocations, key, serial))
 		return CERT_REVOKED;
-	return not_after_s && now_s >= not_after_s + CERT_SKEW_S ? CERT_EXPIRED : CERT_GOOD;
+	if (not_after_s && now_s >= not_after_s + CERT_SKEW_S)
+		return CERT_EXPIRED;
+	return is_list_over(t, now_s) ? CERT_UNCHECKED : CERT_GOOD;
 }

@@ -2,7 +2,8 @@
  *
  * The network key, the node's own certificate (a coordinator has none), the newest revocation list, and which chains' signatures
  * were found good before: those are not checked again, so that a rekey costs a hash. Everything but the signatures is asked
- * anew each time. Nothing that anybody sends makes it keep more: the memory of good chains is a table of fixed size, and only
+ * anew each time. Where the list must be fresh, one that has expired lets nobody in: a node's does, for it cannot know what a
+ * coordinator keeps from it; a coordinator's does not, as there the next list is handed in. Nothing that anybody sends makes it keep more: the memory of good chains is a table of fixed size, and only
  * the network key's holder makes entries for it.
  * Thread: loop.  Time: wall clock, handed in. */
 #ifndef DAEMON_PEER_TRUST_H
@@ -21,6 +22,8 @@ const struct verifykey *trust_network(const struct trust *t);
 void trust_set_own(struct trust *t, const struct cert *own);
 const struct cert *trust_own(const struct trust *t); /* NULL: none */
 struct revocations *trust_revocations(struct trust *t);
+
+void trust_require_fresh_list(struct trust *t);
 
 /* What goes with a handshake; *out stays empty without trust (NULL) or a certificate. */
 void trust_show(const struct trust *t, struct wire_trust *out);

@@ -43,6 +43,8 @@ const char *cert_verdict_text(enum cert_verdict v)
 		return "is revoked";
 	case CERT_SUPERSEDED:
 		return "gave its name or address to a newer one";
+	case CERT_UNCHECKED:
+		return "cannot be checked: the list of revoked members has expired";
 	}
 	return "is refused";
 }

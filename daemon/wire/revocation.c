@@ -24,8 +24,14 @@ static void head_write(struct writer *w, const struct revocation_head *h)
 	writer_put(w, h->network.b, sizeof(h->network.b));
 	writer_be64(w, h->epoch);
 	writer_be64(w, h->issued_s);
+	writer_be64(w, h->expires_s);
 	writer_be32(w, h->n_entries);
 	writer_put(w, h->hash, sizeof(h->hash));
+}
+
+static bool are_times_good(uint64_t issued_s, uint64_t expires_s)
+{
+	return issued_s < CERT_TIME_MAX && (expires_s == 0 || (expires_s > issued_s && expires_s < CERT_TIME_MAX));
 }
 
 int revocation_head_decode(struct revocation_head *out, const uint8_t *data, size_t len)
@@ -37,11 +43,12 @@ int revocation_head_decode(struct revocation_head *out, const uint8_t *data, siz
 	reader_copy(&r, h.network.b, sizeof(h.network.b));
 	h.epoch = reader_be64(&r);
 	h.issued_s = reader_be64(&r);
+	h.expires_s = reader_be64(&r);
 	h.n_entries = reader_be32(&r);
 	reader_copy(&r, h.hash, sizeof(h.hash));
 	reader_copy(&r, h.signature, sizeof(h.signature));
-	if (!reader_at_end(&r) || version != REVOCATION_VERSION || h.epoch == 0 || h.issued_s >= CERT_TIME_MAX ||
-	    h.n_entries > REVOCATION_ENTRIES_MAX)
+	if (!reader_at_end(&r) || version != REVOCATION_VERSION || h.epoch == 0 ||
+	    !are_times_good(h.issued_s, h.expires_s) || h.n_entries > REVOCATION_ENTRIES_MAX)
 		return -EBADMSG;
 	*out = h;
 	return 0;
@@ -133,17 +140,17 @@ static int sort_entries(struct revocation_entry *entries, uint32_t n)
 	return kept > REVOCATION_ENTRIES_MAX ? -ENOSPC : (int)kept;
 }
 
-int revocation_make(uint8_t *out, size_t capacity, uint64_t epoch, uint64_t issued_s, struct revocation_entry *entries,
-		    uint32_t n, const struct signkey *network)
+int revocation_make(uint8_t *out, size_t capacity, uint64_t epoch, uint64_t issued_s, uint64_t expires_s,
+		    struct revocation_entry *entries, uint32_t n, const struct signkey *network)
 {
-	struct revocation_head h = { .epoch = epoch, .issued_s = issued_s };
+	struct revocation_head h = { .epoch = epoch, .issued_s = issued_s, .expires_s = expires_s };
 	struct writer w = writer_of(out, capacity);
 	int kept = sort_entries(entries, n), ret;
 	struct verifykey public;
 
 	if (kept < 0)
 		return kept;
-	if (epoch == 0 || issued_s >= CERT_TIME_MAX)
+	if (epoch == 0 || !are_times_good(issued_s, expires_s))
 		return -EINVAL;
 	h.n_entries = (uint32_t)kept;
 	if (capacity < revocation_length(&h))

@@ -65,9 +65,10 @@ def certificate(network, name, public_key, addresses, begins=-3600, ends=86400, 
     return base64.b64encode(body + _sign(network.secret, "warren-cert-1", body)).decode()
 
 
-def revocations(network, epoch, public_keys):
-    """The list of that epoch, as bytes: what a node keeps in state_dir/revocations."""
+def revocations(network, epoch, public_keys, expires=None):
+    """The list of that epoch, as bytes: what a node keeps in state_dir/revocations. `expires` so many seconds from now (None: never)."""
     entries = b"".join(sorted(bytes(16) + base64.b64decode(k) for k in public_keys))
     body = b"\1" + base64.b64decode(network.public)[:16]
-    body += struct.pack(">QQI", epoch, int(time.time()), len(public_keys)) + hashlib.blake2b(entries, digest_size=32).digest()
+    now = int(time.time())
+    body += struct.pack(">QQQI", epoch, now - 3600, now + expires if expires is not None else 0, len(public_keys)) + hashlib.blake2b(entries, digest_size=32).digest()
     return body + _sign(network.secret, "warren-revoke-1", body) + entries

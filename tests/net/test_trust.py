@@ -151,4 +151,5 @@ def damaged_list_of_the_revoked_stops_the_start():
 
 
 main(members_by_certificate_talk_and_others_do_not, revoked_member_is_out_everywhere_within_10_s,
-     member_that_was_never_met_is_listed_by_its_certificate, session_ends_with_the_certificate, damaged_list_of_the_revoked_stops_the_start)
+     member_that_was_never_met_is_listed_by_its_certificate, session_ends_with_the_certificate,
+     damaged_list_of_the_revoked_stops_the_start)

@@ -69,7 +69,7 @@ size_t certs_revoke(uint8_t *out, uint64_t epoch, const struct pubkey *keys, uns
 	assert_non_null(entries);
 	for (unsigned i = 0; i < n; i++)
 		entries[i].key = keys[i];
-	len = revocation_make(out, REVOCATION_MAX_BYTES, epoch, CERTS_NOW_S, entries, n, &network);
+	len = revocation_make(out, REVOCATION_MAX_BYTES, epoch, CERTS_NOW_S, 0, entries, n, &network);
 	free(entries);
 	assert_true(len > 0);
 	return (size_t)len;

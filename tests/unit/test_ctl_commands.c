@@ -297,6 +297,14 @@ static void revocation_is_signed_here_and_handed_in(void **state)
 	       "{\"schema\":\"warren.revocations/1\",\"epoch\":1,\"entries\":1,\"list\":\"\"}");
 	assert_int_equal(RUN(f, "node", "revoke", PUBLIC, "--signing-key", path), 0);
 	says(f->out, "list 1 with 1 entries is in force");
+	/* With an end, or only with another one. */
+	assert_int_equal(RUN(f, "node", "refresh", "--expires", "30d"), 64);
+	DAEMON(f, "{\"schema\":\"warren.revocations/1\",\"epoch\":0,\"entries\":0,\"expires\":null,\"list\":null}",
+	       "{\"schema\":\"warren.revocations/1\",\"epoch\":1,\"entries\":0,\"expires\":\"2026-02-01T12:44:03Z\",\"list\":\"\"}");
+	assert_int_equal(RUN(f, "node", "refresh", "--signing-key", path, "--expires", "30d"), 0);
+	assert_string_equal(f->out, "list 1 with 0 entries is in force until 2026-02-01T12:44:03Z\n");
+	assert_int_equal(RUN(f, "node", "refresh", "--signing-key", path, "--expires", "1s"), 64);
+	says(f->err, "--expires is a time from 3600s");
 	/* Another's list is not continued. */
 	DAEMON(f, "{\"schema\":\"warren.revocations/1\",\"epoch\":7,\"entries\":1,\"list\":\"AAAA\"}");
 	assert_int_equal(RUN(f, "node", "revoke", PUBLIC, "--signing-key", path), 1);

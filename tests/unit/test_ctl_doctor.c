@@ -90,6 +90,44 @@ static void nothing_is_wrong_with_a_healthy_host(void **state)
 	done(&f);
 }
 
+static void what_expires_is_said_in_time(void **state)
+{
+	static const struct {
+		const char *certificate, *list; /* as JSON */
+		const char *state, *words, *list_state, *list_words;
+	} cases[] = {
+		{ "null", "null", "ok", "does not expire", NULL, NULL },
+		{ "\"2026-06-01T00:00:00Z\"", "\"2026-03-01T00:00:00Z\"", "ok", NULL, "ok", NULL },
+		{ "\"2026-01-31T00:00:00Z\"", "\"2026-01-02T12:00:00Z\"", "warn", "expires in 30 days", "warn",
+		  "expires in 1 days" },
+		{ "\"2025-12-31T00:00:00Z\"", "\"2026-01-01T12:00:00Z\"", "bad", "has expired", "bad", "has expired" },
+	};
+	struct doctor_facts f = healthy();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[256];
+
+		snprintf(text, sizeof(text),
+			 "{\"time\":\"2026-01-01T12:00:00Z\",\"certificate\":{\"not_after\":%s,"
+			 "\"revocations_expire\":%s}}",
+			 cases[i].certificate, cases[i].list);
+		json_decref((json_t *)(uintptr_t)f.status);
+		f.status = json_loads(text, 0, NULL);
+		assert_non_null(f.status);
+		finding_is(&f, "certificate", cases[i].state, cases[i].words,
+			   strcmp(cases[i].state, "ok") ?
+				   "warrenctl cert sign NAME, where the network key is; warrenctl reload here" :
+				   NULL);
+		if (cases[i].list_state)
+			finding_is(&f, "revocations", cases[i].list_state, cases[i].list_words,
+				   strcmp(cases[i].list_state, "ok") ?
+					   "warrenctl node refresh, where the network key is" :
+					   NULL);
+	}
+	done(&f);
+}
+
 static void without_a_daemon_the_host_is_looked_at_still(void **state)
 {
 	struct doctor_facts f = {
@@ -208,6 +246,7 @@ static void the_rest_is_judged_by_one_fact_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_expires_is_said_in_time),
 		cmocka_unit_test(nothing_is_wrong_with_a_healthy_host),
 		cmocka_unit_test(without_a_daemon_the_host_is_looked_at_still),
 		cmocka_unit_test(an_ordinary_user_who_asks_is_no_proof_against_the_device),

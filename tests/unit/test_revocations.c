@@ -95,6 +95,34 @@ static void newer_list_is_fetched_whole_and_no_older_one_taken(void **state)
 	assert_true(revocations_name(f->ours, &last, &none));
 }
 
+static void list_has_an_end_and_it_is_known_before(void **state)
+{
+	const uint64_t day = CERTS_DAY_S;
+	struct signkey network = certs_network_key(0);
+	struct revocation_entry none;
+	struct fixture *f = *state;
+	int len;
+
+	adopt(f->ours, 1, 0);
+	assert_int_equal(revocations_expires_s(f->ours), 0);
+	assert_false(revocations_is_over(f->ours, UINT64_MAX / 2) || revocations_is_ending(f->ours, UINT64_MAX / 2));
+	len = revocation_make(list, sizeof(list), 2, CERTS_NOW_S, CERTS_NOW_S + 365 * day, &none, 0, &network);
+	assert_int_equal(revocations_adopt(f->ours, list, (size_t)len), 0);
+	assert_int_equal(revocations_expires_s(f->ours), CERTS_NOW_S + 365 * day);
+	assert_false(revocations_is_ending(f->ours, CERTS_NOW_S + 335 * day - 1));
+	assert_true(revocations_is_ending(f->ours, CERTS_NOW_S + 335 * day));
+	assert_false(revocations_is_over(f->ours, CERTS_NOW_S + 365 * day + CERT_SKEW_S - 1));
+	assert_true(revocations_is_over(f->ours, CERTS_NOW_S + 365 * day + CERT_SKEW_S));
+	/* A short life is not one long warning. */
+	len = revocation_make(list, sizeof(list), 3, CERTS_NOW_S, CERTS_NOW_S + 30 * day, &none, 0, &network);
+	assert_int_equal(revocations_adopt(f->ours, list, (size_t)len), 0);
+	assert_false(revocations_is_ending(f->ours, CERTS_NOW_S + 20 * day - 1));
+	assert_true(revocations_is_ending(f->ours, CERTS_NOW_S + 20 * day));
+	/* The next one is good again. */
+	adopt(f->ours, 4, 1);
+	assert_false(revocations_is_over(f->ours, CERTS_NOW_S + 365 * day));
+}
+
 static void who_has_the_older_list_is_told_and_asks(void **state)
 {
 	struct fixture *f = *state;
@@ -217,6 +245,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(newer_list_is_fetched_whole_and_no_older_one_taken),
 		TEST(who_has_the_older_list_is_told_and_asks),
+		TEST(list_has_an_end_and_it_is_known_before),
 		TEST(list_of_another_network_is_not_taken),
 		TEST(who_lies_is_left_alone_for_a_while),
 		TEST(altered_entries_are_noticed_at_the_end),

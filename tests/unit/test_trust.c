@@ -106,7 +106,7 @@ static void revoked_one_is_refused_by_key_and_by_serial(void **state)
 	struct cert c = certs_invited("alice", &f->key, addrs, 9), again, out;
 	struct wire_trust shown = shown_of(&c), shown_again;
 	struct revocation_entry entry = { .serial = c.serial };
-	int len = revocation_make(list, sizeof(list), 1, CERTS_NOW_S, &entry, 1, &network);
+	int len = revocation_make(list, sizeof(list), 1, CERTS_NOW_S, 0, &entry, 1, &network);
 
 	assert_int_equal(trust_judge(f->trust, &shown, &f->key, CERTS_NOW_S, &out), CERT_GOOD);
 	assert_int_equal(trust_judge_again(f->trust, &f->key, &c.serial, c.not_after_s, CERTS_NOW_S), CERT_GOOD);
@@ -117,6 +117,33 @@ static void revoked_one_is_refused_by_key_and_by_serial(void **state)
 	again = certs_invited("alice", &f->other, addrs, 9);
 	shown_again = shown_of(&again);
 	assert_int_equal(trust_judge(f->trust, &shown_again, &f->other, CERTS_NOW_S, &out), CERT_REVOKED);
+}
+
+static void expired_list_lets_nobody_in_where_it_must_be_fresh(void **state)
+{
+	static uint8_t list[REVOCATION_MAX_BYTES];
+	struct fixture *f = *state;
+	struct signkey network = certs_network_key(0);
+	struct cert c = certs_direct("alice", &f->key, addrs), out;
+	struct wire_trust shown = shown_of(&c);
+	struct revocation_entry entry = { .key = f->other };
+	uint64_t end_s = CERTS_NOW_S + CERTS_DAY_S, over_s = end_s + CERT_SKEW_S;
+	int len = revocation_make(list, sizeof(list), 1, CERTS_NOW_S, end_s, &entry, 1, &network);
+
+	assert_int_equal(revocations_adopt(trust_revocations(f->trust), list, (size_t)len), 0);
+	/* A coordinator's: there the next is handed in. */
+	assert_int_equal(trust_judge(f->trust, &shown, &f->key, over_s, &out), CERT_GOOD);
+	assert_int_equal(trust_judge_again(f->trust, &f->key, &c.serial, 0, over_s), CERT_GOOD);
+	trust_require_fresh_list(f->trust);
+	assert_int_equal(trust_judge(f->trust, &shown, &f->key, over_s - 1, &out), CERT_GOOD);
+	assert_int_equal(trust_judge_again(f->trust, &f->key, &c.serial, 0, over_s - 1), CERT_GOOD);
+	assert_int_equal(trust_judge(f->trust, &shown, &f->key, over_s, &out), CERT_UNCHECKED);
+	assert_int_equal(trust_judge_again(f->trust, &f->key, &c.serial, 0, over_s), CERT_UNCHECKED);
+	assert_int_equal(trust_judge_again(f->trust, &f->other, &c.serial, 0, over_s), CERT_REVOKED);
+	assert_true(trust_is_signed(f->trust, &shown, &f->key, &out));
+	len = revocation_make(list, sizeof(list), 2, end_s, 0, &entry, 1, &network);
+	assert_int_equal(revocations_adopt(trust_revocations(f->trust), list, (size_t)len), 0);
+	assert_int_equal(trust_judge(f->trust, &shown, &f->key, over_s, &out), CERT_GOOD);
 }
 
 /* There is such a member, whatever the time and the list of the revoked say of it. */
@@ -191,6 +218,7 @@ int main(void)
 		TEST(nothing_and_nonsense_are_refused),
 		TEST(revoked_one_is_refused_by_key_and_by_serial),
 		TEST(what_is_not_in_force_is_signed_all_the_same),
+		TEST(expired_list_lets_nobody_in_where_it_must_be_fresh),
 		TEST(certified_time_ends),
 		TEST(own_is_shown_with_the_epoch),
 	};

@@ -31,7 +31,7 @@ static void names_those_in_it_by_key_and_by_serial(void **state)
 	struct pubkey three = key_of(3), four = key_of(4), zero = { { 0 } };
 	struct verifykey public = certs_network(0);
 	struct revocation_head h;
-	int len = revocation_make(list, sizeof(list), 1, CERTS_NOW_S, entries, 2, &network);
+	int len = revocation_make(list, sizeof(list), 1, CERTS_NOW_S, 0, entries, 2, &network);
 
 	(void)state;
 	assert_int_equal(len, REVOCATION_HEAD_BYTES + 2 * REVOCATION_ENTRY_BYTES);
@@ -84,7 +84,7 @@ static void longest_list_is_made_and_one_more_is_not(void **state)
 	assert_int_equal(revocation_decode(&h, list, len), 0);
 	for (unsigned i = 0; i <= REVOCATION_ENTRIES_MAX; i++)
 		entries[i].key = key_of((uint16_t)(i + 1));
-	assert_int_equal(revocation_make(list, sizeof(list), 1, 0, entries, REVOCATION_ENTRIES_MAX + 1, &network),
+	assert_int_equal(revocation_make(list, sizeof(list), 1, 0, 0, entries, REVOCATION_ENTRIES_MAX + 1, &network),
 			 -ENOSPC);
 }
 
@@ -94,14 +94,39 @@ static void doubles_are_dropped_and_nobody_is_no_entry(void **state)
 	struct revocation_entry entries[] = { { .key = key_of(2) }, { .key = key_of(1) }, { .key = key_of(2) } };
 	struct revocation_entry nobody[] = { { .key = key_of(2) }, { .key = { { 0 } } } };
 	struct revocation_head h;
-	int len = revocation_make(list, sizeof(list), 1, 0, entries, 3, &network);
+	int len = revocation_make(list, sizeof(list), 1, 0, 0, entries, 3, &network);
 
 	(void)state;
 	assert_int_equal(revocation_decode(&h, list, (size_t)len), 0);
 	assert_int_equal(h.n_entries, 2);
-	assert_int_equal(revocation_make(list, sizeof(list), 1, 0, nobody, 2, &network), -EINVAL);
-	assert_int_equal(revocation_make(list, sizeof(list), 0, 0, entries, 2, &network), -EINVAL);
-	assert_int_equal(revocation_make(list, 20, 1, 0, entries, 2, &network), -ENOSPC);
+	assert_int_equal(revocation_make(list, sizeof(list), 1, 0, 0, nobody, 2, &network), -EINVAL);
+	assert_int_equal(revocation_make(list, sizeof(list), 0, 0, 0, entries, 2, &network), -EINVAL);
+	assert_int_equal(revocation_make(list, 20, 1, 0, 0, entries, 2, &network), -ENOSPC);
+}
+
+static void end_is_signed_and_comes_after_the_beginning(void **state)
+{
+	struct signkey network = certs_network_key(0);
+	struct revocation_entry entry = { .key = key_of(1) };
+	struct verifykey public = certs_network(0);
+	struct revocation_head h;
+	int len = revocation_make(list, sizeof(list), 1, 1000, 1001, &entry, 1, &network);
+
+	(void)state;
+	assert_int_equal(revocation_decode(&h, list, (size_t)len), 0);
+	assert_true(revocation_head_is_signed(&h, &public));
+	assert_int_equal(h.issued_s, 1000);
+	assert_int_equal(h.expires_s, 1001);
+	h.expires_s = 0;
+	assert_false(revocation_head_is_signed(&h, &public));
+	assert_int_equal(revocation_make(list, sizeof(list), 1, 1000, 1000, &entry, 1, &network), -EINVAL);
+	assert_int_equal(revocation_make(list, sizeof(list), 1, 1000, CERT_TIME_MAX, &entry, 1, &network), -EINVAL);
+	/* What the maker would not write is not read either, whoever has signed it. */
+	len = revocation_make(list, sizeof(list), 1, 1000, 1001, &entry, 1, &network);
+	list[40] = 0xe8; /* 1001 to 1000 */
+	assert_int_equal(revocation_decode(&h, list, (size_t)len), -EBADMSG);
+	list[33] = 1;
+	assert_int_equal(revocation_decode(&h, list, (size_t)len), -EBADMSG);
 }
 
 static void messages_come_back(void **state)
@@ -143,6 +168,7 @@ int main(void)
 		cmocka_unit_test(another_networks_is_none_of_ours),
 		cmocka_unit_test(longest_list_is_made_and_one_more_is_not),
 		cmocka_unit_test(doubles_are_dropped_and_nobody_is_no_entry),
+		cmocka_unit_test(end_is_signed_and_comes_after_the_beginning),
 		cmocka_unit_test(messages_come_back),
 	};
 
