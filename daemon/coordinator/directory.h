@@ -81,6 +81,8 @@ int directory_admit(struct directory *d, const struct cert *cert, struct member 
  * network key signed itself has none. 0, also for the same key again; -EKEYREJECTED: another key used it; -EKEYEXPIRED: nobody
  * did in time, however far back the certificate begins; or the store's error. */
 int directory_spend(struct directory *d, const struct cert *cert, uint64_t now_s);
+/* Would it, without noting anything? 1: nobody has used it yet; else as above. */
+int directory_may_spend(struct directory *d, const struct cert *cert, uint64_t now_s);
 /* Admits those that the store has and `is_good` says so of, after the first load; the others leave it. Returns how many, or the
  * error that ended the reading. */
 int directory_restore(struct directory *d, bool (*is_good)(void *arg, const struct cert *cert), void *arg);

@@ -197,7 +197,7 @@ static int admit(struct directory *d, const struct cert *cert, struct member **o
 	return ret;
 }
 
-int directory_spend(struct directory *d, const struct cert *cert, uint64_t now_s)
+int directory_may_spend(struct directory *d, const struct cert *cert, uint64_t now_s)
 {
 	struct pubkey by;
 	int ret;
@@ -210,8 +210,15 @@ int directory_spend(struct directory *d, const struct cert *cert, uint64_t now_s
 		return pubkey_equal(&by, &cert->member) ? 0 : -EKEYREJECTED;
 	if (ret != -ENOENT)
 		return ret;
-	if (now_s >= cert->expires_s + CERT_SKEW_S)
-		return -EKEYEXPIRED;
+	return now_s >= cert->expires_s + CERT_SKEW_S ? -EKEYEXPIRED : 1;
+}
+
+int directory_spend(struct directory *d, const struct cert *cert, uint64_t now_s)
+{
+	int ret = directory_may_spend(d, cert, now_s);
+
+	if (ret != 1)
+		return ret;
 	ret = store_spend(d->store, cert->serial.b, &cert->member);
 	return ret == -EEXIST ? -EKEYREJECTED : ret;
 }

@@ -45,12 +45,21 @@ uint64_t registration_deadline_ms(const struct registration *r)
 	case REGISTRATION_HANDSHAKING:
 	case REGISTRATION_CONFIRMING:
 		return r->opened_ms + REGISTRATION_HANDSHAKE_MS;
+	case REGISTRATION_REFUSING:
+		return r->refuse_ms;
 	case REGISTRATION_REGISTERED:
 		return r->heard_ms + REGISTRATION_SILENCE_MS;
 	case REGISTRATION_CLOSED:
 		break;
 	}
 	return UINT64_MAX;
+}
+
+void registration_due(struct registration *r)
+{
+	if (r->state == REGISTRATION_REFUSING)
+		r->env->send(r->arg, r, r->refusal, r->refusal_len);
+	registration_close(r);
 }
 
 int registration_send(struct registration *r, const uint8_t *message, size_t len, bool is_droppable)
@@ -104,10 +113,10 @@ int registration_accept(struct registration *r, struct member *m, uint32_t local
 	return 0;
 }
 
-/* Under a network key the certificate says who is a member. 0, or an error with the answer that says why, if there is to be one. */
-static int judge_certificate(struct registration *r, struct handshake *h, const struct wire_trust *shown)
+/* Under a network key the certificate says who is a member. 0, or an error, and refusing if why is to be said. */
+static int judge_certificate(struct registration *r, struct handshake *h, const struct wire_trust *shown,
+			     uint64_t now_ms)
 {
-	uint8_t refusal[WIRE_RESPONSE_BYTES];
 	enum cert_verdict v;
 	int len;
 
@@ -118,14 +127,17 @@ static int judge_certificate(struct registration *r, struct handshake *h, const 
 	if (v == CERT_GOOD)
 		return 0;
 	counters_inc(r->counters, COUNTER_handshake_untrusted);
-	len = handshake_refuse(h, r->identity, v, refusal, sizeof(refusal));
-	if (len > 0)
-		r->env->send(r->arg, r, refusal, (size_t)len);
+	len = handshake_refuse(h, r->identity, v, r->refusal, sizeof(r->refusal));
+	if (len > 0) {
+		r->state = REGISTRATION_REFUSING;
+		r->refusal_len = (uint16_t)len;
+		r->refuse_ms = now_ms + REGISTRATION_REFUSAL_MS;
+	}
 	return -EACCES;
 }
 
 /* The checks in SECURITY's order, the dear ones last. 0 when the initiation was answered. */
-static int answer_initiation(struct registration *r, const uint8_t *body, size_t len)
+static int answer_initiation(struct registration *r, const uint8_t *body, size_t len, uint64_t now_ms)
 {
 	struct wire_init_payload payload;
 	uint8_t response[WIRE_RESPONSE_MAX_BYTES];
@@ -157,7 +169,7 @@ static int answer_initiation(struct registration *r, const uint8_t *body, size_t
 		counters_inc(r->counters, COUNTER_handshake_bad_auth);
 		goto out;
 	}
-	ret = r->identity->trust ? judge_certificate(r, &h, &payload.trust) : 0;
+	ret = r->identity->trust ? judge_certificate(r, &h, &payload.trust, now_ms) : 0;
 	if (ret)
 		goto out;
 	ret = handshake_respond(&h, r->identity, &payload, 0, response, sizeof(response), &r->keys);
@@ -191,10 +203,11 @@ void registration_on_frame(struct registration *r, uint8_t *body, size_t len, ui
 {
 	int ret, type;
 
-	if (r->state == REGISTRATION_CLOSED)
+	if (r->state == REGISTRATION_CLOSED || r->state == REGISTRATION_REFUSING)
 		return;
 	if (r->state == REGISTRATION_HANDSHAKING) {
-		if (answer_initiation(r, body, len) < 0)
+		ret = answer_initiation(r, body, len, now_ms);
+		if (ret < 0 && r->state != REGISTRATION_REFUSING)
 			registration_close(r);
 		else if (r->state == REGISTRATION_HANDSHAKING) /* sending can have closed it */
 			r->state = REGISTRATION_CONFIRMING;

@@ -1,11 +1,13 @@
 /* daemon/coordinator/registration.h - one member's control connection, from its first byte to its end
  *
  *   handshaking --initiation of a member's key, answered--> confirming --first sealed message, a REGISTER--> registered
+ *        `------initiation whose certificate is no good--> refusing --REGISTRATION_REFUSAL_MS after it, refused--> closed
  * In the first two states it ends after REGISTRATION_HANDSHAKE_MS, in the last after REGISTRATION_SILENCE_MS without
  * a frame. An initiation can be a replay: nothing but this struct changes before the first sealed frame has opened,
  * which shows that whoever sent it knows the key now. So timestamps, which protect answers over UDP, are not needed
  * here. A key that is nobody's, like all that does not authenticate, is closed without a word; so that an honest node learns what
- * is wrong with its certificate, that is said. Frames are opened and sealed here. No sockets and no clock: the owner has the streams.
+ * is wrong with its certificate, that is said: at one time after its initiation whatever is wrong, so that the time tells nobody who
+ * tries how far he came. Frames are opened and sealed here. No sockets and no clock: the owner has the streams.
  * Thread: loop. */
 #ifndef DAEMON_COORDINATOR_REGISTRATION_H
 #define DAEMON_COORDINATOR_REGISTRATION_H
@@ -19,10 +21,12 @@
 #include "daemon/relay/link.h"
 
 #define REGISTRATION_HANDSHAKE_MS 5000
+#define REGISTRATION_REFUSAL_MS 100   /* longer than the dearest check takes on the slowest host */
 #define REGISTRATION_SILENCE_MS 75000 /* three of the peer's pings, which come every 25 s */
 
 enum registration_state {
 	REGISTRATION_HANDSHAKING,
+	REGISTRATION_REFUSING,
 	REGISTRATION_CONFIRMING,
 	REGISTRATION_REGISTERED,
 	REGISTRATION_CLOSED,
@@ -60,6 +64,9 @@ struct registration {
 
 	enum registration_state state;
 	uint64_t opened_ms, heard_ms;
+	uint64_t refuse_ms; /* refusing: when this is said */
+	uint16_t refusal_len;
+	uint8_t refusal[WIRE_RESPONSE_BYTES];
 	struct handshake_keys keys; /* until accepted */
 	struct channel channel;
 	struct pubkey key;       /* who it is, from the initiation on */
@@ -80,8 +87,10 @@ void registration_fini(struct registration *r); /* wipes; drops the link */
 
 /* One frame's body, changed in place. */
 void registration_on_frame(struct registration *r, uint8_t *body, size_t len, uint64_t now_ms);
-/* When it ends if nothing more is heard. */
+/* When registration_due() is to be called if nothing more is heard. */
 uint64_t registration_deadline_ms(const struct registration *r);
+/* It is: says a refusal that waited, and closes. */
+void registration_due(struct registration *r);
 void registration_close(struct registration *r);
 
 /* Answers to `registering`. `local_index` is ours; the link is made and owned here. 0, -ENOMEM (and closed). */

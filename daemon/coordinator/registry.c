@@ -122,7 +122,7 @@ static void on_timer(void *arg)
 again:
 	DL_FOREACH_SAFE(g->all, r, tmp) {
 		if (registration_deadline_ms(r) <= now_ms) {
-			registration_close(r);
+			registration_due(r);
 			goto again;
 		}
 	}
@@ -157,6 +157,8 @@ static void on_frame(void *arg, struct stream *s, uint8_t *body, size_t len)
 	(void)s;
 	enter(g);
 	registration_on_frame(r, body, len, clock_now_ms());
+	if (r->state == REGISTRATION_REFUSING)
+		timer_not_after(g, registration_deadline_ms(r));
 	leave(g);
 }
 

@@ -16,19 +16,36 @@ static uint64_t wall_s(void)
 	return clock_wall_ms() / 1000;
 }
 
+/* Of an invitation that was used and of one that ran out unused the member hears the same; the log tells them apart. What the store
+ * cannot tell now is found out when it is to be noted. */
+static enum cert_verdict judge(struct service *s, const struct registration *r, const struct wire_trust *shown,
+			       struct cert *cert, const char **why)
+{
+	enum cert_verdict v = trust_judge(s->trust, shown, &r->key, wall_s(), cert);
+	int ret = v == CERT_GOOD ? directory_may_spend(s->directory, cert, wall_s()) : 0;
+
+	*why = cert_verdict_text(v);
+	if (ret != -EKEYREJECTED && ret != -EKEYEXPIRED)
+		return v;
+	*why = ret == -EKEYREJECTED ? "is made of an invitation that another key used" :
+				      "is made of an invitation that expired before it was used";
+	return CERT_SPENT;
+}
+
 enum cert_verdict service_judge(struct service *s, const struct registration *r, const struct wire_trust *shown,
 				struct cert *cert)
 {
-	enum cert_verdict v = trust_judge(s->trust, shown, &r->key, wall_s(), cert);
 	char text[KEY_TEXT_BYTES], source[ADDR_TEXT_BYTES];
+	const char *why;
+	enum cert_verdict v = judge(s, r, shown, cert, &why);
 
 	if (v != CERT_GOOD && bucket_take(&s->strangers, SERVICE_STRANGERS_PER_S, SERVICE_STRANGERS_BURST, r->heard_ms))
 		log_info("control: key %s from %s is refused: its certificate %s", pubkey_to_text(&r->key, text),
-			 endpoint_to_text(&r->source, source), cert_verdict_text(v));
+			 endpoint_to_text(&r->source, source), why);
 	return v;
 }
 
-/* Of an invitation that was used and of one that ran out unused the member hears the same; the log tells them apart. */
+/* Of two that come at once with one invitation both were judged before either was noted. */
 static const char *spend(struct service *s, const struct cert *cert)
 {
 	int ret = directory_spend(s->directory, cert, wall_s());
@@ -36,8 +53,8 @@ static const char *spend(struct service *s, const struct cert *cert)
 	if (ret == 0)
 		return NULL;
 	if (ret == -EKEYREJECTED || ret == -EKEYEXPIRED) {
-		log_warn("member %s: refused: its invitation %s", cert->name,
-			 ret == -EKEYREJECTED ? "was used by another key" : "expired before it was used");
+		log_warn("member %s: refused: its invitation was used by another key meanwhile, or has expired",
+			 cert->name);
 		return "its invitation was used before, or has expired";
 	}
 	log_error("member %s: refused: it cannot be noted that its invitation is used: %s", cert->name, strerror(-ret));

@@ -45,6 +45,8 @@ const char *cert_verdict_text(enum cert_verdict v)
 		return "gave its name or address to a newer one";
 	case CERT_UNCHECKED:
 		return "cannot be checked: the list of revoked members has expired";
+	case CERT_SPENT:
+		return "is made of an invitation that was used before, or has expired";
 	}
 	return "is refused";
 }

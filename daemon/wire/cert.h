@@ -92,6 +92,7 @@ enum cert_verdict {
 	CERT_REVOKED = 9,
 	CERT_SUPERSEDED = 10, /* a newer certificate has its name or one of its addresses */
 	CERT_UNCHECKED = 11,  /* the list of the revoked that it would be looked up in has expired */
+	CERT_SPENT = 12,      /* another key used its invitation, or nobody did in time */
 };
 /* A clause that goes behind "the certificate", e.g. "has expired". */
 const char *cert_verdict_text(enum cert_verdict v);

@@ -33,8 +33,13 @@ static void on_frame(void *arg, struct stream *s, uint8_t *body, size_t len)
 	struct client *c = arg;
 	uint8_t frame[WIRE_FRAME_MAX_BYTES];
 	bool had_channel = c->member.has_channel;
+	int ret = member_double_take(&c->member, body, len);
 
-	assert_int_equal(member_double_take(&c->member, body, len), 0);
+	if (ret == -EACCES) {
+		c->refused_us = clock_now_us();
+		return;
+	}
+	assert_int_equal(ret, 0);
 	if (!had_channel) {
 		len = member_double_register(&c->member, frame);
 		assert_int_equal(stream_send(s, frame, len, false), 0);

@@ -20,6 +20,7 @@ struct client {
 	struct member_double member;
 	struct stream *stream;
 	bool is_connected, is_closed;
+	uint64_t refused_us; /* when the refusal of its handshake came; 0: none did */
 	int udp;
 	struct wire_bind bound;     /* last reply, */
 	struct endpoint bound_from; /* where it came from, */

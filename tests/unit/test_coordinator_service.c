@@ -211,6 +211,26 @@ static void greet(struct fixture *f, struct connection *c)
 	registration_on_frame(&c->registration, frame, len, f->now_ms);
 }
 
+/* The refusal, which comes at its time and not before. */
+static void greet_in_vain(struct fixture *f, struct connection *c)
+{
+	uint8_t junk[64] = { 1 };
+
+	f->is_refusing = true;
+	greet(f, c);
+	assert_int_equal(c->registration.state, REGISTRATION_REFUSING);
+	assert_int_equal(registration_deadline_ms(&c->registration), f->now_ms + REGISTRATION_REFUSAL_MS);
+	registration_on_frame(&c->registration, junk, sizeof(junk), f->now_ms); /* changes nothing */
+	assert_false(c->is_closed);
+	assert_int_equal(c->n_sent, 0);
+	f->now_ms += REGISTRATION_REFUSAL_MS;
+	registration_due(&c->registration);
+	assert_int_equal(c->n_sent, 1);
+	assert_int_equal(c->refusal, -EACCES);
+	assert_true(c->is_closed);
+	f->is_refusing = false;
+}
+
 static void ask_registration(struct fixture *f, struct connection *c)
 {
 	uint8_t frame[WIRE_FRAME_MAX_BYTES];
@@ -591,17 +611,13 @@ static void who_shows_none_or_a_bad_one_is_told_and_is_nobody(void **state)
 	struct cert bad = cert_of(f, 1);
 
 	use_network_key(f);
-	f->is_refusing = true;
 	c = dial(f, &f->doubles[0], "192.0.2.66:1");
-	greet(f, c);
-	assert_true(c->is_closed);
-	assert_int_equal(c->refusal, -EACCES);
+	greet_in_vain(f, c);
 	assert_int_equal(f->doubles[0].handshake.refusal, CERT_NONE);
 	bad.not_after_s = CERTS_NOW_S;
 	show(f, 1, &bad);
 	c = dial(f, &f->doubles[1], "192.0.2.66:1");
-	greet(f, c);
-	assert_true(c->is_closed);
+	greet_in_vain(f, c);
 	assert_int_equal(f->doubles[1].handshake.refusal, CERT_EXPIRED);
 	assert_int_equal(count(f, COUNTER_handshake_untrusted), 2);
 	assert_int_equal(directory_count(f->directory), 0);
@@ -630,8 +646,17 @@ static bool try_to_join(struct fixture *f, unsigned n)
 	struct connection *c = dial(f, &f->doubles[n], "192.0.2.1:1");
 
 	greet(f, c);
-	ask_registration(f, c);
-	return !c->is_closed;
+	if (c->registration.state == REGISTRATION_CONFIRMING)
+		ask_registration(f, c);
+	return c->registration.state == REGISTRATION_REGISTERED;
+}
+
+static void expect_spent(struct fixture *f, unsigned n)
+{
+	struct connection *c = dial(f, &f->doubles[n], "192.0.2.1:1");
+
+	greet_in_vain(f, c);
+	assert_int_equal(f->doubles[n].handshake.refusal, CERT_SPENT);
 }
 
 static void invitation_makes_one_member_of_many_that_try(void **state)
@@ -644,15 +669,34 @@ static void invitation_makes_one_member_of_many_that_try(void **state)
 		unsigned n = i % N_MEMBERS;
 
 		show_invited(f, n, 1000);
-		member_double_forget(&f->doubles[n]);
-		if (try_to_join(f, n))
-			n_registered++;
+		if (n == 0)
+			n_registered += try_to_join(f, n);
 		else
-			assert_int_equal(member_double_count(&f->doubles[n], CONTROL_REFUSED), 1);
+			expect_spent(f, n);
 	}
 	assert_int_equal(n_registered, 2); /* the first, and the first again */
 	assert_int_equal(directory_count(f->directory), 1);
 	assert_true(pubkey_equal(&directory_by_name(f->directory, "laptop")->key, &f->doubles[0].identity.public));
+}
+
+/* Both were found good before either was the first. */
+static void of_two_at_once_the_second_is_refused_when_it_registers(void **state)
+{
+	struct fixture *f = *state;
+	struct connection *c[2];
+
+	use_network_key(f);
+	for (unsigned n = 0; n < 2; n++) {
+		show_invited(f, n, 1000);
+		c[n] = dial(f, &f->doubles[n], "192.0.2.1:1");
+		greet(f, c[n]);
+	}
+	for (unsigned n = 0; n < 2; n++)
+		ask_registration(f, c[n]);
+	assert_int_equal(c[0]->registration.state, REGISTRATION_REGISTERED);
+	assert_true(c[1]->is_closed);
+	assert_int_equal(member_double_count(&f->doubles[1], CONTROL_REFUSED), 1);
+	assert_int_equal(directory_count(f->directory), 1);
 }
 
 /* Whoever has an old URL can let its certificate begin when the invitation was good. */
@@ -662,8 +706,7 @@ static void invitation_that_expired_unused_makes_none(void **state)
 
 	use_network_key(f);
 	show_invited(f, 0, -100);
-	assert_false(try_to_join(f, 0));
-	assert_int_equal(member_double_count(&f->doubles[0], CONTROL_REFUSED), 1);
+	expect_spent(f, 0);
 	assert_int_equal(directory_count(f->directory), 0);
 }
 
@@ -697,10 +740,8 @@ static void revoked_member_is_refused_and_its_peers_are_told(void **state)
 	at = member_double_find(&f->doubles[0], CONTROL_REVOCATIONS, 0);
 	assert_true(at >= 0); /* there is a list, for whoever wants it */
 	assert_null(directory_by_name(f->directory, "n1"));
-	f->is_refusing = true;
 	b = dial(f, &f->doubles[1], "192.0.2.1:1");
-	greet(f, b);
-	assert_true(b->is_closed);
+	greet_in_vain(f, b);
 	assert_int_equal(f->doubles[1].handshake.refusal, CERT_REVOKED);
 	/* It is kept. */
 	trust_free(f->trust);
@@ -977,6 +1018,7 @@ int main(void)
 		TEST(certificate_registers_its_member),
 		TEST(who_shows_none_or_a_bad_one_is_told_and_is_nobody),
 		TEST(invitation_makes_one_member_of_many_that_try),
+		TEST(of_two_at_once_the_second_is_refused_when_it_registers),
 		TEST(invitation_that_expired_unused_makes_none),
 		TEST(revoked_member_is_refused_and_its_peers_are_told),
 		TEST(a_member_whose_number_changed_comes_back_under_the_new_one),
