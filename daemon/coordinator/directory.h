@@ -83,6 +83,10 @@ int directory_admit(struct directory *d, const struct cert *cert, struct member 
 int directory_spend(struct directory *d, const struct cert *cert, uint64_t now_s);
 /* Would it, without noting anything? 1: nobody has used it yet; else as above. */
 int directory_may_spend(struct directory *d, const struct cert *cert, uint64_t now_s);
+/* Forgets who used which invitation where nobody can be a member by it any more, for that is over or on the list of the revoked (NULL:
+ * there is none), and has been for DIRECTORY_SPENT_KEPT_S. */
+#define DIRECTORY_SPENT_KEPT_S (30 * 86400) /* whatever the clock did meanwhile */
+void directory_prune_spent(struct directory *d, const uint8_t *list, uint64_t now_s);
 /* Admits those that the store has and `is_good` says so of, after the first load; the others leave it. Returns how many, or the
  * error that ended the reading. */
 int directory_restore(struct directory *d, bool (*is_good)(void *arg, const struct cert *cert), void *arg);

@@ -215,12 +215,34 @@ int directory_may_spend(struct directory *d, const struct cert *cert, uint64_t n
 
 int directory_spend(struct directory *d, const struct cert *cert, uint64_t now_s)
 {
+	struct store_invitation used = { .key = cert->member, .expires_s = cert->expires_s };
 	int ret = directory_may_spend(d, cert, now_s);
 
 	if (ret != 1)
 		return ret;
-	ret = store_spend(d->store, cert->serial.b, &cert->member);
+	memcpy(used.serial, cert->serial.b, sizeof(used.serial));
+	/* A certificate begins before its invitation expires, and lasts no longer than that lets it. */
+	used.ends_s = cert->lifetime_s ? cert->expires_s + cert->lifetime_s : 0;
+	ret = store_spend(d->store, &used);
 	return ret == -EEXIST ? -EKEYREJECTED : ret;
+}
+
+void directory_prune_spent(struct directory *d, const uint8_t *list, uint64_t now_s)
+{
+	struct revocation_head h = { 0 };
+	uint64_t before_s = now_s > DIRECTORY_SPENT_KEPT_S ? now_s - DIRECTORY_SPENT_KEPT_S : 0;
+	int ret = store_begin(d->store);
+
+	if (ret == 0)
+		ret = store_forget_ended(d->store, before_s);
+	if (list)
+		revocation_head_decode(&h, list, REVOCATION_HEAD_BYTES);
+	for (uint32_t i = 0; ret == 0 && i < h.n_entries; i++)
+		ret = store_forget_revoked(d->store, revocation_entry_at(list, i).serial.b, before_s);
+	if (ret == 0)
+		store_commit(d->store);
+	else
+		store_rollback(d->store); /* the next time, then */
 }
 
 int directory_admit(struct directory *d, const struct cert *cert, struct member **out,

@@ -33,7 +33,8 @@ struct service {
 	struct bucket strangers;           /* log lines about unknown keys */
 	struct trust *trust;               /* borrowed; NULL: no network key */
 	const char *state_dir;             /* where the revocation list is kept */
-	uint64_t sweep_ms;                 /* when to look for expired certificates */
+	uint64_t sweep_ms;                 /* when to look for expired certificates, */
+	uint64_t prune_ms;                 /* and for invitations that need not be remembered */
 	bool is_list_unsaved;              /* the revocation list that is in force could not be written */
 };
 

@@ -9,7 +9,8 @@
 #include "daemon/coordinator/service_private.h"
 
 #define REVOCATIONS_FILE "revocations"
-#define SWEEP_MS 10000 /* expired certificates are out of all lists within this */
+#define SWEEP_MS 10000    /* expired certificates are out of all lists within this */
+#define PRUNE_MS 86400000 /* between looks for invitations that need not be remembered */
 
 static uint64_t wall_s(void)
 {
@@ -239,6 +240,7 @@ void service_tick(struct service *s, uint64_t now_ms)
 	struct wire_revocations ask;
 	struct member *m;
 	uint64_t source;
+	size_t len;
 
 	if (!s->trust)
 		return;
@@ -253,6 +255,10 @@ void service_tick(struct service *s, uint64_t now_ms)
 	if (s->is_list_unsaved)
 		save_list(s);
 	expel(s);
+	if (now_ms < s->prune_ms)
+		return;
+	s->prune_ms = now_ms + PRUNE_MS;
+	directory_prune_spent(s->directory, revocations_list(trust_revocations(s->trust), &len), wall_s());
 }
 
 uint64_t service_next_ms(const struct service *s)

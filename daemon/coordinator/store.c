@@ -19,8 +19,13 @@ static const char certificate_schema[] = "CREATE TABLE certificate ("
 static const char invitation_schema[] = "CREATE TABLE invitation ("
 					"  serial BLOB NOT NULL PRIMARY KEY CHECK (length(serial) = 16),"
 					"  key BLOB NOT NULL CHECK (length(key) = 32),"
-					"  used INTEGER NOT NULL DEFAULT (unixepoch())"
+					"  used INTEGER NOT NULL DEFAULT (unixepoch()),"
+					"  expires INTEGER NOT NULL DEFAULT 0," /* 0: not known */
+					"  ends INTEGER NOT NULL DEFAULT 0"     /* 0: never, or not known */
 					") STRICT, WITHOUT ROWID";
+
+static const char invitation_ends[] = "ALTER TABLE invitation ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;"
+				      "ALTER TABLE invitation ADD COLUMN ends INTEGER NOT NULL DEFAULT 0";
 
 static const char lease_schema[] = "CREATE TABLE lease ("
 				   "  key BLOB NOT NULL PRIMARY KEY CHECK (length(key) = 32),"
@@ -40,6 +45,8 @@ enum statement {
 	CERTIFICATES,
 	SPEND,
 	SPENDER,
+	FORGET_ENDED,
+	FORGET_REVOKED,
 	BEGIN,
 	COMMIT,
 	ROLLBACK,
@@ -56,8 +63,10 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[PUT_CERTIFICATE] = "REPLACE INTO certificate (key, data) VALUES (?1, ?2)",
 	[DROP_CERTIFICATE] = "DELETE FROM certificate WHERE key = ?1",
 	[CERTIFICATES] = "SELECT data FROM certificate",
-	[SPEND] = "INSERT INTO invitation (serial, key) VALUES (?1, ?2)",
+	[SPEND] = "INSERT INTO invitation (serial, key, expires, ends) VALUES (?1, ?2, ?3, ?4)",
 	[SPENDER] = "SELECT key FROM invitation WHERE serial = ?1",
+	[FORGET_ENDED] = "DELETE FROM invitation WHERE ends BETWEEN 1 AND ?1 - 1",
+	[FORGET_REVOKED] = "DELETE FROM invitation WHERE serial = ?2 AND expires BETWEEN 1 AND ?1 - 1",
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
@@ -231,7 +240,8 @@ static int upgrade(sqlite3 *db)
 	if (code != SQLITE_ROW || version == STORE_SCHEMA_VERSION)
 		return code == SQLITE_ROW ? SQLITE_OK : code;
 	snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; %s; %s; PRAGMA user_version = %d; COMMIT",
-		 version < 2 ? certificate_schema : "", invitation_schema, STORE_SCHEMA_VERSION);
+		 version < 2 ? certificate_schema : "", version < 3 ? invitation_schema : invitation_ends,
+		 STORE_SCHEMA_VERSION);
 	code = sqlite3_exec(db, sql, NULL, NULL, NULL);
 	if (code != SQLITE_OK && !sqlite3_get_autocommit(db))
 		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
@@ -499,11 +509,28 @@ int store_each_certificate(struct store *s, void (*fn)(void *arg, const uint8_t 
 /* ---------------------------------------------------------------- invitations */
 
 /* One statement is one transaction, and its commit waits for the disk (synchronous=FULL). */
-int store_spend(struct store *s, const uint8_t serial[static STORE_SERIAL_BYTES], const struct pubkey *key)
+int store_spend(struct store *s, const struct store_invitation *used)
 {
-	sqlite3_bind_blob(s->statements[SPEND], 1, serial, STORE_SERIAL_BYTES, SQLITE_STATIC);
-	sqlite3_bind_blob(s->statements[SPEND], 2, key->b, sizeof(key->b), SQLITE_STATIC);
+	sqlite3_stmt *statement = s->statements[SPEND];
+
+	sqlite3_bind_blob(statement, 1, used->serial, sizeof(used->serial), SQLITE_STATIC);
+	sqlite3_bind_blob(statement, 2, used->key.b, sizeof(used->key.b), SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 3, (sqlite3_int64)used->expires_s);
+	sqlite3_bind_int64(statement, 4, (sqlite3_int64)used->ends_s);
 	return step_once(s, SPEND);
+}
+
+int store_forget_ended(struct store *s, uint64_t before_s)
+{
+	sqlite3_bind_int64(s->statements[FORGET_ENDED], 1, (sqlite3_int64)before_s);
+	return step_once(s, FORGET_ENDED);
+}
+
+int store_forget_revoked(struct store *s, const uint8_t serial[static STORE_SERIAL_BYTES], uint64_t before_s)
+{
+	sqlite3_bind_int64(s->statements[FORGET_REVOKED], 1, (sqlite3_int64)before_s);
+	sqlite3_bind_blob(s->statements[FORGET_REVOKED], 2, serial, STORE_SERIAL_BYTES, SQLITE_STATIC);
+	return step_once(s, FORGET_REVOKED);
 }
 
 int store_spender(struct store *s, const uint8_t serial[static STORE_SERIAL_BYTES], struct pubkey *key)

@@ -15,7 +15,8 @@
 
 #include "crypto/key.h"
 
-#define STORE_SCHEMA_VERSION 3 /* a file of version 1 (no certificates) or 2 (no invitations) becomes one of 3 */
+#define STORE_SCHEMA_VERSION \
+	4 /* older ones become one: 1 (no certificates), 2 (no invitations), 3 (no ends of these) */
 #define STORE_SERIAL_BYTES 16
 
 struct store;
@@ -54,9 +55,19 @@ int store_drop_certificate(struct store *s, const struct pubkey *key);
 /* Calls `fn` with each; it must not change the store. */
 int store_each_certificate(struct store *s, void (*fn)(void *arg, const uint8_t *data, size_t len), void *arg);
 
-/* Notes that `key` used the invitation with this serial; it is on the disk when this returns 0, and for good. -EEXIST: the
- * invitation was used, whoever it was. */
-int store_spend(struct store *s, const uint8_t serial[static STORE_SERIAL_BYTES], const struct pubkey *key);
+/* An invitation that is used. Times in seconds since 1970. */
+struct store_invitation {
+	uint8_t serial[STORE_SERIAL_BYTES];
+	struct pubkey key;  /* whose it is */
+	uint64_t expires_s; /* nobody else can use it from then on */
+	uint64_t ends_s;    /* no certificate of it is good after; 0: there is no such time */
+};
+/* Notes it; it is on the disk when this returns 0. -EEXIST: the invitation was used, whoever it was. */
+int store_spend(struct store *s, const struct store_invitation *used);
+/* Forgets those by which nobody can be a member any more: those that ended before `before_s`; the one with this serial, if it
+ * expired before. Of a file of version 3 neither is known: those stay. */
+int store_forget_ended(struct store *s, uint64_t before_s);
+int store_forget_revoked(struct store *s, const uint8_t serial[static STORE_SERIAL_BYTES], uint64_t before_s);
 /* Who used it; -ENOENT: nobody did. */
 int store_spender(struct store *s, const uint8_t serial[static STORE_SERIAL_BYTES], struct pubkey *key);
 

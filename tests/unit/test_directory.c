@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/coordinator/directory.h"
+#include "tests/unit/certs.h"
 
 #define MEMBERS_MAX 80
 
@@ -409,6 +410,44 @@ static void invitation_is_spent_by_the_first_key_in_time(void **state)
 	assert_int_equal(directory_spend(f->directory, &second, 500), 0);
 }
 
+/* Whoever is a member by an invitation can register as long as he is one, and nobody else ever: then it need not be known whose it was. */
+static void spent_invitation_is_forgotten_long_after_its_last_certificate(void **state)
+{
+	enum {
+		EXPIRES = 1000,
+		LIFETIME = 5000,
+		KEPT = DIRECTORY_SPENT_KEPT_S
+	};
+	static uint8_t list[REVOCATION_MAX_BYTES];
+	struct fixture *f = *state;
+	struct cert limited = cert(1, "alice", "10.77.0.9", NULL, 100),
+		    endless = cert(2, "bob", "10.77.0.10", NULL, 100);
+	struct signkey network = certs_network_key(0);
+	struct revocation_entry entry = { 0 };
+	struct pubkey by;
+
+	limited.kind = endless.kind = CERT_INVITED;
+	limited.expires_s = endless.expires_s = EXPIRES;
+	limited.lifetime_s = LIFETIME;
+	endless.serial.b[0]++;
+	assert_int_equal(directory_spend(f->directory, &limited, 500), 0);
+	assert_int_equal(directory_spend(f->directory, &endless, 500), 0);
+	directory_prune_spent(f->directory, NULL, EXPIRES + LIFETIME + KEPT);
+	assert_int_equal(store_spender(f->store, limited.serial.b, &by), 0);
+	directory_prune_spent(f->directory, NULL, EXPIRES + LIFETIME + KEPT + 1);
+	assert_int_equal(store_spender(f->store, limited.serial.b, &by), -ENOENT);
+	limited.member.b[0]++;
+	assert_int_equal(directory_spend(f->directory, &limited, EXPIRES + LIFETIME + KEPT + 1), -EKEYEXPIRED);
+	directory_prune_spent(f->directory, NULL, UINT64_C(1) << 39);
+	assert_int_equal(directory_spend(f->directory, &endless, UINT64_C(1) << 39), 0);
+	entry.serial = endless.serial;
+	assert_true(revocation_make(list, sizeof(list), 1, 500, 0, &entry, 1, &network) > 0);
+	directory_prune_spent(f->directory, list, EXPIRES + KEPT);
+	assert_int_equal(store_spender(f->store, endless.serial.b, &by), 0);
+	directory_prune_spent(f->directory, list, EXPIRES + KEPT + 1);
+	assert_int_equal(store_spender(f->store, endless.serial.b, &by), -ENOENT);
+}
+
 static void certificate_makes_a_member_of_what_it_says(void **state)
 {
 	struct fixture *f = *state;
@@ -631,6 +670,7 @@ int main(void)
 		TEST(a_network_of_ipv6_alone_gives_numbers_too),
 		TEST(members_are_walked_by_id_and_by_name),
 		TEST(invitation_is_spent_by_the_first_key_in_time),
+		TEST(spent_invitation_is_forgotten_long_after_its_last_certificate),
 		TEST(certificate_makes_a_member_of_what_it_says),
 		TEST(renewed_certificate_moves_its_member_and_an_older_does_not),
 		TEST(newest_certificate_has_the_name_and_the_address),

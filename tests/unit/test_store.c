@@ -347,6 +347,14 @@ static void file_of_the_first_version_keeps_its_leases_and_takes_certificates(vo
 
 static const uint8_t serial_a[STORE_SERIAL_BYTES] = "invitation of a", serial_b[STORE_SERIAL_BYTES] = "invitation of b";
 
+static int spend(struct store *s, const uint8_t *serial, const struct pubkey *by, uint64_t expires_s, uint64_t ends_s)
+{
+	struct store_invitation used = { .key = *by, .expires_s = expires_s, .ends_s = ends_s };
+
+	memcpy(used.serial, serial, sizeof(used.serial));
+	return store_spend(s, &used);
+}
+
 static void an_invitation_is_used_once_and_for_good(void **state)
 {
 	struct fixture *f = *state;
@@ -354,14 +362,56 @@ static void an_invitation_is_used_once_and_for_good(void **state)
 
 	open_store(f);
 	assert_int_equal(store_spender(f->store, serial_a, &by), -ENOENT);
-	assert_int_equal(store_spend(f->store, serial_a, &one), 0);
-	assert_int_equal(store_spend(f->store, serial_a, &two), -EEXIST);
+	assert_int_equal(spend(f->store, serial_a, &one, 1000, 0), 0);
+	assert_int_equal(spend(f->store, serial_a, &two, 1000, 0), -EEXIST);
 	reopen(f);
-	assert_int_equal(store_spend(f->store, serial_a, &two), -EEXIST);
+	assert_int_equal(spend(f->store, serial_a, &two, 1000, 0), -EEXIST);
 	assert_int_equal(store_spender(f->store, serial_a, &by), 0);
 	assert_true(pubkey_equal(&by, &one));
 	assert_int_equal(store_spender(f->store, serial_b, &by), -ENOENT);
-	assert_int_equal(store_spend(f->store, serial_b, &one), 0);
+	assert_int_equal(spend(f->store, serial_b, &one, 1000, 0), 0);
+}
+
+static void invitation_is_forgotten_when_nobody_can_be_a_member_by_it(void **state)
+{
+	struct fixture *f = *state;
+	struct pubkey one = key(1), by;
+
+	open_store(f);
+	assert_int_equal(spend(f->store, serial_a, &one, 1000, 5000), 0);
+	assert_int_equal(spend(f->store, serial_b, &one, 1000, 0), 0);
+	assert_int_equal(store_forget_ended(f->store, 5000), 0);
+	assert_int_equal(store_spender(f->store, serial_a, &by), 0);
+	assert_int_equal(store_forget_ended(f->store, 5001), 0);
+	assert_int_equal(store_spender(f->store, serial_a, &by), -ENOENT);
+	assert_int_equal(store_forget_ended(f->store, INT64_MAX), 0);
+	assert_int_equal(store_spender(f->store, serial_b, &by), 0); /* its member is one for ever */
+	assert_int_equal(store_forget_revoked(f->store, serial_b, 1000), 0);
+	assert_int_equal(store_spender(f->store, serial_b, &by),
+			 0); /* unless that is taken back, and before it expired */
+	assert_int_equal(store_forget_revoked(f->store, serial_a, 1001), 0);
+	assert_int_equal(store_spender(f->store, serial_b, &by), 0);
+	assert_int_equal(store_forget_revoked(f->store, serial_b, 1001), 0);
+	assert_int_equal(store_spender(f->store, serial_b, &by), -ENOENT);
+}
+
+static void file_of_the_third_version_forgets_no_invitation_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct pubkey one = key(1), by;
+
+	open_store(f);
+	assert_int_equal(spend(f->store, serial_a, &one, 1000, 5000), 0);
+	store_close(f->store);
+	f->store = NULL;
+	run_sql(f, "ALTER TABLE invitation DROP COLUMN expires; ALTER TABLE invitation DROP COLUMN ends;"
+		   "PRAGMA user_version = 3");
+	open_store(f);
+	assert_int_equal(spend(f->store, serial_b, &one, 1000, 5000), 0);
+	assert_int_equal(store_forget_ended(f->store, INT64_MAX), 0);
+	assert_int_equal(store_forget_revoked(f->store, serial_a, INT64_MAX), 0);
+	assert_int_equal(store_spender(f->store, serial_a, &by), 0);
+	assert_int_equal(store_spender(f->store, serial_b, &by), -ENOENT);
 }
 
 static void file_of_the_second_version_takes_invitations(void **state)
@@ -376,7 +426,7 @@ static void file_of_the_second_version_takes_invitations(void **state)
 	f->store = NULL;
 	run_sql(f, "DROP TABLE invitation; PRAGMA user_version = 2");
 	open_store(f);
-	assert_int_equal(store_spend(f->store, serial_a, &one), 0);
+	assert_int_equal(spend(f->store, serial_a, &one, 1000, 0), 0);
 	assert_int_equal(store_each_certificate(f->store, count_one, &n), 0);
 	assert_int_equal(n, 1);
 }
@@ -393,7 +443,7 @@ static void spend_until_killed(const char *path, const uint8_t *serial, int fd)
 		struct pubkey k = key(n);
 		uint8_t who = (uint8_t)n;
 
-		if (store_spend(s, serial, &k) == 0 && write(fd, &who, 1) != 1)
+		if (spend(s, serial, &k, 1000, 0) == 0 && write(fd, &who, 1) != 1)
 			_exit(1);
 	}
 	for (;;)
@@ -436,7 +486,7 @@ static void after_a_sigkill_an_invitation_is_whose_it_was_said_to_be(void **stat
 			assert_true(pubkey_equal(&by, &told_key));
 			n_told++;
 		}
-		assert_int_equal(store_spend(f->store, serial, &late), ret == 0 ? -EEXIST : 0);
+		assert_int_equal(spend(f->store, serial, &late, 1000, 0), ret == 0 ? -EEXIST : 0);
 	}
 	print_message("%u of 50 rounds were told before they were killed\n", n_told);
 }
@@ -500,6 +550,8 @@ int main(void)
 		TEST(file_of_the_first_version_keeps_its_leases_and_takes_certificates),
 		TEST(an_invitation_is_used_once_and_for_good),
 		TEST(file_of_the_second_version_takes_invitations),
+		TEST(file_of_the_third_version_forgets_no_invitation_of_its_own),
+		TEST(invitation_is_forgotten_when_nobody_can_be_a_member_by_it),
 		TEST(after_a_sigkill_an_invitation_is_whose_it_was_said_to_be),
 		TEST(a_full_disk_refuses_new_leases_and_keeps_the_old),
 		TEST(a_missing_directory_is_said_with_its_path),
