@@ -6,15 +6,14 @@
 #include <string.h>
 
 #include "crypto/keyfile.h"
-#include "ctl/network.h"
+#include "ctl/stage.h"
 #include "daemon/wire/text.h"
 
 #define PORT 27700
 #define CONF_BYTES 8192
 
-/* In the order in which they are written: the daemon's file is the last, and stands for a network that is there. */
-static const char *const endings[] = { "network-key", "key", "network", "conf" };
-#define N_ENDINGS (sizeof(endings) / sizeof(endings[0]))
+/* The daemon's file is the last, and stands for a network that is there. */
+static const char *const endings[] = { "network-key", "key", "network", "conf", NULL };
 
 /* HOST, HOST:PORT, [ADDRESS], [ADDRESS]:PORT or an IPv6 address by itself. */
 static int take_coordinator(const struct ctl *ctl, struct join_coordinator *c)
@@ -135,7 +134,7 @@ static void write_conf(const struct network *n, char out[static CONF_BYTES])
 		 prefix_text(&n->prefix, p4), prefix_text(&n->prefix6, p6));
 }
 
-static int write_keys(const struct ctl *ctl, struct network *n)
+static int write_keys(const struct ctl *ctl, struct network *n, const struct stage *s)
 {
 	char text[KEY_TEXT_BYTES + 1];
 	struct signkey network;
@@ -147,7 +146,7 @@ static int write_keys(const struct ctl *ctl, struct network *n)
 	signkey_to_text(&network, text);
 	key_wipe(&network, sizeof(network));
 	strncat(text, "\n", 1 + 1);
-	code = network_write(ctl, n, n->name, "network-key", text, false);
+	code = stage_write(s, ctl, "network-key", text, false);
 	seckey_generate(&own);
 	if (pubkey_of(&n->coordinators[0].key, &own) < 0)
 		code = ctl_fail(ctl, "no key can be made", "");
@@ -155,26 +154,39 @@ static int write_keys(const struct ctl *ctl, struct network *n)
 	key_wipe(&own, sizeof(own));
 	strncat(text, "\n", 1 + 1);
 	if (code == EXIT_YES)
-		code = network_write(ctl, n, n->name, "key", text, false);
+		code = stage_write(s, ctl, "key", text, false);
 	key_wipe(text, sizeof(text));
 	return code;
 }
 
-static int write_all(const struct ctl *ctl, struct network *n)
+static int write_doc(const struct ctl *ctl, struct network *n, const struct stage *s)
+{
+	char *text;
+	int code;
+
+	describe(n);
+	text = json_dumps(n->doc, JSON_INDENT(1));
+	code = text ? stage_write(s, ctl, "network", text, false) : ctl_fail(ctl, "no memory", "");
+	free(text);
+	return code;
+}
+
+static int write_all(const struct ctl *ctl, struct network *n, const struct stage *s)
 {
 	char conf[CONF_BYTES];
-	int code = write_keys(ctl, n);
+	int code = stage_begin(s, ctl);
 
-	if (code == EXIT_YES) {
-		describe(n);
-		code = network_save(ctl, n);
-	}
+	if (code == EXIT_YES)
+		code = write_keys(ctl, n, s);
+	if (code == EXIT_YES)
+		code = write_doc(ctl, n, s);
 	if (code == EXIT_YES) {
 		write_conf(n, conf);
-		code = network_write(ctl, n, n->name, "conf", conf, true);
+		code = stage_write(s, ctl, "conf", conf, true);
 	}
-	for (size_t i = 0; code != EXIT_YES && i < N_ENDINGS; i++)
-		network_remove(n, n->name, endings[i]);
+	if (code == EXIT_YES)
+		return stage_commit(s, ctl);
+	stage_discard(s);
 	return code;
 }
 
@@ -206,9 +218,49 @@ static void say(const struct ctl *ctl, const struct network *n)
 		n->name, n->name);
 }
 
+static bool is_same_prefix(const struct ctl *ctl, const char *option, const struct prefix *a, const struct prefix *b)
+{
+	return !ctl_value(ctl, option) || (ip_equal(&a->ip, &b->ip) && a->bits == b->bits);
+}
+
+/* A call that was killed had all but moved its files: they are in their places now, and with them a network as it was wanted then. If
+ * that is what is wanted now, good. */
+static int take_finished(const struct ctl *ctl, struct network *n)
+{
+	struct network wanted = *n;
+	const struct join_coordinator *c = &wanted.coordinators[0];
+
+	if (network_load(ctl, n) != EXIT_YES)
+		return EXIT_NO;
+	if (strcmp(c->host, n->coordinators[0].host) == 0 && c->port == n->coordinators[0].port &&
+	    is_same_prefix(ctl, "prefix", &wanted.prefix, &n->prefix) &&
+	    is_same_prefix(ctl, "prefix6", &wanted.prefix6, &n->prefix6)) {
+		say(ctl, n);
+		return EXIT_YES;
+	}
+	fprintf(ctl->err,
+		"warrenctl: an init that was cut short is finished now, with other settings than these; see %s/%s.conf\n",
+		n->dir, n->name);
+	return EXIT_NO;
+}
+
+static int check_nothing_is_there(const struct ctl *ctl, const struct network *n)
+{
+	for (size_t i = 0; endings[i]; i++) {
+		if (!network_has(n, n->name, endings[i]))
+			continue;
+		fprintf(ctl->err, "warrenctl: %s/%s.%s is there already; nothing was changed\n", n->dir, n->name,
+			endings[i]);
+		return EXIT_NO;
+	}
+	return EXIT_YES;
+}
+
 int ctl_init(struct ctl *ctl)
 {
+	bool is_finished = false;
 	struct network n;
+	struct stage s;
 	int code;
 
 	if (crypto_start() < 0)
@@ -216,16 +268,17 @@ int ctl_init(struct ctl *ctl)
 	code = network_dir(ctl, &n, true);
 	if (code == EXIT_YES)
 		code = take_all(ctl, &n);
-	for (size_t i = 0; code == EXIT_YES && i < N_ENDINGS; i++)
-		if (network_has(&n, n.name, endings[i])) {
-			fprintf(ctl->err, "warrenctl: %s/%s.%s is there already; nothing was changed\n", n.dir, n.name,
-				endings[i]);
-			code = EXIT_NO;
-		}
 	if (code == EXIT_YES)
-		code = write_all(ctl, &n);
-	if (code == EXIT_YES)
-		say(ctl, &n);
+		code = stage_open(&s, ctl, &n, "init", n.name, endings, &is_finished);
+	if (code == EXIT_YES && is_finished) {
+		code = take_finished(ctl, &n);
+	} else if (code == EXIT_YES) {
+		code = check_nothing_is_there(ctl, &n);
+		if (code == EXIT_YES)
+			code = write_all(ctl, &n, &s);
+		if (code == EXIT_YES)
+			say(ctl, &n);
+	}
 	network_close(&n);
 	return code;
 }

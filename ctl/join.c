@@ -11,7 +11,9 @@
 #include "crypto/keyfile.h"
 #include "ctl/network.h"
 #include "ctl/program.h"
+#include "ctl/stage.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/files.h"
 #include "daemon/wire/text.h"
 
 #define SYSTEMD_IS_UP "/run/systemd/system" /* sd_booted(3) */
@@ -20,13 +22,17 @@
 #define POLL_MS 200
 #define CONF_BYTES 16384
 
+/* The daemon's file is the last: while it is not there, nothing is. */
+static const char *const endings[] = { "key", "cert", "conf", NULL };
+
 /* What is on its way to be a member. */
 struct joining {
 	struct join url;
 	struct network at; /* the directory; no network's file is in it */
 	const char *name;  /* of the files, the service and the socket */
 	struct cert cert;
-	bool is_key_new;
+	struct stage stage;
+	bool is_made, is_key_new; /* by this call, or one that it finished */
 };
 
 static int refuse(const struct ctl *ctl, const char *why)
@@ -77,27 +83,39 @@ static int read_url(const struct ctl *ctl, struct join *out)
 
 /* ---------------------------------------------------------------- files */
 
+static int write_key(const struct ctl *ctl, const struct joining *j, const struct seckey *key)
+{
+	char text[KEY_TEXT_BYTES + 1];
+	int code;
+
+	seckey_to_text(key, text);
+	strncat(text, "\n", 1 + 1);
+	code = stage_write(&j->stage, ctl, "key", text, false);
+	key_wipe(text, sizeof(text));
+	return code;
+}
+
 static int make_key(const struct ctl *ctl, struct joining *j, struct pubkey *public)
 {
 	struct seckey key;
 	char path[4096];
-	int ret;
+	int ret, code = EXIT_YES;
 
 	network_path(&j->at, j->name, "key", path);
-	/* One that is there is of a try that was cut short: to the coordinator it is the same node then. */
+	/* One that is there is of a try before: to the coordinator it is the same node then. */
 	ret = keyfile_read(&key, path);
 	if (ret == -ENOENT) {
 		seckey_generate(&key);
-		ret = keyfile_create(path, &key);
-		j->is_key_new = ret == 0;
+		code = write_key(ctl, j, &key);
+		j->is_key_new = code == EXIT_YES;
+		ret = 0;
 	}
 	if (ret == 0)
 		ret = pubkey_of(public, &key);
 	key_wipe(&key, sizeof(key));
-	if (ret == 0)
-		return EXIT_YES;
-	fprintf(ctl->err, "warrenctl: %s: %s\n", path, keyfile_error(ret));
-	return EXIT_NO;
+	if (ret < 0)
+		fprintf(ctl->err, "warrenctl: %s: %s\n", path, keyfile_error(ret));
+	return ret < 0 ? EXIT_NO : code;
 }
 
 static int make_certificate(const struct ctl *ctl, struct joining *j)
@@ -145,8 +163,7 @@ static void remove_all(const struct joining *j)
 		network_remove(&j->at, j->name, "key");
 }
 
-/* The configuration comes last: while it is not there, nothing is. */
-static int write_all(const struct ctl *ctl, struct joining *j)
+static int write_files(const struct ctl *ctl, struct joining *j)
 {
 	char text[CERT_TEXT_BYTES + 1], conf[CONF_BYTES];
 	int code = make_certificate(ctl, j);
@@ -155,15 +172,43 @@ static int write_all(const struct ctl *ctl, struct joining *j)
 		code = refuse(ctl, "no certificate comes of it");
 	if (code == EXIT_YES) {
 		strncat(text, "\n", 1 + 1);
-		code = network_write(ctl, &j->at, j->name, "cert", text, true);
+		code = stage_write(&j->stage, ctl, "cert", text, true);
 	}
 	if (code == EXIT_YES) {
 		write_conf(j, conf);
-		code = network_write(ctl, &j->at, j->name, "conf", conf, true);
+		code = stage_write(&j->stage, ctl, "conf", conf, true);
 	}
-	if (code != EXIT_YES)
-		remove_all(j);
 	return code;
+}
+
+static int write_all(const struct ctl *ctl, struct joining *j)
+{
+	int code = stage_begin(&j->stage, ctl);
+
+	if (code == EXIT_YES)
+		code = write_files(ctl, j);
+	if (code != EXIT_YES) {
+		stage_discard(&j->stage);
+		return code;
+	}
+	network_remove(&j->at, j->name, "cert"); /* of no use without a configuration */
+	code = stage_commit(&j->stage, ctl);
+	j->is_made = code == EXIT_YES;
+	return code;
+}
+
+/* Has a call before made the member of this URL here? Then it was killed, or nobody was there to let the node in. */
+static bool is_joined(const struct joining *j)
+{
+	char path[4096], text[CERT_TEXT_BYTES + 1];
+	struct cert c;
+	int len = files_read(network_path(&j->at, j->name, "cert", path), text, sizeof(text));
+
+	while (len > 0 && text[len - 1] == '\n')
+		len--;
+	return len > 0 && cert_from_text(&c, text, (size_t)len) == 0 &&
+	       memcmp(c.network.b, j->url.invitation.network.b, sizeof(c.network.b)) == 0 &&
+	       memcmp(c.serial.b, j->url.invitation.serial.b, sizeof(c.serial.b)) == 0;
 }
 
 /* ---------------------------------------------------------------- the service */
@@ -231,15 +276,26 @@ static enum progress follow(const struct ctl *ctl, double seconds, char why[stat
 	return p;
 }
 
+/* What a call before made is not this one's to remove: it may have been a member since. */
+static void undo(const struct joining *j)
+{
+	if (!j->is_made)
+		return;
+	systemctl("disable", j->name);
+	remove_all(j);
+}
+
 static int start(struct ctl *ctl, struct joining *j, double seconds)
 {
 	char why[CTL_CELL_BYTES] = "";
 
 	if (systemctl("enable", j->name) < 0) {
-		systemctl("disable", j->name);
-		remove_all(j);
+		undo(j);
 		return ctl_fail(
-			ctl, "the service does not start, and its files were removed again; see: journalctl -u warren@",
+			ctl,
+			j->is_made ?
+				"the service does not start, and its files were removed again; see: journalctl -u warren@" :
+				"the service does not start; see: journalctl -u warren@",
 			j->name);
 	}
 	if (!ctl->socket)
@@ -250,8 +306,7 @@ static int start(struct ctl *ctl, struct joining *j, double seconds)
 		memset(ctl->values, 0, sizeof(ctl->values));
 		return ctl_status(ctl);
 	case REFUSED:
-		systemctl("disable", j->name);
-		remove_all(j);
+		undo(j);
 		return refuse(ctl, why);
 	case LATE:
 		break;
@@ -268,16 +323,21 @@ static int join(struct ctl *ctl, struct joining *j, double seconds)
 	bool is_default;
 	int code = network_dir(ctl, &j->at, true);
 
+	if (code == EXIT_YES)
+		code = stage_open(&j->stage, ctl, &j->at, "join", j->name, endings, &j->is_made);
 	if (code != EXIT_YES)
 		return code;
-	if (network_has(&j->at, j->name, "conf")) {
+	if (network_has(&j->at, j->name, "conf") && !is_joined(j)) {
 		fprintf(ctl->err,
 			"warrenctl: %s/%s.conf is there already; nothing was changed (--as NAME gives this network another name "
 			"here)\n",
 			j->at.dir, j->name);
 		return EXIT_NO;
 	}
-	code = write_all(ctl, j);
+	if (network_has(&j->at, j->name, "conf"))
+		j->cert = j->url.invitation; /* of which the words below have the name */
+	else
+		code = write_all(ctl, j);
 	network_close(&j->at); /* nobody else has to wait for the coordinator */
 	if (code != EXIT_YES)
 		return code;

@@ -29,6 +29,8 @@ struct network {
 int network_dir(const struct ctl *ctl, struct network *n, bool is_made);
 /* network_dir, and the network that -n names, or the only one there. */
 int network_open(const struct ctl *ctl, struct network *n);
+/* Of a directory that is open, with the name that is in n: reads NET.network. */
+int network_load(const struct ctl *ctl, struct network *n);
 void network_close(struct network *n);
 int network_save(const struct ctl *ctl, const struct network *n);
 /* The secret half, from --signing-key or NET.network-key; wiped by the caller. */

@@ -137,6 +137,10 @@ def six_actions_end_in_a_ping():
             if n == 0:
                 c.must("systemctl", "disable", "--now", "warren@home")
                 c.must("rm", "/etc/warren/home.conf", "/etc/warren/home.cert")
+        # So is who was killed when its files were there, and its service was not.
+        c.must("systemctl", "disable", "--now", "warren@home")
+        status = c.must(warrenctl, "join", "-", text=dave)
+        check(status.startswith("dave: peer, up "), f"join printed: {status}")
 
 
 def member_joins_though_no_coordinator_is_there_yet():

@@ -1168,6 +1168,13 @@ static void url_makes_a_member_that_is_written_whole_or_not_at_all(void **state)
 	says(f->out, "10.9.0.1, fd09::1");
 	says(f->out, "staff");
 	assert_null(strstr(f->out, "for ever"));
+	/* The same again has nothing to do. */
+	snprintf(path, sizeof(path), "%s/m.key", f->dir);
+	assert_int_equal(files_read(path, key, sizeof(key)), 45);
+	assert_int_equal(run_with(f, url, (const char *const[]){ "join", "-", "--dir", f->dir, "--as", "m", NULL }), 0);
+	says(f->err, "m.conf is written, for alice; start it with: warrend -c ");
+	assert_int_equal(files_read(path, again, sizeof(again)), 45);
+	assert_memory_equal(key, again, 45);
 	/* A key that a try which was cut short left is used again. */
 	snprintf(path, sizeof(path), "%s/m.key", f->dir);
 	assert_int_equal(files_read(path, key, sizeof(key)), 45);
@@ -1176,12 +1183,13 @@ static void url_makes_a_member_that_is_written_whole_or_not_at_all(void **state)
 	assert_int_equal(files_read(path, again, sizeof(again)), 45);
 	assert_memory_equal(key, again, 45);
 	remove_in(f, member_files);
-	/* Where the certificate cannot be written nothing stays. */
-	snprintf(path, sizeof(path), "%s/m.cert.tmp", f->dir);
-	assert_int_equal(mkdir(path, 0700), 0);
+	/* Where they cannot be written nothing stays. */
+	snprintf(path, sizeof(path), "%s/.m.join.tmp", f->dir);
+	assert_int_equal(symlink("/nowhere", path), 0);
 	assert_int_equal(run_with(f, url, (const char *const[]){ "join", "-", "--dir", f->dir, "--as", "m", NULL }), 1);
+	says(f->err, ".m.join.tmp: is there already, and is not overwritten");
 	assert_false(is_there(f, "m.key", 0600) || is_there(f, "m.conf", 0640));
-	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(unlink(path), 0);
 	url[strlen(url) - 3] ^= 1;
 	assert_int_equal(run_with(f, url, (const char *const[]){ "join", "-", "--dir", f->dir, "--as", "m", NULL }), 1);
 	says(f->err, "this URL cannot be used: it is not whole, was changed");
