@@ -12,6 +12,7 @@
 #include "ctl/network.h"
 #include "ctl/program.h"
 #include "ctl/stage.h"
+#include "ctl/tun_name.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/files.h"
 #include "daemon/wire/text.h"
@@ -32,6 +33,7 @@ struct joining {
 	const char *name;  /* of the files, the service and the socket */
 	struct cert cert;
 	struct stage stage;
+	char tun[IF_NAMESIZE];
 	bool is_made, is_key_new; /* by this call, or one that it finished */
 };
 
@@ -145,6 +147,10 @@ static void write_conf(const struct joining *j, char out[static CONF_BYTES])
 			   j->url.network, j->cert.name, j->at.dir, j->name,
 			   verifykey_to_text(&j->url.network_key, key), j->at.dir, j->name);
 
+	if (strcmp(j->tun, TUN_NAME_DEFAULT) != 0)
+		len += snprintf(out + len, (size_t)(CONF_BYTES - len),
+				"# Another network of this host has " TUN_NAME_DEFAULT ".\ntun { name = \"%s\" }\n",
+				j->tun);
 	for (unsigned i = 0; i < j->url.n_coordinators && len < CONF_BYTES; i++) {
 		const struct join_coordinator *c = &j->url.coordinators[i];
 		bool is_v6 = strchr(c->host, ':') != NULL;
@@ -174,6 +180,9 @@ static int write_files(const struct ctl *ctl, struct joining *j)
 		strncat(text, "\n", 1 + 1);
 		code = stage_write(&j->stage, ctl, "cert", text, true);
 	}
+	if (code == EXIT_YES && !tun_name_find(j->at.dir, j->name, j->tun))
+		code = ctl_fail(ctl, "no name is left for an interface: say one in the file of each network in ",
+				j->at.dir);
 	if (code == EXIT_YES) {
 		write_conf(j, conf);
 		code = stage_write(&j->stage, ctl, "conf", conf, true);

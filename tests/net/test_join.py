@@ -165,6 +165,34 @@ def member_joins_though_no_coordinator_is_there_yet():
         check(r.returncode == 1 and "the service does not start" in r.stderr and a.files() == [], f"join: {r.stderr}{a.files()}")
 
 
+def host_joins_a_second_network_beside_the_first():
+    """The default interface is the first one's, whether or not it runs."""
+    warrenctl = PROGRAMS["warrenctl"]
+    with Mesh(SITES[:2], members=[]) as mesh, Machines(mesh, "coord", "a1", "b1") as (coord, a, b):
+        coord.must(warrenctl, "init", "home", "--coordinator", mesh.lab.ip("coord"))
+        coord.must("systemctl", "enable", "--now", "warren@home")
+        coord.must(warrenctl, "init", "work", "--coordinator", f"{mesh.lab.ip('coord')}:4000")
+        coord.must("systemctl", "enable", "--now", "warren@work")
+        a.must(warrenctl, "join", "-", text=coord.must(warrenctl, "-n", "home", "invite", "alice"))
+        a.must(warrenctl, "join", "-", text=coord.must(warrenctl, "-n", "work", "invite", "alice"))
+        b.must(warrenctl, "join", "-", text=coord.must(warrenctl, "-n", "work", "invite", "bob"))
+        names = {n: json.loads(a.must(warrenctl, "-n", n, "status", "--json"))["tun"]["name"] for n in ("home", "work")}
+        check(names == {"home": "warren0", "work": "warren1"}, f"interfaces: {names}")
+        check("tun" not in a.must("cat", "/etc/warren/home.conf"), "the first one's file has nothing to say of it")
+        listed = json.loads(coord.must(warrenctl, "-n", "work", "node", "list", "--json"))["peers"]
+        bob, = [m["ips"][0] for m in listed if m["name"] == "bob"]
+        check(first_answer(mesh.lab, "a1", bob, 5) is not None, "a1 reaches bob through the second")
+        # Nor is a name given twice when nothing runs: the files say whose it is.
+        for n in ("home", "work"):
+            a.must("systemctl", "disable", "--now", f"warren@{n}")
+        a.must("rmdir", "/run/systemd/system")
+        a.must(warrenctl, "join", "-", "--as", "third", text=coord.must(warrenctl, "-n", "home", "invite", "carol"))
+        check('tun { name = "warren2" }' in a.must("cat", "/etc/warren/third.conf"), "the third has the third name")
+        a.must("rm", "/etc/warren/home.conf")
+        a.must(warrenctl, "join", "-", "--as", "fourth", text=coord.must(warrenctl, "-n", "home", "invite", "dave"))
+        check("tun" not in a.must("cat", "/etc/warren/fourth.conf"), "the default is free again")
+
+
 def what_is_no_good_invitation_is_refused_and_leaves_nothing():
     with Mesh(SITES[:1], trust=True) as mesh:
         mesh.start("coord")
@@ -267,5 +295,5 @@ def one_invitation_makes_one_member_of_many_though_the_coordinator_is_killed():
             one_round(mesh, n)
 
 
-main(six_actions_end_in_a_ping, member_joins_though_no_coordinator_is_there_yet, what_is_no_good_invitation_is_refused_and_leaves_nothing,
-     one_invitation_makes_one_member_of_many_though_the_coordinator_is_killed)
+main(six_actions_end_in_a_ping, host_joins_a_second_network_beside_the_first, member_joins_though_no_coordinator_is_there_yet,
+     what_is_no_good_invitation_is_refused_and_leaves_nothing, one_invitation_makes_one_member_of_many_though_the_coordinator_is_killed)

@@ -40,11 +40,11 @@ class Directory:
 
     def killed(self, seconds, *argv, text=""):
         """Starts it, and kills it so long after it began to write; False: it had ended before."""
+        before = set(os.listdir(self.path))
         process = subprocess.Popen([WARRENCTL, *argv, "--dir", self.path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, text=True)
         process.stdin.write(text)
         process.stdin.close()
-        before = set(os.listdir(self.path))
         while process.poll() is None and set(os.listdir(self.path)) == before:
             pass
         time.sleep(seconds)
