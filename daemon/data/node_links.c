@@ -314,12 +314,14 @@ static void on_peer_event(struct node *n, struct link *l, const struct wire_peer
 
 /* ---------------------------------------------------------------- the directory */
 
-static int fetch_page(struct link *l, uint64_t version, uint32_t from)
+static int fetch_page(struct link *l, struct directory_copy *copy, uint32_t from)
 {
-	struct wire_list list = { .version = version, .from = from };
+	struct wire_list list = { .version = from ? 0 : copy->version, .from = from };
 	uint8_t message[32];
 	int len = wire_list_encode(message, sizeof(message), &list);
 
+	copy->from = from;
+	copy->asked_ms = clock_now_ms();
 	return len < 0 ? len : link_send(l, message, (size_t)len);
 }
 
@@ -334,12 +336,11 @@ int node_fetch_directory(struct node *n)
 		if (!link_is_registered(n->links[i]))
 			continue;
 		if (!copy->is_fetching || now - copy->asked_ms >= NODE_PAGE_MS) {
-			/* Asked again, it keeps its mark: the pages that did come, or still come, are of it too. */
+			/* Asked again, it goes on with its mark: the pages that did come, or still come, are of it too. */
 			copy->mark += !copy->is_fetching;
-			if (fetch_page(n->links[i], copy->version, 0) < 0)
+			if (fetch_page(n->links[i], copy, copy->is_fetching ? copy->from : 0) < 0)
 				continue;
 			copy->is_fetching = true;
-			copy->asked_ms = now;
 		}
 		asked++;
 	}
@@ -374,8 +375,7 @@ static void on_members(struct node *n, struct link *l, const struct wire_members
 				p->listed[link_number(l)] = copy->mark;
 		}
 		if (m->next) {
-			fetch_page(l, 0, m->next);
-			copy->asked_ms = clock_now_ms();
+			fetch_page(l, copy, m->next);
 		} else {
 			copy->is_fetching = false;
 			copy->version = m->version;

@@ -103,7 +103,8 @@ struct unknown_init { /* an initiation that came before its sender was introduce
 struct directory_copy { /* of one link's member list */
 	uint64_t version;
 	bool is_fetching;
-	uint64_t asked_ms; /* for the last page */
+	uint64_t asked_ms; /* for the last page, */
+	uint32_t from;     /* which begins here */
 	uint64_t mark;     /* records seen in the listing under way carry it */
 };
 
