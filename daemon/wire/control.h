@@ -95,7 +95,6 @@ enum control_path {
 /* The longest datagram that fits a CONTROL_RELAY. */
 #define WIRE_CONTROL_RELAY_MAX_BYTES (WIRE_CONTROL_MAX_BYTES - 5)
 
-/* In this order it has no holes: in an array, GCC 12 clears them at the wrong place (-ftrivial-auto-var-init=zero). */
 struct wire_member {
 	const uint8_t *cert; /* borrowed: of a record that was read, from the message; not looked into */
 	uint32_t id;
