@@ -18,8 +18,10 @@ int netlink_link_mtu(int ifindex);                    /* the MTU, or negative er
  * are added without duplicate address detection. */
 int netlink_addr_add(int ifindex, const uint8_t *addr, size_t len, unsigned prefix_bits);
 int netlink_addr_del(int ifindex, const uint8_t *addr, size_t len, unsigned prefix_bits);
-int netlink_route_add(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits);
-int netlink_route_del(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits);
+/* Of two routes to one prefix the kernel takes that of the lower metric; a metric of 0 is its default. -EEXIST: there is another link's
+ * with the same metric, which stays. */
+int netlink_route_add(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits, uint32_t metric);
+int netlink_route_del(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits, uint32_t metric);
 
 struct netlink_way { /* how the kernel would send to an address now */
 	int ifindex;

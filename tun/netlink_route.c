@@ -13,12 +13,14 @@ struct route {
 	uint8_t dst[16]; /* host bits cleared, as the kernel wants it */
 	size_t len;
 	unsigned prefix_bits;
+	uint32_t metric; /* 0: any */
 	bool is_found;
 };
 
-static int route_init(struct route *route, int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits)
+static int route_init(struct route *route, int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits,
+		      uint32_t metric)
 {
-	*route = (struct route){ .ifindex = ifindex, .len = len, .prefix_bits = prefix_bits };
+	*route = (struct route){ .ifindex = ifindex, .len = len, .prefix_bits = prefix_bits, .metric = metric };
 	if (netlink_family_of(len) == AF_UNSPEC || prefix_bits > len * 8)
 		return -EINVAL;
 	memcpy(route->dst, prefix, len);
@@ -41,6 +43,8 @@ static int route_request(uint16_t type, uint16_t flags, const struct route *rout
 	rtm->rtm_type = RTN_UNICAST;
 	mnl_attr_put(req.nlh, RTA_DST, route->len, route->dst);
 	mnl_attr_put_u32(req.nlh, RTA_OIF, (uint32_t)route->ifindex);
+	if (route->metric)
+		mnl_attr_put_u32(req.nlh, RTA_PRIORITY, route->metric);
 	return netlink_request_run(&req, NULL, NULL);
 }
 
@@ -49,7 +53,7 @@ static int route_compare(const struct nlmsghdr *nlh, void *arg)
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr;
 	struct route *route = arg;
-	bool is_dst = route->prefix_bits == 0, is_link = false;
+	bool is_dst = route->prefix_bits == 0, is_link = false, is_metric = route->metric == 0;
 
 	if (rtm->rtm_family != netlink_family_of(route->len) || rtm->rtm_table != RT_TABLE_MAIN ||
 	    rtm->rtm_dst_len != route->prefix_bits || rtm->rtm_type != RTN_UNICAST)
@@ -60,8 +64,10 @@ static int route_compare(const struct nlmsghdr *nlh, void *arg)
 			is_dst = memcmp(mnl_attr_get_payload(attr), route->dst, route->len) == 0;
 		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
 			is_link = mnl_attr_get_u32(attr) == (uint32_t)route->ifindex;
+		if (mnl_attr_get_type(attr) == RTA_PRIORITY && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
+			is_metric |= mnl_attr_get_u32(attr) == route->metric;
 	}
-	if (is_dst && is_link)
+	if (is_dst && is_link && is_metric)
 		route->is_found = true;
 	return MNL_CB_OK;
 }
@@ -78,10 +84,10 @@ static int route_find(struct route *route)
 	return ret;
 }
 
-int netlink_route_add(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits)
+int netlink_route_add(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits, uint32_t metric)
 {
 	struct route route;
-	int ret = route_init(&route, ifindex, prefix, len, prefix_bits);
+	int ret = route_init(&route, ifindex, prefix, len, prefix_bits, metric);
 
 	if (ret < 0)
 		return ret;
@@ -95,10 +101,10 @@ int netlink_route_add(int ifindex, const uint8_t *prefix, size_t len, unsigned p
 	return route.is_found ? 0 : -EEXIST;
 }
 
-int netlink_route_del(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits)
+int netlink_route_del(int ifindex, const uint8_t *prefix, size_t len, unsigned prefix_bits, uint32_t metric)
 {
 	struct route route;
-	int ret = route_init(&route, ifindex, prefix, len, prefix_bits);
+	int ret = route_init(&route, ifindex, prefix, len, prefix_bits, metric);
 
 	if (ret < 0)
 		return ret;

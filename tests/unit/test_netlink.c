@@ -80,10 +80,10 @@ static void errors_are_the_kernels(void **state)
 	assert_int_equal(netlink_link_mtu(99999), -ENODEV);
 	assert_int_equal(netlink_link_up(99999, 0), -ENODEV);
 	assert_int_equal(netlink_addr_add(99999, v4, 4, 16), -ENODEV);
-	assert_int_equal(netlink_route_add(99999, v4, 4, 16), -ENODEV);
+	assert_int_equal(netlink_route_add(99999, v4, 4, 16, 0), -ENODEV);
 	assert_int_equal(netlink_addr_add(1, v4, 5, 16), -EINVAL);
 	assert_int_equal(netlink_addr_add(1, v4, 4, 33), -EINVAL);
-	assert_int_equal(netlink_route_add(1, v6, 16, 129), -EINVAL);
+	assert_int_equal(netlink_route_add(1, v6, 16, 129, 0), -EINVAL);
 }
 
 static void address_is_added_once_and_removed_once(void **state)
@@ -181,13 +181,13 @@ static void route_leads_into_the_link_until_removed(void **state)
 	assert_int_equal(netlink_addr_add(ifindex, v4, 4, 32), 0);
 	assert_false(goes_out_by(inside, v4));
 	for (int i = 0; i < 2; i++) { /* host bits are not minded, nor is a second time */
-		assert_int_equal(netlink_route_add(ifindex, net, 4, 24), 0);
-		assert_int_equal(netlink_route_add(ifindex, net6, 16, 32), 0);
+		assert_int_equal(netlink_route_add(ifindex, net, 4, 24, 0), 0);
+		assert_int_equal(netlink_route_add(ifindex, net6, 16, 32, 0), 0);
 	}
 	assert_true(goes_out_by(inside, v4));
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(netlink_route_del(ifindex, net, 4, 24), 0);
-		assert_int_equal(netlink_route_del(ifindex, net6, 16, 32), 0);
+		assert_int_equal(netlink_route_del(ifindex, net, 4, 24, 0), 0);
+		assert_int_equal(netlink_route_del(ifindex, net6, 16, 32, 0), 0);
 	}
 	assert_false(goes_out_by(inside, v4));
 }
@@ -198,9 +198,9 @@ static void default_route_can_be_added(void **state)
 
 	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
 	assert_int_equal(netlink_addr_add(ifindex_of(state), v4, 4, 32), 0);
-	assert_int_equal(netlink_route_add(ifindex_of(state), any, 4, 0), 0);
-	assert_int_equal(netlink_route_add(ifindex_of(state), any, 4, 0), 0);
-	assert_int_equal(netlink_route_add(ifindex_of(state), any, 16, 0), 0);
+	assert_int_equal(netlink_route_add(ifindex_of(state), any, 4, 0, 0), 0);
+	assert_int_equal(netlink_route_add(ifindex_of(state), any, 4, 0, 0), 0);
+	assert_int_equal(netlink_route_add(ifindex_of(state), any, 16, 0, 0), 0);
 	assert_true(goes_out_by(inside, v4));
 }
 
@@ -210,8 +210,8 @@ static void connected_route_counts_as_there_and_survives_removal(void **state)
 
 	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
 	assert_int_equal(netlink_addr_add(ifindex_of(state), v4, 4, 16), 0);
-	netlink_route_add(ifindex_of(state), v4, 4, 16);
-	assert_int_equal(netlink_route_del(ifindex_of(state), v4, 4, 16), 0);
+	netlink_route_add(ifindex_of(state), v4, 4, 16, 0);
+	assert_int_equal(netlink_route_del(ifindex_of(state), v4, 4, 16, 0), 0);
 	assert_true(goes_out_by(inside, v4));
 }
 
@@ -223,10 +223,37 @@ static void another_links_route_is_not_taken_over(void **state)
 	assert_int_equal(tun_open(&other, "other%d", 1, 0), 0);
 	assert_int_equal(netlink_link_up(other.ifindex, 0), 0);
 	assert_int_equal(netlink_link_up(ifindex_of(state), 0), 0);
-	assert_int_equal(netlink_route_add(other.ifindex, net, 4, 24), 0);
-	assert_int_equal(netlink_route_add(ifindex_of(state), net, 4, 24), -EEXIST);
+	assert_int_equal(netlink_route_add(other.ifindex, net, 4, 24, 0), 0);
+	assert_int_equal(netlink_route_add(ifindex_of(state), net, 4, 24, 0), -EEXIST);
 	tun_close(&other);
-	assert_int_equal(netlink_route_add(ifindex_of(state), net, 4, 24), 0);
+	assert_int_equal(netlink_route_add(ifindex_of(state), net, 4, 24, 0), 0);
+}
+
+static void a_hosts_own_route_to_the_same_network_goes_before_by_its_metric(void **state)
+{
+	static const uint8_t net[4] = { 192, 0, 2, 0 }, inside[4] = { 192, 0, 2, 9 };
+	int ifindex = ifindex_of(state);
+	struct netlink_way way;
+	struct tun other;
+
+	assert_int_equal(tun_open(&other, "other%d", 1, 0), 0);
+	assert_int_equal(netlink_link_up(other.ifindex, 0), 0);
+	assert_int_equal(netlink_link_up(ifindex, 0), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(netlink_route_add(ifindex, net, 4, 24, 5000), 0);
+	assert_int_equal(netlink_way_to(&way, 0, inside, 4), 0);
+	assert_int_equal(way.ifindex, ifindex);
+	assert_int_equal(netlink_route_add(other.ifindex, net, 4, 24, 5000), -EEXIST);
+	assert_int_equal(netlink_route_add(other.ifindex, net, 4, 24, 100), 0);
+	assert_int_equal(netlink_way_to(&way, 0, inside, 4), 0);
+	assert_int_equal(way.ifindex, other.ifindex);
+	/* Of another metric it is another route, whoever's: neither taken for ours, nor removed. */
+	assert_int_equal(netlink_route_del(other.ifindex, net, 4, 24, 5000), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(netlink_route_del(ifindex, net, 4, 24, 5000), 0);
+	assert_int_equal(netlink_way_to(&way, 0, inside, 4), 0);
+	assert_int_equal(way.ifindex, other.ifindex);
+	tun_close(&other);
 }
 
 static void watch_tells_of_links_addresses_and_routes(void **state)
@@ -248,9 +275,9 @@ static void watch_tells_of_links_addresses_and_routes(void **state)
 	assert_true(netlink_watch_drain(&watch));
 	assert_int_equal(netlink_addr_add(other.ifindex, v6, 16, 64), 0);
 	assert_true(netlink_watch_drain(&watch));
-	assert_int_equal(netlink_route_add(other.ifindex, v4, 4, 24), 0);
+	assert_int_equal(netlink_route_add(other.ifindex, v4, 4, 24, 0), 0);
 	assert_true(netlink_watch_drain(&watch));
-	assert_int_equal(netlink_route_del(other.ifindex, v4, 4, 24), 0);
+	assert_int_equal(netlink_route_del(other.ifindex, v4, 4, 24, 0), 0);
 	assert_true(netlink_watch_drain(&watch));
 	tun_close(&other);
 	assert_true(netlink_watch_drain(&watch));
@@ -423,6 +450,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(connected_route_counts_as_there_and_survives_removal, device,
 						device_gone),
 		cmocka_unit_test_setup_teardown(another_links_route_is_not_taken_over, device, device_gone),
+		cmocka_unit_test_setup_teardown(a_hosts_own_route_to_the_same_network_goes_before_by_its_metric, device,
+						device_gone),
 		cmocka_unit_test(watch_tells_of_links_addresses_and_routes),
 		cmocka_unit_test(link_that_was_down_for_a_moment_is_told),
 		cmocka_unit_test_setup_teardown(watch_that_overflowed_counts_as_changed_and_all_as_lost, device,
