@@ -319,6 +319,16 @@ bool prefix_contains(const struct prefix *p, const struct ip *ip)
 	return p->ip.len > 0 && p->ip.len == ip->len && same_bits(&p->ip, ip, p->bits);
 }
 
+bool prefix_equal(const struct prefix *a, const struct prefix *b)
+{
+	return a->bits == b->bits && ip_equal(&a->ip, &b->ip);
+}
+
+bool prefix_covers(const struct prefix *outer, const struct prefix *inner)
+{
+	return outer->bits <= inner->bits && prefix_contains(outer, &inner->ip);
+}
+
 bool prefix_overlaps(const struct prefix *a, const struct prefix *b)
 {
 	return a->bits <= b->bits ? prefix_contains(a, &b->ip) : prefix_contains(b, &a->ip);

@@ -80,7 +80,9 @@ socklen_t endpoint_to_sockaddr(const struct endpoint *ep, bool v6_socket, struct
 
 int prefix_from_text(struct prefix *out, const char *text); /* "10.77.0.0/16"; no slash: a host */
 const char *prefix_to_text(const struct prefix *p, char out[static ADDR_TEXT_BYTES]);
+bool prefix_equal(const struct prefix *a, const struct prefix *b); /* host bits count */
 bool prefix_contains(const struct prefix *p, const struct ip *ip);
+bool prefix_covers(const struct prefix *outer, const struct prefix *inner); /* the same counts */
 bool prefix_overlaps(const struct prefix *a, const struct prefix *b);
 struct ip prefix_network(const struct prefix *p); /* the address with its host bits cleared */
 /* Its highest address; of IPv4 that is its broadcast address, unless there are but two (RFC 3021) or one. */

@@ -242,7 +242,7 @@ static void receive_data(struct lane *l, const struct path_addr *from, uint8_t *
 		lane_drop(l, COUNTER_drop_inner);
 		return;
 	}
-	if (!table_route_has(route, &ip.src)) {
+	if (!table_may_come_from(l->table, route, &ip.src)) {
 		lane_drop(l, COUNTER_drop_source);
 		return;
 	}

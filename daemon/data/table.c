@@ -1,5 +1,6 @@
 #include "daemon/data/table.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,12 +69,20 @@ struct table *table_new(unsigned n_routes, unsigned n_indices)
 	return t;
 }
 
+static bool has_addr(const struct table_route *r, const struct ip *ip)
+{
+	for (unsigned i = 0; i < r->n_addrs; i++)
+		if (ip_equal(&r->addrs[i], ip))
+			return true;
+	return false;
+}
+
 /* The slot that holds `ip`, or the free one where it belongs. */
 static const struct table_route **addr_slot(const struct table *t, const struct ip *ip)
 {
 	unsigned at = hash_of(ip->b, ip->len) & t->addr_mask;
 
-	while (t->by_addr[at] && !table_route_has(t->by_addr[at], ip))
+	while (t->by_addr[at] && !has_addr(t->by_addr[at], ip))
 		at = (at + 1) & t->addr_mask;
 	return &t->by_addr[at];
 }
@@ -132,6 +141,17 @@ void table_add_session(struct table *t, struct session *s, const struct table_ro
 		*slot = (struct table_index){ .index = s->local_index, .session = session_ref(s), .route = route };
 }
 
+int table_make_networks(struct table *t, unsigned n)
+{
+	t->networks = prefixes_new(n);
+	return t->networks ? 0 : -ENOMEM;
+}
+
+void table_add_network(struct table *t, const struct prefix *net, const struct table_route *route, bool is_first)
+{
+	prefixes_add(t->networks, net, route, is_first);
+}
+
 void table_add_link(struct table *t, struct relay_link *l, uint8_t coordinator)
 {
 	struct table_index *slot = new_index_slot(t, l->local_index);
@@ -161,6 +181,7 @@ void table_free(struct table *t)
 		relay_link_unref(t->by_index[i].link);
 	}
 	capture_unref(t->capture);
+	prefixes_free(t->networks);
 	free(t->routes);
 	free(t->by_addr);
 	free(t->by_index);
@@ -169,7 +190,13 @@ void table_free(struct table *t)
 
 const struct table_route *table_find_addr(const struct table *t, const struct ip *dst)
 {
-	return *addr_slot(t, dst);
+	const struct table_route *r = *addr_slot(t, dst);
+	const struct prefix_holder *h;
+
+	if (r || !t->networks)
+		return r;
+	h = prefixes_find(t->networks, dst);
+	return h ? h->route : NULL;
 }
 
 const struct table_index *table_find_index(const struct table *t, uint32_t index)
@@ -179,18 +206,28 @@ const struct table_index *table_find_index(const struct table *t, uint32_t index
 	return slot && slot->index ? slot : NULL;
 }
 
-bool table_route_has(const struct table_route *r, const struct ip *src)
+/* Only of the longest prefix that the source is in: a network within a wider one of another peer's is not that peer's. */
+static bool is_in_network_of(const struct table *t, const struct table_route *r, const struct ip *src)
 {
-	for (unsigned i = 0; i < r->n_addrs; i++)
-		if (ip_equal(&r->addrs[i], src))
-			return true;
-	return false;
+	const struct prefix_holder *h = prefixes_find(t->networks, src);
+
+	while (h && h->route != r)
+		h = h->next;
+	return h != NULL;
+}
+
+bool table_may_come_from(const struct table *t, const struct table_route *r, const struct ip *src)
+{
+	return has_addr(r, src) || (t->networks && is_in_network_of(t, r, src));
 }
 
 bool table_is_own(const struct table *t, const struct ip *ip)
 {
 	for (unsigned i = 0; i < t->n_own; i++)
 		if (ip_equal(&t->own[i], ip))
+			return true;
+	for (unsigned i = 0; i < t->n_behind; i++)
+		if (prefix_contains(&t->behind[i], ip))
 			return true;
 	return false;
 }

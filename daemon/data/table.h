@@ -11,6 +11,7 @@
 #include "daemon/base/epochs.h"
 #include "daemon/data/capture.h"
 #include "daemon/data/compress.h"
+#include "daemon/data/prefixes.h"
 #include "daemon/data/spares.h"
 #include "daemon/path/path.h"
 #include "daemon/peer/session.h"
@@ -51,7 +52,7 @@ struct table_route {
 	unsigned n_paths;                    /* 2: while the first is unsure, both get a copy */
 	struct table_path paths[TABLE_PATHS_MAX];
 	unsigned n_addrs;
-	struct ip addrs[WIRE_ADDRS_MAX]; /* the only inner sources accepted from it */
+	struct ip addrs[WIRE_ADDRS_MAX]; /* the only inner sources accepted from it, but for networks behind it */
 };
 
 struct table_index {
@@ -67,11 +68,14 @@ struct table {
 	struct capture *capture; /* what passes is put there; NULL: nothing is. Referenced */
 	unsigned n_own;
 	struct ip own[WIRE_ADDRS_MAX];
+	unsigned n_behind;
+	struct prefix behind[CERT_ROUTES_MAX]; /* networks that this node forwards for */
 	unsigned n_routes, routes_max;
 	struct table_route *routes;
 	unsigned n_indices, indices_max;
 	unsigned addr_mask, index_mask; /* slots - 1 */
 	const struct table_route **by_addr;
+	struct prefixes *networks; /* behind peers; NULL: there are none, and nothing of a packet costs more for it */
 	struct table_index *by_index;
 };
 
@@ -81,12 +85,20 @@ struct table *table_new(unsigned n_routes, unsigned n_indices);
  * full; a session or link too many is left out. */
 const struct table_route *table_add_route(struct table *t, const struct table_route *route);
 void table_add_session(struct table *t, struct session *s, const struct table_route *route);
+/* Before table_add_network: for so many. -ENOMEM. */
+int table_make_networks(struct table *t, unsigned n);
+/* A network behind that route's peer. Of several with one prefix the one that is_first gets what is sent; route NULL: the loop knows
+ * what to do with it. */
+void table_add_network(struct table *t, const struct prefix *net, const struct table_route *route, bool is_first);
 void table_add_link(struct table *t, struct relay_link *l, uint8_t coordinator);
 void table_free(struct table *t);
 
+/* Whose address it is, else whose network it is in. */
 const struct table_route *table_find_addr(const struct table *t, const struct ip *dst);
 const struct table_index *table_find_index(const struct table *t, uint32_t index);
-bool table_route_has(const struct table_route *r, const struct ip *src);
+/* May a packet from there come from that route's peer? `r` is of the table. */
+bool table_may_come_from(const struct table *t, const struct table_route *r, const struct ip *src);
+/* Is it ours, or in a network behind us? */
 bool table_is_own(const struct table *t, const struct ip *ip);
 
 struct tables {

@@ -1,4 +1,5 @@
-/* How many look-ups a worker does in a second in the snapshot it reads: by inner address, by receiver index, and entering it.
+/* How many look-ups a worker does in a second in the snapshot it reads: by inner address, by receiver index, and entering it; and by
+ * an address that is in a network behind a peer, of which each peer has one, of four lengths.
  *
  * Keys come in random order, so that what does not fit the cache is paid for. */
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct bench {
 	struct table *table;
 	struct session *sessions[PEERS_MAX];
 	struct shared_peer *peers[PEERS_MAX];
-	struct ip hit[ORDER], hit6[ORDER], miss[ORDER];
+	struct ip hit[ORDER], hit6[ORDER], miss[ORDER], behind[ORDER];
 	uint32_t index[ORDER];
 	unsigned n_found;
 	struct tables tables;
@@ -41,6 +42,30 @@ static struct ip address_of(unsigned peer, bool is_six)
 
 	ip_from_bytes(&ip, is_six ? six : four, is_six ? sizeof(six) : sizeof(four));
 	return ip;
+}
+
+/* 11.x.y.0/21 to /24: x and y are the peer's number but for its last three bits. */
+static struct prefix network_of(unsigned peer)
+{
+	uint8_t four[4] = { 11, (uint8_t)(peer >> 5), (uint8_t)(peer << 3) };
+	struct prefix p = { .bits = (uint8_t)(21 + peer % 4) };
+
+	ip_from_bytes(&p.ip, four, sizeof(four));
+	return p;
+}
+
+static void add_networks(struct bench *b)
+{
+	must(table_make_networks(b->table, b->n_peers) == 0, "memory");
+	for (unsigned i = 0; i < b->n_peers; i++) {
+		struct prefix net = network_of(i);
+
+		table_add_network(b->table, &net, &b->table->routes[i], true);
+	}
+	for (unsigned i = 0; i < ORDER; i++) {
+		b->behind[i] = network_of(randombytes_uniform(b->n_peers < 8192 ? b->n_peers : 8192)).ip;
+		b->behind[i].b[3] = (uint8_t)i;
+	}
 }
 
 static void fill(struct bench *b, unsigned n_peers)
@@ -117,6 +142,13 @@ static void find_miss(void *arg)
 	find_each(b, b->miss);
 }
 
+static void find_behind(void *arg)
+{
+	struct bench *b = arg;
+
+	find_each(b, b->behind);
+}
+
 static void find_index(void *arg)
 {
 	struct bench *b = arg;
@@ -166,6 +198,11 @@ int main(void)
 		bench_rate("  address of nobody", find_miss, &b, ORDER);
 		bench_rate("  receiver index to session", find_index, &b, ORDER);
 		bench_rate("  entering and leaving the snapshot", enter_and_leave, &b, ORDER);
+		add_networks(&b);
+		b.n_found = 0;
+		find_behind(&b);
+		must(b.n_found == ORDER, "a look-up of a network");
+		bench_rate("  address in a network behind a peer", find_behind, &b, ORDER);
 		empty(&b);
 	}
 	return 0;

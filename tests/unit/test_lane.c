@@ -44,6 +44,7 @@ struct fixture {
 	struct link_pair links, links2;
 	struct shared_peer *shared;
 	struct table_route route;
+	const char *peers_network, *own_network; /* behind each; NULL: none */
 	bool is_box_full;
 	unsigned n_told;
 	struct told told[MAILS_MAX];
@@ -96,6 +97,7 @@ static void publish(struct fixture *f)
 {
 	struct table *t = table_new(1, 3);
 	const struct table_route *route;
+	struct prefix net;
 
 	assert_non_null(t);
 	t->own[t->n_own++] = ip_of(OWN);
@@ -104,6 +106,13 @@ static void publish(struct fixture *f)
 	table_add_session(t, f->sessions.near, route);
 	table_add_link(t, f->links.near, 2);
 	table_add_link(t, f->links2.near, 3);
+	if (f->peers_network) {
+		assert_int_equal(table_make_networks(t, 1), 0);
+		assert_int_equal(prefix_from_text(&net, f->peers_network), 0);
+		table_add_network(t, &net, route, true);
+	}
+	if (f->own_network)
+		assert_int_equal(prefix_from_text(&t->behind[t->n_behind++], f->own_network), 0);
 	tables_publish_take(&f->tables, t);
 }
 
@@ -496,6 +505,29 @@ static void source_that_is_not_ours_is_refused(void **state)
 	packet_make(f->packet, OWN, PEERS, 9, 100);
 	send_one(f);
 	assert_direct(f);
+}
+
+/* From the LAN behind this node to the one behind the peer, and only from and to there. */
+static void packets_of_networks_behind_both_ends_are_sent(void **state)
+{
+	struct fixture *f = *state;
+
+	f->len = packet_make(f->packet, "192.168.9.5", "192.168.7.5", 9, 100);
+	send_one(f);
+	assert_int_equal(f->n_told, 1); /* the loop's to decide */
+	f->n_told = 0;
+	f->peers_network = "192.168.7.0/24";
+	f->own_network = "192.168.9.0/24";
+	publish(f);
+	packet_make(f->packet, "192.168.10.5", "192.168.7.5", 9, 100);
+	assert_not_sent(f, COUNTER_drop_source);
+	packet_make(f->packet, "192.168.9.5", "192.168.7.5", 9, 100);
+	send_one(f);
+	assert_direct(f);
+	packet_make(f->packet, OWN, "192.168.7.5", 9, 100);
+	send_one(f);
+	assert_direct(f);
+	assert_int_equal(f->n_told, 0);
 }
 
 static void malformed_packet_is_refused(void **state)
@@ -986,6 +1018,42 @@ static void packet_of_anothers_address_is_dropped(void **state)
 	assert_int_equal(f->shared->traffic.rx_packets, 0);
 }
 
+static void packet_of_a_network_behind_the_peer_is_taken_others_are_dropped(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *src, *dst;
+		enum counter why;
+	} dropped[] = {
+		{ "192.168.8.5", OWN, COUNTER_drop_source },
+		{ NOBODYS, OWN, COUNTER_drop_source },
+		{ "192.168.9.5", "192.168.9.6", COUNTER_drop_source },
+		{ "192.168.7.5", "192.168.7.6", COUNTER_drop_inner },
+		{ PEERS, "192.168.10.6", COUNTER_drop_inner },
+	};
+
+	f->len = packet_make(f->packet, "192.168.7.5", OWN, 9, 100);
+	assert_dropped(f, sealed_by(f->sessions.far, WIRE_DATA, f->packet, f->len), COUNTER_drop_source);
+	f->peers_network = "192.168.7.0/24";
+	f->own_network = "192.168.9.0/24";
+	publish(f);
+	memset(&f->counters, 0, sizeof(f->counters));
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const taken[][2] = { { "192.168.7.5", OWN },
+							{ "192.168.7.5", "192.168.9.6" },
+							{ PEERS, "192.168.9.6" } };
+
+		f->len = packet_make(f->packet, taken[i][0], taken[i][1], 9, 100);
+		receive(f, sealed_by(f->sessions.far, WIRE_DATA, f->packet, f->len));
+		assert_delivered(f);
+	}
+	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+		memset(&f->counters, 0, sizeof(f->counters));
+		f->len = packet_make(f->packet, dropped[i].src, dropped[i].dst, 9, 100);
+		assert_dropped(f, sealed_by(f->sessions.far, WIRE_DATA, f->packet, f->len), dropped[i].why);
+	}
+}
+
 static void device_that_refuses_is_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -1281,6 +1349,7 @@ int main(void)
 		TEST(packet_the_table_cannot_place_goes_to_the_loop),
 		TEST(multicast_and_broadcast_are_refused),
 		TEST(source_that_is_not_ours_is_refused),
+		TEST(packets_of_networks_behind_both_ends_are_sent),
 		TEST(malformed_packet_is_refused),
 		TEST(worn_out_session_seals_no_more),
 		TEST(packet_longer_than_the_mtu_is_refused_and_the_next_goes),
@@ -1301,6 +1370,7 @@ int main(void)
 		TEST(session_published_after_the_lane_entered_is_known),
 		TEST(expired_session_opens_nothing),
 		TEST(packet_of_anothers_address_is_dropped),
+		TEST(packet_of_a_network_behind_the_peer_is_taken_others_are_dropped),
 		TEST(device_that_refuses_is_counted),
 		TEST(packet_made_by_the_loop_is_written),
 		TEST(first_opened_datagram_confirms_the_session_once),

@@ -84,8 +84,8 @@ static void route_is_found_by_its_addresses(void **state)
 	assert_ptr_equal(table_find_addr(t, &six), r);
 	assert_null(table_find_addr(t, &nobodys));
 	assert_null(table_find_addr(t, &own));
-	assert_true(table_route_has(r, &six));
-	assert_false(table_route_has(r, &own));
+	assert_true(table_may_come_from(t, r, &six));
+	assert_false(table_may_come_from(t, r, &own));
 	assert_true(table_is_own(t, &own));
 	assert_false(table_is_own(t, &mine));
 	table_free(t);
@@ -125,6 +125,81 @@ static void empty_table_finds_nothing(void **state)
 	assert_false(table_is_own(t, &ip));
 	table_free(t);
 	table_free(NULL);
+}
+
+static void network(struct table *t, const char *text, const struct table_route *route, bool is_first)
+{
+	struct prefix p;
+
+	assert_int_equal(prefix_from_text(&p, text), 0);
+	table_add_network(t, &p, route, is_first);
+}
+
+static bool may_come(const struct table *t, const struct table_route *r, const char *src)
+{
+	struct ip ip = ip_of(src);
+
+	return table_may_come_from(t, r, &ip);
+}
+
+static const struct table_route *leads(const struct table *t, const char *dst)
+{
+	struct ip ip = ip_of(dst);
+
+	return table_find_addr(t, &ip);
+}
+
+/* Two peers: the first has 10.77.0.2 and all of 192.168/16, the second 10.77.0.3, a part of that, and shares 172.16.1/24. */
+static void network_behind_a_peer_is_found_and_its_sources_are_that_peers(void **state)
+{
+	struct fixture *f = *state;
+	struct table_route one = route_of(f), two = route_of(f);
+	struct table *t = table_new(2, 0);
+	const struct table_route *a, *b;
+
+	two.n_addrs = 1;
+	two.addrs[0] = ip_of("10.77.0.3");
+	a = table_add_route(t, &one);
+	b = table_add_route(t, &two);
+	assert_null(leads(t, "192.168.1.1"));
+	assert_false(may_come(t, a, "192.168.1.1"));
+	assert_int_equal(table_make_networks(t, 5), 0);
+	network(t, "192.168.0.0/16", a, true);
+	network(t, "192.168.7.0/24", b, true);
+	network(t, "172.16.1.0/24", b, true);
+	network(t, "172.16.1.0/24", a, false); /* stands by */
+	network(t, "172.16.2.0/24", NULL, true);
+	assert_ptr_equal(leads(t, "192.168.1.1"), a);
+	assert_ptr_equal(leads(t, "192.168.7.1"), b);
+	assert_ptr_equal(leads(t, "172.16.1.1"), b);
+	assert_ptr_equal(leads(t, "10.77.0.2"), a);
+	assert_null(leads(t, "172.16.2.1"));
+	assert_null(leads(t, "10.77.0.4"));
+	assert_true(may_come(t, a, "192.168.1.1"));
+	assert_false(may_come(t, b, "192.168.1.1"));
+	/* What is in the second's part is the second's alone; what both have may come from both. */
+	assert_false(may_come(t, a, "192.168.7.1"));
+	assert_true(may_come(t, b, "192.168.7.1"));
+	assert_true(may_come(t, a, "172.16.1.1"));
+	assert_true(may_come(t, b, "172.16.1.1"));
+	assert_false(may_come(t, a, "172.16.2.1"));
+	assert_false(may_come(t, a, "10.77.0.3"));
+	assert_true(may_come(t, a, "10.77.0.2"));
+	table_free(t);
+}
+
+static void network_behind_us_is_ours(void **state)
+{
+	struct fixture *f = *state;
+	struct table *t = table_of(f);
+	struct ip inside = ip_of("192.168.9.77"), outside = ip_of("192.168.10.77"), own = ip_of("10.77.0.1");
+
+	assert_false(table_is_own(t, &inside));
+	assert_int_equal(prefix_from_text(&t->behind[t->n_behind++], "192.168.9.0/24"), 0);
+	assert_true(table_is_own(t, &inside));
+	assert_false(table_is_own(t, &outside));
+	assert_true(table_is_own(t, &own));
+	table_free(t);
 }
 
 static void table_holds_what_it_names(void **state)
@@ -379,6 +454,8 @@ int main(void)
 		TEST(route_is_found_by_its_addresses),
 		TEST(session_and_link_are_found_by_our_index),
 		TEST(empty_table_finds_nothing),
+		TEST(network_behind_a_peer_is_found_and_its_sources_are_that_peers),
+		TEST(network_behind_us_is_ours),
 		TEST(table_holds_what_it_names),
 		TEST(what_does_not_fit_is_left_out_and_not_held),
 		TEST(index_and_address_keep_their_first_holder),
