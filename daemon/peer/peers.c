@@ -24,14 +24,12 @@ struct face {
 
 static struct face face_of(const struct wire_member *record, const struct cert *cert)
 {
-	struct face f = { .name = record->name, .addrs = record->addrs, .n_addrs = record->n_addrs };
-
-	if (cert)
-		f = (struct face){ .name = cert->name,
-				   .addrs = cert->addrs,
-				   .n_addrs = cert->n_addrs,
-				   .attested = { .is_so = true, .since_s = cert->not_before_s } };
-	return f;
+	if (!cert)
+		return (struct face){ .name = record->name, .addrs = record->addrs, .n_addrs = record->n_addrs };
+	return (struct face){ .name = cert->name,
+			      .addrs = cert->addrs,
+			      .n_addrs = cert->n_addrs,
+			      .attested = { .is_so = true, .since_s = cert->not_before_s } };
 }
 
 static bool is_in_conflict(const struct peer *p, const struct face *f)
@@ -61,8 +59,10 @@ static bool may_take(const struct peer *p, const struct face *f)
 }
 
 /* Addresses of another with a better claim (is_contested: there is such a one) are not for a coordinator to give. */
-static void take_face(const struct peers *t, struct peer *p, const struct face *f, bool is_contested)
+static void take_face(struct peers *t, struct peer *p, const struct face *f, bool is_contested)
 {
+	if (strcmp(p->name, f->name) != 0 || p->attested.is_so != f->attested.is_so)
+		t->version++;
 	snprintf(p->name, sizeof(p->name), "%s", f->name);
 	p->n_addrs = 0;
 	for (unsigned i = 0; i < f->n_addrs; i++) {
@@ -95,6 +95,7 @@ static struct peer *add(struct peers *t, const struct pubkey *key)
 		return NULL;
 	}
 	t->n++;
+	t->version++;
 	return p;
 }
 
@@ -166,9 +167,8 @@ struct peer *peers_recall(struct peers *t, const struct pubkey *key, const char 
 	static_assert(CONFIG_COORDINATORS_MAX <= 8, "a bit for each");
 	if (!known_at || n_addrs > WIRE_ADDRS_MAX || peers_by_key(t, key))
 		return NULL;
-	for (p = t->by_number; p; p = p->by_number.next)
-		if (strcmp(p->name, name) == 0)
-			return NULL;
+	if (peers_by_name(t, name))
+		return NULL;
 	for (unsigned i = 0; i < n_addrs; i++)
 		if (peers_by_addr(t, &addrs[i]))
 			return NULL;
@@ -192,6 +192,49 @@ unsigned peers_listed(const struct peers *t)
 	return n;
 }
 
+/* NULL: it grants nothing, or memory is short, which costs the peer its routes until it shows the certificate again. */
+static struct grant *grant_of(const struct cert *c)
+{
+	struct grant *g = c->n_groups || c->n_routes ? calloc(1, sizeof(*g)) : NULL;
+
+	if (!g)
+		return NULL;
+	g->n_groups = c->n_groups;
+	memcpy(g->groups, c->groups, sizeof(g->groups));
+	g->n_routes = c->n_routes;
+	memcpy(g->routes, c->routes, sizeof(g->routes));
+	return g;
+}
+
+void peers_attest(struct peers *t, struct peer *p, const struct cert *c)
+{
+	struct face f = face_of(NULL, c);
+
+	take_face(t, p, &f, false);
+}
+
+void peers_take_certificate(struct peers *t, struct peer *p, const struct cert *c)
+{
+	peers_attest(t, p, c);
+	free(p->credential.grant);
+	p->credential = (struct credential){ .is_good = true,
+					     .was_good = true,
+					     .serial = c->serial,
+					     .not_before_s = c->not_before_s,
+					     .not_after_s = c->not_after_s,
+					     .grant = grant_of(c) };
+}
+
+bool peers_is_granted(const struct peer *p, const struct prefix *net)
+{
+	const struct grant *g = p->credential.grant;
+
+	for (unsigned i = 0; g && i < g->n_routes; i++)
+		if (prefix_covers(&g->routes[i], net))
+			return true;
+	return false;
+}
+
 bool peers_is_cached(const struct peer *p)
 {
 	for (unsigned i = 0; i < CONFIG_COORDINATORS_MAX; i++)
@@ -213,6 +256,8 @@ void peers_remove_take(struct peers *t, struct peer *p)
 	HASH_DELETE(by_number, t->by_number, p);
 	HASH_DELETE(by_key, t->by_key, p);
 	t->n--;
+	t->version++;
+	free(p->credential.grant);
 	free(p);
 }
 
@@ -250,18 +295,24 @@ struct peer *peers_by_addr(const struct peers *t, const struct ip *ip)
 	return NULL;
 }
 
+struct peer *peers_by_name(const struct peers *t, const char *name)
+{
+	for (struct peer *p = t->by_number; p; p = p->by_number.next)
+		if (peers_is_listed(t, p) && strcmp(p->name, name) == 0)
+			return p;
+	return NULL;
+}
+
 struct peer *peers_by_words(const struct peers *t, const char *words)
 {
-	struct peer *found = NULL;
+	struct peer *found = peers_by_name(t, words);
 	struct ip ip;
 
-	for (struct peer *p = t->by_number; p; p = p->by_number.next)
-		if (peers_is_listed(t, p) && strcmp(p->name, words) == 0)
-			return p;
+	if (found)
+		return found;
 	if (ip_from_text(&ip, words) == 0) {
-		struct peer *p = peers_by_addr(t, &ip);
-
-		return p && peers_is_listed(t, p) ? p : NULL;
+		found = peers_by_addr(t, &ip);
+		return found && peers_is_listed(t, found) ? found : NULL;
 	}
 	if (strlen(words) < PEERS_KEY_PREFIX_MIN)
 		return NULL;

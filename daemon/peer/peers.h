@@ -21,9 +21,18 @@
 
 /* What a certificate that the peer showed, and that was found good, says of it. */
 struct credential {
-	bool is_good; /* and there are sessions by it; else the rest means nothing */
+	bool is_good;  /* and there are sessions by it; else name and addresses are the coordinators' to say */
+	bool was_good; /* the rest is of the last that was, in this life */
 	struct cert_serial serial;
 	uint64_t not_before_s, not_after_s;
+	struct grant *grant; /* owned; NULL: no groups and no routes */
+};
+
+struct grant {
+	unsigned n_groups;
+	char groups[CERT_GROUPS_MAX][CERT_GROUP_MAX_BYTES + 1];
+	unsigned n_routes;
+	struct prefix routes[CERT_ROUTES_MAX];
 };
 
 /* That the network key has signed a certificate for the peer: seen, and good then, in this life or the one before. Who has it is
@@ -85,7 +94,8 @@ struct peer {
 		unsigned path_class;
 		uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
 	} counted;
-	uint64_t tcp_kept_ms; /* since when the TCP path was in use for which others were ended; 0: none */
+	uint64_t tcp_kept_ms;           /* since when the TCP path was in use for which others were ended; 0: none */
+	unsigned first_route, n_routes; /* of the node's routes (routes.h), those at this peer's name; their owner's */
 	UT_hash_handle by_number, by_key;
 };
 
@@ -94,6 +104,7 @@ struct peers {
 	uint64_t last_number;
 	unsigned n;
 	bool is_certified; /* there is a network key; set before the first peer */
+	uint64_t version; /* of who is here, under which name, and listed: another whenever that changes */
 };
 
 /* Finds or adds the peer of a record; *is_new says which. NULL: memory, or PEERS_MAX. A new one has nothing set up but
@@ -111,6 +122,13 @@ unsigned peers_listed(const struct peers *t); /* how many */
  * coordinator is left that knew it, memory, or PEERS_MAX. */
 struct peer *peers_recall(struct peers *t, const struct pubkey *key, const char *name, const struct ip *addrs,
 			  unsigned n_addrs, uint8_t known_at);
+/* The network key has signed it for the peer: name and addresses are the certificate's. */
+void peers_attest(struct peers *t, struct peer *p, const struct cert *c);
+/* And it was found good: it says all there is to say of the peer. */
+void peers_take_certificate(struct peers *t, struct peer *p, const struct cert *c);
+/* Does the last good certificate of the peer have that network, or one around it? */
+bool peers_is_granted(const struct peer *p, const struct prefix *net);
+
 /* It is known from a life before this only: no coordinator has said of it yet that it is a member. */
 bool peers_is_cached(const struct peer *p);
 /* The coordinator knows it, in this life or the one before. */
@@ -130,7 +148,8 @@ struct peer *peers_by_number(const struct peers *t, uint64_t number);
 struct peer *peers_by_key(const struct peers *t, const struct pubkey *key);
 struct peer *peers_by_member(const struct peers *t, unsigned coordinator, uint32_t member);
 struct peer *peers_by_addr(const struct peers *t, const struct ip *ip);
-/* Of those listed: a name, an overlay address, or 8 and more characters of the key's text if only one peer has them. */
+/* Of those listed: by name; by a name, an overlay address, or 8 and more characters of the key's text if only one peer has them. */
+struct peer *peers_by_name(const struct peers *t, const char *name);
 struct peer *peers_by_words(const struct peers *t, const char *words);
 
 #endif

@@ -464,3 +464,11 @@ bool cert_has_addr(const struct cert *c, const struct ip *ip)
 			return true;
 	return false;
 }
+
+bool cert_has_route(const struct cert *c, const struct prefix *net)
+{
+	for (unsigned i = 0; i < c->n_routes; i++)
+		if (prefix_covers(&c->routes[i], net))
+			return true;
+	return false;
+}

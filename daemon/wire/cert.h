@@ -130,5 +130,6 @@ enum cert_verdict cert_verify(const struct cert *c, const struct verifykey *netw
 enum cert_verdict cert_verify_invitation(const struct cert *c, const struct verifykey *network, uint64_t now_s);
 
 bool cert_has_addr(const struct cert *c, const struct ip *ip);
+bool cert_has_route(const struct cert *c, const struct prefix *net); /* or one around it */
 
 #endif

@@ -389,6 +389,43 @@ static void name_and_address_are_the_later_certificates(void **state)
 	assert_true(peers_is_listed(t, h));
 }
 
+static void certificate_says_who_a_peer_is_and_what_it_may_route_for(void **state)
+{
+	struct peers *t = *state;
+	struct wire_member bob = record_of(1, "bob", "10.77.0.2");
+	struct peer *b = put(t, &bob, 0);
+	struct cert c = { .name = "robert", .n_addrs = 1, .n_groups = 1, .n_routes = 2, .not_after_s = 77 };
+	struct prefix same, part, wider, other;
+	uint64_t version = t->version;
+
+	c.addrs[0] = ip_of("10.77.0.9");
+	snprintf(c.groups[0], sizeof(c.groups[0]), "staff");
+	prefix_from_text(&c.routes[0], "192.168.7.0/24");
+	prefix_from_text(&c.routes[1], "fd07::/32");
+	prefix_from_text(&same, "192.168.7.0/24");
+	prefix_from_text(&part, "192.168.7.128/25");
+	prefix_from_text(&wider, "192.168.0.0/16");
+	prefix_from_text(&other, "192.168.8.0/24");
+	assert_false(peers_is_granted(b, &same));
+	peers_take_certificate(t, b, &c);
+	assert_true(b->credential.is_good && b->credential.was_good);
+	assert_string_equal(b->name, "robert");
+	assert_ptr_equal(peers_by_name(t, "robert"), b);
+	assert_null(peers_by_name(t, "bob"));
+	assert_true(t->version > version);
+	assert_ptr_equal(peers_by_addr(t, &c.addrs[0]), b);
+	assert_true(peers_is_granted(b, &same) && peers_is_granted(b, &part));
+	assert_false(peers_is_granted(b, &wider) || peers_is_granted(b, &other));
+	assert_string_equal(b->credential.grant->groups[0], "staff");
+	/* A newer one takes away what it does not have. */
+	version = t->version;
+	c.n_groups = c.n_routes = 0;
+	peers_take_certificate(t, b, &c);
+	assert_null(b->credential.grant);
+	assert_false(peers_is_granted(b, &same));
+	assert_int_equal(t->version, version); /* nobody came, went or has another name */
+}
+
 static struct peer *recall(struct peers *t, uint8_t key, const char *name, const char *addr, uint8_t known_at)
 {
 	struct pubkey k;
@@ -436,6 +473,7 @@ int main(void)
 		TEST(under_a_network_key_who_is_not_signed_is_not_listed),
 		TEST(signed_face_is_changed_by_a_later_certificate_only),
 		TEST(name_and_address_are_the_later_certificates),
+		TEST(certificate_says_who_a_peer_is_and_what_it_may_route_for),
 		TEST(peer_is_found_by_everything_it_is_known_by),
 		TEST(record_with_a_known_key_updates_its_peer),
 		TEST(each_coordinator_has_its_own_id_for_a_peer),
