@@ -27,6 +27,7 @@ const struct ctl_command ctl_commands[] = {
 	    WATCH },
 	  ctl_peers },
 	{ "paths", "[PEER]", 0, 1, "the ways to a peer that were tried, and how they fared", { WATCH }, ctl_paths },
+	{ "routes", "", 0, 0, "the networks behind peers, and which of them are used", { WATCH }, ctl_routes },
 	{ "ping",
 	  "PEER",
 	  1,

@@ -144,7 +144,7 @@ int ctl_key(struct ctl *ctl), ctl_status(struct ctl *ctl), ctl_peers(struct ctl 
 	ctl_ping(struct ctl *ctl), ctl_netcheck(struct ctl *ctl), ctl_expose(struct ctl *ctl), ctl_why(struct ctl *ctl),
 	ctl_wait(struct ctl *ctl), ctl_map(struct ctl *ctl), ctl_reload(struct ctl *ctl), ctl_cert(struct ctl *ctl),
 	ctl_node(struct ctl *ctl), ctl_init(struct ctl *ctl), ctl_invite(struct ctl *ctl), ctl_join(struct ctl *ctl),
-	ctl_version(struct ctl *ctl), ctl_help_command(struct ctl *ctl);
+	ctl_routes(struct ctl *ctl), ctl_version(struct ctl *ctl), ctl_help_command(struct ctl *ctl);
 /* node.c: has the coordinator put one more entry on the list of revoked members; `who` is for the words. */
 struct revocation_entry;
 struct signkey;

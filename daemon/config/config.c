@@ -475,6 +475,15 @@ int config_read_certificate(const struct config *c, const struct seckey *secret,
 		snprintf(words, sizeof(words), "is for \"%s\", and this node's name is \"%s\"", out->name, c->name);
 		return certificate_error(c, words, error);
 	}
+	for (unsigned i = 0; i < c->routes.n; i++) {
+		char route[ADDR_TEXT_BYTES];
+
+		if (cert_has_route(out, &c->routes.v[i]))
+			continue;
+		snprintf(words, sizeof(words), "does not have %s, which routes names",
+			 prefix_to_text(&c->routes.v[i], route));
+		return certificate_error(c, words, error);
+	}
 	/* At the time it begins, so that only its time is left to ask about. */
 	v = cert_verify(out, &c->network_key, &own, out->not_before_s);
 	return v == CERT_GOOD ? 0 : certificate_error(c, cert_verdict_text(v), error);

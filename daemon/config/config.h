@@ -19,6 +19,7 @@
 #define CONFIG_WORKERS_MAX 8
 #define CONFIG_ENDPOINTS_MAX 4
 #define CONFIG_HOST_BYTES 256
+#define CONFIG_ROUTES_MAX CERT_ROUTES_MAX
 
 enum config_role {
 	CONFIG_PEER,
@@ -61,9 +62,15 @@ enum config_path { /* which ways to a peer may be used */
 	CONFIG_PATH_RELAY
 };
 
-struct config_peer { /* a peer's: peer "bob" { path = auto|direct|relay } */
+struct config_routes { /* networks behind a node; no host bits */
+	unsigned n;
+	struct prefix v[CONFIG_ROUTES_MAX];
+};
+
+struct config_peer { /* a peer's: peer "bob" { path = auto|direct|relay  routes = {"192.168.7.0/24"} } */
 	char name[WIRE_NAME_MAX_BYTES + 1];
 	enum config_path path;
+	struct config_routes routes; /* behind it, which this node uses */
 };
 
 struct config_metrics_listen {
@@ -117,6 +124,7 @@ struct config {
 	} tun;
 	struct config_endpoints stun; /* peer; port 3478 by default */
 	struct config_endpoint proxy; /* peer: of HTTP, for connections to coordinators */
+	struct config_routes routes;  /* peer: behind this node; none under a network key: those of its certificate */
 	unsigned n_coordinators;      /* peer */
 	struct config_coordinator coordinators[CONFIG_COORDINATORS_MAX];
 	unsigned n_peers; /* peer: those with settings of their own */
@@ -142,6 +150,8 @@ struct config {
 };
 
 enum config_path config_path_of(const struct config *c, const char *peer_name);
+/* NULL: a network that may be reached through a peer; else why not, in words that go behind it. */
+const char *config_route_error(const struct prefix *p);
 
 /* NULL on error, with one line in `error` ("FILE:LINE: words"). */
 struct config *config_load(const char *path, char error[static CONFIG_ERROR_BYTES]);

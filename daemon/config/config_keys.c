@@ -47,6 +47,7 @@ static const struct config_key keys[] = {
 	{ KEY("", "compression", config_set_compression, compression), PEER, RELOAD },
 	{ KEY("", "stun", config_set_endpoint_list, stun), PEER, RELOAD, .is_list = true, .min = STUN_PORT },
 	{ KEY("", "proxy", config_set_proxy, proxy), PEER, RELOAD, .is_secret = true },
+	{ KEY("", "routes", config_set_route_list, routes), PEER, RELOAD, .is_list = true },
 	{ KEY("", "proxy_auth_file", config_set_path, proxy_auth_file), PEER, RELOAD, TEXT, .is_secret = true },
 	{ KEY("", "log_level", config_set_log_level, log_level), BOTH, TEXT, RELOAD },
 	{ KEY("", "on_mapping_change", config_set_program, on_mapping_change), PEER, TEXT, RELOAD },
@@ -69,6 +70,7 @@ static const struct config_key keys[] = {
 	{ COORDINATOR("public_key", config_set_pubkey, key), .is_secret = true },
 
 	{ OF_PEER("path", config_set_path_policy, path) },
+	{ OF_PEER("routes", config_set_route_list, routes), .is_list = true },
 
 	{ KEY("network", "name", config_set_name, network.name), COORD },
 	{ KEY("network", "prefix", config_set_prefix, network.prefix), COORD, .min = 4 },

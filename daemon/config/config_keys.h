@@ -61,7 +61,7 @@ config_set_fn config_set_role, config_set_name, config_set_path, config_set_prog
 	config_set_u32, config_set_bool, config_set_auto_off, config_set_compression, config_set_path_policy,
 	config_set_cipher, config_set_log_level, config_set_ip, config_set_prefix, config_set_port_list,
 	config_set_interface, config_set_rate, config_set_pubkey, config_set_verifykey, config_set_endpoint,
-	config_set_endpoint_list, config_set_proxy, config_set_metrics_listen;
+	config_set_endpoint_list, config_set_proxy, config_set_metrics_listen, config_set_route_list;
 extern const char *const config_compression_words[], *const config_path_words[]; /* by their enums */
 /* NULL if `name` may be a node's or network's name, else what is wrong with it. */
 const char *config_name_error(const char *name);

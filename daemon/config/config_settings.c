@@ -204,6 +204,17 @@ static void show_prefix(const struct config_key *k, const void *field, struct co
 	add(s, "%s", ip_is_none(&p->ip) ? "none" : prefix_to_text(p, text));
 }
 
+static void show_route_list(const struct config_key *k, const void *field, struct config_setting *s)
+{
+	const struct config_routes *list = field;
+	char text[ADDR_TEXT_BYTES];
+
+	(void)k;
+	static_assert(CONFIG_ROUTES_MAX <= CONFIG_VALUES_MAX, "there is room for all routes");
+	for (unsigned i = 0; i < list->n; i++)
+		add(s, "%s", prefix_to_text(&list->v[i], text));
+}
+
 static void show_port_list(const struct config_key *k, const void *field, struct config_setting *s)
 {
 	const struct config *c = (const struct config *)((const char *)field - k->offset);
@@ -308,6 +319,7 @@ static show_fn *show_of(const struct config_key *k)
 		{ config_set_ip, show_ip },
 		{ config_set_prefix, show_prefix },
 		{ config_set_port_list, show_port_list },
+		{ config_set_route_list, show_route_list },
 		{ config_set_interface, show_name },
 		{ config_set_rate, show_rate },
 		{ config_set_pubkey, show_pubkey },

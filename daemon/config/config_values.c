@@ -258,6 +258,48 @@ const char *config_set_prefix(const struct config_key *k, void *field, const cha
 	return NULL;
 }
 
+/* So wide that they are "everything", or the better half of it. */
+#define ROUTE_LEAST_BITS4 8
+#define ROUTE_LEAST_BITS6 16
+
+const char *config_route_error(const struct prefix *p)
+{
+	if (p->bits == 0)
+		return "is everything: no peer is a way to the whole Internet";
+	if (p->bits < (p->ip.len == 4 ? ROUTE_LEAST_BITS4 : ROUTE_LEAST_BITS6))
+		return "is too wide: /8 is the widest of IPv4, /16 of IPv6";
+	if (!ip_is_sendable(&p->ip) || ip_is_link_local(&p->ip))
+		return "is a prefix with a meaning of its own, which no network can have";
+	return NULL;
+}
+
+const char *config_set_route_list(const struct config_key *k, void *field, const char *text, unsigned i)
+{
+	struct config_routes *list = field;
+	struct prefix p = { 0 };
+	const char *words;
+	struct ip net;
+
+	(void)k;
+	if (!strchr(text, '/') || prefix_from_text(&p, text) < 0)
+		return "is no prefix such as 192.168.7.0/24 or fd12:3456:789a:7::/64";
+	net = prefix_network(&p);
+	if (!ip_equal(&net, &p.ip))
+		return "has bits set behind its length";
+	words = config_route_error(&p);
+	if (words)
+		return words;
+	if (i == 0)
+		memset(list, 0, sizeof(*list));
+	for (unsigned j = 0; j < list->n; j++)
+		if (prefix_equal(&list->v[j], &p))
+			return "is there twice";
+	if (list->n == CONFIG_ROUTES_MAX)
+		return "is one prefix too many: 8 may be given";
+	list->v[list->n++] = p;
+	return NULL;
+}
+
 const char *config_set_port_list(const struct config_key *k, void *field, const char *text, unsigned i)
 {
 	struct config *c = (struct config *)((char *)field - k->offset);

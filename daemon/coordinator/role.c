@@ -134,6 +134,7 @@ static const struct control_command commands[] = {
 	{ .name = "reload", .flags = CONTROL_WRITE, .handler = on_reload },
 	{ .name = "config", .handler = on_config },
 	{ .name = "paths", .handler = on_peer_command },
+	{ .name = "routes", .handler = on_peer_command },
 	{ .name = "ping", .handler = on_peer_command },
 	{ .name = "capture", .handler = on_peer_command },
 	{ .name = "netcheck", .handler = on_peer_command },

@@ -89,7 +89,7 @@ bool node_is_overlay(const struct node *n, const struct ip *ip)
 static bool has_prefix(const struct prefix *v, unsigned n, const struct prefix *p)
 {
 	for (unsigned i = 0; i < n; i++)
-		if (ip_equal(&v[i].ip, &p->ip) && v[i].bits == p->bits)
+		if (prefix_equal(&v[i], p))
 			return true;
 	return false;
 }
@@ -132,6 +132,7 @@ void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n
 	for (unsigned i = 0; i < n_addrs; i++)
 		put_address(n, &addrs[i]);
 	node_save_state(n);
+	node_routes_changed(n);
 	n->is_table_stale = true;
 	n->are_candidates_stale = true;
 }
@@ -141,6 +142,12 @@ void node_apply_addresses(struct node *n, const struct prefix *addrs, unsigned n
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+static void publish(struct node *n, uint64_t now_ms)
+{
+	node_routes_settle(n, now_ms);
+	node_publish(n, now_ms);
 }
 
 /* Before the loop sleeps: all that this turn made possible. */
@@ -161,13 +168,13 @@ static void node_settle(uv_prepare_t *prepare)
 			}
 		n->is_table_stale = true;
 		/* Held packets go through the lane, which reads the table. */
-		node_publish(n, now);
+		publish(n, now);
 		for (struct peer *p = n->peers.by_number; p; p = p->by_number.next)
 			if (p->held && !held_is_empty(p->held))
 				node_settle_peer(n, p, now);
 	}
 	if (n->is_table_stale)
-		node_publish(n, now);
+		publish(n, now);
 	tcp_paths_flush(n->tcp);
 	node_due(n, tcp_paths_next_ms(n->tcp));
 	node_netcheck_tick(n, now);
@@ -199,6 +206,7 @@ static void on_timer(void *arg)
 		due = earlier(due, p->due_ms);
 	}
 	node_trust_tick(n, now);
+	node_routes_tick(n, now);
 	node_discovery_tick(n, now);
 	node_lifetime_tick(n, now);
 	node_punch_tick(n, now);
@@ -211,6 +219,7 @@ static void on_timer(void *arg)
 	node_keep_tick(n, now);
 	due = earlier(due, node_keep_next_ms(n));
 	due = earlier(due, node_trust_due_ms(n));
+	due = earlier(due, node_routes_next_ms(n));
 	node_capture_tick(n, now);
 	due = earlier(due, node_discovery_next_ms(n));
 	due = earlier(due, node_lifetime_next_ms(n));
@@ -393,7 +402,9 @@ static int start_parts(struct node *n, const struct seckey *secret, const struct
 	set_proxy(n, config, &login);
 	sodium_memzero(&login, sizeof(login));
 	node_set_hook(n, config->on_mapping_change);
-	ret = node_discovery_start(n);
+	ret = node_routes_start(n);
+	if (ret == 0)
+		ret = node_discovery_start(n);
 	if (ret == 0)
 		ret = node_lifetime_start(n, n->lifetime_unit_ms);
 	if (ret < 0)
@@ -472,6 +483,7 @@ int node_start(struct node **out, uv_loop_t *loop, const struct config *config, 
 	}
 	node_save_state(n); /* the port, if it was drawn */
 	node_keep_recall(n, clock_now_ms());
+	node_routes_changed(n); /* some may lead to whom it brought */
 	uv_prepare_start(&n->prepare, node_settle);
 	log_info("peer %s: interface %s mtu %u, UDP port %u, %u workers", config->name, n->tun.name, n->mtu, n->port,
 		 n->n_workers);
@@ -497,6 +509,7 @@ void node_stop(struct node *n)
 	n->n_links = 0;
 	while (n->peers.by_number)
 		node_remove_peer(n, n->peers.by_number);
+	node_routes_free(n);
 	tcp_paths_free(n->tcp);
 	node_lookup_free(n);
 	node_expose_free(n);
@@ -598,6 +611,7 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 	unsigned had = n->n_links, has = new_config->n_coordinators;
 	char words[CONFIG_ERROR_BYTES] = "";
 	uint64_t now = clock_now_ms();
+	struct routes routes;
 	struct cert own;
 	int ret = node_trust_reload(n, new_config, &own, words);
 
@@ -608,6 +622,11 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 	ret = reload_proxy(n, new_config, error, n_error, now);
 	if (ret < 0)
 		return ret;
+	ret = routes_new(&routes, new_config, &n->routes, now);
+	if (ret < 0) {
+		snprintf(error, n_error, "memory is short");
+		return ret;
+	}
 	for (unsigned i = 0; i < had || i < has; i++) {
 		bool is_kept = i < had && i < has &&
 			       is_same_coordinator(link_config(n->links[i]), &new_config->coordinators[i]);
@@ -618,6 +637,7 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 			close_link(n, i);
 		if (i < has && open_link(n, i, &new_config->coordinators[i], now) < 0) {
 			n->n_links = i;
+			routes_free(&routes);
 			snprintf(error, n_error, "memory is short");
 			return -ENOMEM;
 		}
@@ -627,6 +647,7 @@ int node_reload(struct node *n, const struct config *new_config, char *error, si
 	node_trust_set_own(n, &own, now);
 	node_set_compression(n, new_config->compression, now);
 	n->config = new_config;
+	node_routes_take(n, &routes);
 	outside_reload(n->outside, new_config, now);
 	node_set_hook(n, new_config->on_mapping_change);
 	node_due(n, outside_next_ms(n->outside));

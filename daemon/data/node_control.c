@@ -125,6 +125,8 @@ static json_t *peer_json(struct node *n, struct peer *p)
 	json_object_set_new(o, "suite", s ? json_string(aead_suite_name(s->suite)) : json_null());
 	json_object_set_new(o, "implementation", s ? json_string(s->send.impl->name) : json_null());
 	json_object_set_new(o, "compression", node_json_compression(n, p, now));
+	json_object_set_new(o, "groups", node_json_groups(p));
+	json_object_set_new(o, "routes", node_json_routes(n, p));
 	json_object_set_new(o, "why", why ? json_string(why) : json_null());
 	return o;
 }
@@ -244,6 +246,11 @@ static void cmd_ping(void *arg, struct control_request *req, const json_t *args)
 		with_directory(arg, req, args, node_cmd_ping);
 }
 
+static void cmd_routes(void *arg, struct control_request *req, const json_t *args)
+{
+	with_directory(arg, req, args, node_cmd_routes);
+}
+
 static void cmd_why(void *arg, struct control_request *req, const json_t *args)
 {
 	with_directory(arg, req, args, node_cmd_why);
@@ -326,6 +333,7 @@ const struct control_command node_commands[] = {
 	{ "peers", 0, cmd_peers },
 	{ "paths", 0, cmd_paths },
 	{ "ping", 0, cmd_ping },
+	{ "routes", 0, cmd_routes },
 	{ "netcheck", 0, node_cmd_netcheck },
 	{ "why", 0, cmd_why },
 	{ "expose", CONTROL_WRITE, node_cmd_expose },

@@ -48,12 +48,19 @@ json_t *node_json_exposed(const struct node *n);
 /* node_hook.c: {"program","runs","last_run","error"} of on_mapping_change, or null */
 json_t *node_json_hook(const struct node *n);
 
+/* node_routes_json.c: what is said of networks that are not used though the file names them; of a peer: the networks that packets to it
+ * may be for, and the groups of its certificate (null: it has shown none in this life) */
+void node_routes_notices(const struct node *n, json_t *notices);
+json_t *node_json_routes(const struct node *n, const struct peer *p);
+json_t *node_json_groups(const struct peer *p);
+
 /* node_trust.c: {"network_key","name","not_before","not_after","revocations"}, or null; adds to what is complained of */
 json_t *node_json_trust(struct node *n, json_t *notices);
 
 control_handler_fn node_cmd_metrics; /* node_metrics.c */
 control_handler_fn node_cmd_capture; /* node_capture.c */
 /* node_status.c, node_netcheck.c, node_why.c */
+control_handler_fn node_cmd_routes; /* node_routes_json.c */
 control_handler_fn node_cmd_status, node_cmd_netcheck, node_cmd_paths, node_cmd_why;
 /* The names of behaviours; null where they are not known. */
 json_t *node_json_mapping(const struct nat_facts *nat);

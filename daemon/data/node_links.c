@@ -192,7 +192,9 @@ static void on_registered(void *arg, struct link *l, const struct wire_registere
 			if (!held_is_empty(p->held))
 				node_want_peer(n, p);
 		}
-	node_due(n, now); /* look-ups that waited for a coordinator */
+	node_routes_ask(n);
+	node_routes_changed(n); /* its address is known */
+	node_due(n, now);       /* look-ups that waited for a coordinator */
 }
 
 static void on_lost(void *arg, struct link *l)
@@ -309,6 +311,7 @@ static void on_peer_event(struct node *n, struct link *l, const struct wire_peer
 		forget_at(n, p, link_number(l));
 		return;
 	}
+	node_routes_changed(n);
 	node_relays_changed(n, p, now);
 }
 

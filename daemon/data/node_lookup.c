@@ -5,7 +5,7 @@
 #include "daemon/data/inner_ip.h"
 #include "daemon/data/node_private.h"
 
-static void tell_unreachable(void *arg, const uint8_t *packet, size_t len)
+void node_tell_unreachable(void *arg, const uint8_t *packet, size_t len)
 {
 	struct node *n = arg;
 	uint8_t buffer[TUN_VNET_BYTES + INNER_IP_ERROR_MAX_BYTES];
@@ -21,7 +21,7 @@ void node_unreachable(struct node *n, struct held *held)
 {
 	if (!held)
 		return;
-	held_drain(held, tell_unreachable, n);
+	held_drain(held, node_tell_unreachable, n);
 }
 
 static bool any_registered(const struct node *n)
@@ -86,6 +86,14 @@ void node_ask_key(struct node *n, const struct pubkey *key)
 	if (n->n_key_lookups++ >= NODE_KEY_LOOKUPS_PER_S)
 		return;
 	memcpy(question.key, key->b, sizeof(question.key));
+	ask(n, &question);
+}
+
+void node_ask_name(struct node *n, const char name[static WIRE_NAME_MAX_BYTES + 1])
+{
+	struct wire_lookup question = { .by = LOOKUP_NAME };
+
+	memcpy(question.name, name, sizeof(question.name));
 	ask(n, &question);
 }
 
@@ -229,6 +237,7 @@ void node_packet(struct node *n, const uint8_t *packet, size_t len)
 	struct inner_ip ip;
 	struct lookup *l;
 	struct peer *p;
+	bool is_overlay;
 
 	if (inner_ip_parse(&ip, packet, len) < 0)
 		return;
@@ -236,17 +245,18 @@ void node_packet(struct node *n, const uint8_t *packet, size_t len)
 		counters_inc(node_counters(n), COUNTER_drop_multicast);
 		return;
 	}
-	if (!node_is_overlay(n, &ip.dst)) {
-		tell_unreachable(n, packet, len);
+	is_overlay = node_is_overlay(n, &ip.dst);
+	p = is_overlay ? peers_by_addr(&n->peers, &ip.dst) : node_routes_peer(n, &ip.dst);
+	if (!p && !is_overlay) {
+		node_tell_unreachable(n, packet, len);
 		return;
 	}
-	p = peers_by_addr(&n->peers, &ip.dst);
 	if (!p) {
 		l = find_lookup(n, &ip.dst);
 		if (!l)
 			start_lookup(n, &ip.dst, packet, len);
 		else if (l->is_absent)
-			tell_unreachable(n, packet, len);
+			node_tell_unreachable(n, packet, len);
 		else
 			held_add(l->held, packet, len);
 		return;

@@ -59,6 +59,8 @@ void node_check_tun(struct node *n)
 		n->is_tun_down = false;
 		log_info("interface %s: it is up again", n->tun.name);
 		node_put_addresses(n);
+		node_routes_look(n);
+		node_routes_changed(n);
 	}
 }
 
@@ -193,6 +195,7 @@ static void look(struct node *n, bool is_all_new, uint64_t now_ms)
 
 	looks_begin(&n->looks, now_ms);
 	counters_inc(node_counters(n), COUNTER_network_looks);
+	node_routes_look(n);
 	if (is_moved) {
 		log_info("network changed: other addresses");
 		n->are_candidates_stale = true;

@@ -352,8 +352,10 @@ struct peer *node_put_peer(struct node *n, unsigned coordinator, const struct wi
 		if (displaced)
 			node_remove_peer(n, displaced);
 	} while (displaced);
-	if (p)
+	if (p) {
 		node_keep_changed(n);
+		node_routes_changed(n);
+	}
 	if (p && p->paths)
 		node_relays_changed(n, p, clock_now_ms());
 	if (p && was_new)
@@ -373,6 +375,7 @@ void node_remove_peer(struct node *n, struct peer *p)
 		n->is_table_stale = true;
 	}
 	peers_remove_take(&n->peers, p);
+	node_routes_changed(n);
 }
 
 void node_want_peer(struct node *n, struct peer *p)
@@ -457,11 +460,21 @@ static uint64_t next_of(const struct node *n, const struct peer *p, uint64_t now
 	return next;
 }
 
+/* A network that was the peer's, as far as was known when the packet was held, may not be by its certificate: a packet that the
+ * table does not carry would come straight back. */
 static void send_held(void *arg, const uint8_t *packet, size_t len)
 {
 	struct node *n = arg;
+	const struct table_route *route;
+	struct inner_ip ip;
 
-	lane_send_packet(&n->lane, packet, len);
+	if (inner_ip_parse(&ip, packet, len) < 0)
+		return;
+	route = table_find_addr(n->lane.table, &ip.dst);
+	if (route && route->session && route->n_paths)
+		lane_send_packet(&n->lane, packet, len);
+	else
+		node_tell_unreachable(n, packet, len);
 }
 
 /* The path in use up to now was left for what it loses. */

@@ -34,6 +34,7 @@
 #include "daemon/peer/lifetime.h"
 #include "daemon/peer/peers.h"
 #include "daemon/peer/responder.h"
+#include "daemon/peer/routes.h"
 
 /* A direct path over IPv6 and 1500 bytes carries it whole: 1500 less IPv6 40, UDP 8, data 32. */
 #define NODE_MTU_DEFAULT 1420
@@ -163,6 +164,10 @@ struct node {
 	struct indices *indices;
 	struct responder *responder;
 	struct peers peers;
+	struct routes routes;    /* node_routes.c */
+	uint64_t routes_version; /* of the peers, when those were looked for */
+	uint64_t routes_due_ms;  /* when to ask, and look, again; UINT64_MAX: no need */
+	uint64_t routes_retry_ms;
 	unsigned n_links;
 	struct link *links[CONFIG_COORDINATORS_MAX];
 	struct directory_copy copies[CONFIG_COORDINATORS_MAX];
@@ -208,6 +213,7 @@ struct node {
 	struct node_capture *capture; /* node_capture.c; NULL: nothing is captured */
 	/* marks of this turn */
 	bool any_peer_changed, is_table_stale, are_candidates_stale;
+	bool are_routes_stale; /* what is known of their peers' certificates, or of what is around them, may be other than it was */
 	uint64_t due_ms;
 	/* handles */
 	struct loop_timer *timer;
@@ -371,6 +377,23 @@ void node_revocations_registered(struct node *n, struct link *l);
 int node_revocations_from_peer(struct node *n, struct peer *p, const uint8_t *body, size_t len); /* -EBADMSG */
 int node_revocations_from_link(struct node *n, const struct link *l, const uint8_t *data, size_t len);
 
+/* node_routes.c: networks behind peers, and behind us */
+int node_routes_start(struct node *n);                      /* -ENOMEM */
+void node_routes_take(struct node *n, struct routes *next); /* those of another file; *next is emptied */
+void node_routes_free(struct node *n);                      /* the kernel's go with the interface */
+void node_routes_changed(struct node *n);                   /* are_routes_stale */
+void node_routes_ask(struct node *n);                       /* for peers that are not known, at once */
+void node_routes_look(struct node *n);                      /* the network changed: is the kernel's part still there? */
+void node_routes_settle(struct node *n, uint64_t now_ms);   /* before each publication */
+int node_routes_publish(const struct node *n, struct table *t); /* first; -ENOMEM */
+void node_routes_publish_peer(const struct node *n, struct table *t, const struct peer *p,
+			      const struct table_route *route);            /* each peer; NULL: it is not in the table */
+struct peer *node_routes_peer(const struct node *n, const struct ip *dst); /* NULL: it is in no network behind a peer */
+unsigned node_routes_behind(const struct node *n, const struct prefix **out); /* behind us, by certificate or file */
+bool node_routes_is_behind(const struct node *n, const struct prefix *net);   /* one of those: is it forwarded for? */
+void node_routes_tick(struct node *n, uint64_t now_ms);
+uint64_t node_routes_next_ms(const struct node *n);
+
 /* node_table.c */
 void node_publish(struct node *n, uint64_t now_ms);
 
@@ -450,7 +473,9 @@ void node_lookup_answered(struct node *n, struct link *l, const struct wire_foun
 void node_lookup_tick(struct node *n, uint64_t now_ms);
 uint64_t node_lookup_next_ms(const struct node *n);
 void node_lookup_free(struct node *n);
+void node_tell_unreachable(void *n, const uint8_t *packet, size_t len); /* a held_fn */
 void node_ask_key(struct node *n, const struct pubkey *key);
+void node_ask_name(struct node *n, const char name[static WIRE_NAME_MAX_BYTES + 1]);
 void node_ask_key_at(struct node *n, struct link *l, const struct pubkey *key); /* one coordinator, without a limit */
 
 /* node_links.c: what coordinators tell */

@@ -268,6 +268,7 @@ void node_cmd_status(void *arg, struct control_request *req, const json_t *args)
 		json_array_append_new(notices,
 				      json_sprintf("%s cannot be written: %s", n->state_dir, strerror(-n->kept.error)));
 	add_proxy_notices(n, notices);
+	node_routes_notices(n, notices);
 	json_object_set_new(doc, "schema", json_string("warren.status/1"));
 	json_object_set_new(doc, "time", node_json_time(clock_now_ms()));
 	json_object_set_new(doc, "role", json_string("peer"));

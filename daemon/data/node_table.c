@@ -52,8 +52,9 @@ void node_publish(struct node *n, uint64_t now_ms)
 	const struct path *extra;
 
 	n->is_table_stale = false;
-	if (!t) {
+	if (!t || node_routes_publish(n, t) < 0) {
 		log_error("memory is short: the data path keeps what it knew");
+		table_free(t);
 		return;
 	}
 	for (unsigned i = 0; i < n->state.n_addrs; i++)
@@ -66,8 +67,10 @@ void node_publish(struct node *n, uint64_t now_ms)
 		const struct table_route *route;
 		struct path_addr to;
 
-		if (!p->shared)
-			continue; /* never in contact */
+		if (!p->shared) { /* never in contact */
+			node_routes_publish_peer(n, t, p, NULL);
+			continue;
+		}
 		memcpy(r.addrs, p->addrs, sizeof(r.addrs));
 		r.session = sessions_sendable(&p->sessions, now_ms);
 		r.compression = node_compression(n, r.session);
@@ -78,6 +81,7 @@ void node_publish(struct node *n, uint64_t now_ms)
 		if (extra && r.n_paths)
 			route_to(n, &r, p, &extra->addr);
 		route = table_add_route(t, &r);
+		node_routes_publish_peer(n, t, p, route);
 		for (unsigned i = 0; i < 3; i++)
 			if (sessions[i])
 				table_add_session(t, sessions[i], route);

@@ -121,6 +121,7 @@ void node_trust_set_own(struct node *n, const struct cert *own, uint64_t now_ms)
 		return;
 	trust_set_own(n->trust, own);
 	log_validity(own);
+	n->is_table_stale = true; /* the networks behind us */
 	/* Coordinators are shown it now, peers with their next keys. */
 	for (unsigned i = 0; i < n->n_links; i++)
 		link_register_anew(n->links[i], now_ms);
@@ -155,16 +156,15 @@ static bool may_have(struct node *n, const struct peer *p, const struct cert *c)
 	return true;
 }
 
-/* Name and addresses are the certificate's from now on. */
-static void attest(struct node *n, struct peer *p, const struct cert *c)
+/* Name and addresses are the certificate's from now on, and what goes by the name. */
+static void take(struct node *n, struct peer *p, const struct cert *c,
+		 void (*how)(struct peers *, struct peer *, const struct cert *))
 {
-	if (strcmp(p->name, c->name) != 0) {
-		memcpy(p->name, c->name, sizeof(p->name));
-		node_apply_policy(n, p); /* that of its name */
-	}
-	p->n_addrs = c->n_addrs;
-	memcpy(p->addrs, c->addrs, sizeof(p->addrs));
-	p->attested = (struct attested){ .is_so = true, .since_s = c->not_before_s };
+	bool is_renamed = strcmp(p->name, c->name) != 0;
+
+	how(&n->peers, p, c);
+	if (is_renamed)
+		node_apply_policy(n, p);
 }
 
 /* What the network key has signed exists, though it be revoked or of another time: people see it, and why it has no session. It has
@@ -180,14 +180,14 @@ static void attest_refused(struct node *n, struct peer *p, const struct wire_tru
 		if (q != p && q->attested.is_so && is_in_conflict(q, &c))
 			return;
 	}
-	attest(n, p, &c);
+	take(n, p, &c, peers_attest);
 	p->attested.since_s = 0;
 }
 
 enum cert_verdict node_judge_certificate(struct node *n, struct peer *p, const struct wire_trust *shown)
 {
-	struct cert c;
 	enum cert_verdict v;
+	struct cert c;
 
 	if (!n->trust)
 		return CERT_GOOD;
@@ -199,12 +199,10 @@ enum cert_verdict node_judge_certificate(struct node *n, struct peer *p, const s
 	/* An old initiation can be sent again after a restart of ours; its certificate must not undo a newer one. */
 	if ((p->credential.is_good && c.not_before_s < p->credential.not_before_s) || !may_have(n, p, &c))
 		return CERT_SUPERSEDED;
-	attest(n, p, &c);
-	p->credential = (struct credential){
-		.is_good = true, .serial = c.serial, .not_before_s = c.not_before_s, .not_after_s = c.not_after_s
-	};
+	take(n, p, &c, peers_take_certificate);
 	p->epoch_there = shown->epoch;
 	n->is_table_stale = true;
+	node_routes_changed(n);
 	return CERT_GOOD;
 }
 
@@ -216,6 +214,7 @@ void node_untrusted(struct node *n, struct peer *p, bool is_news)
 		log_warn("peer %s: refused: its certificate %s", p->name, cert_verdict_text(s->refused_here));
 	if (is_news && s->refused_there)
 		log_warn("peer %s: refuses us: our certificate %s", p->name, cert_verdict_text(s->refused_there));
+	node_routes_changed(n);
 	node_unreachable(n, p->held);
 	node_mark_peer(n, p);
 }
@@ -231,6 +230,7 @@ void node_trust_tick_peer(struct node *n, struct peer *p, uint64_t now_ms)
 		return;
 	p->credential.is_good = false;
 	sessions_revoke(&p->sessions, v, now_ms);
+	node_routes_changed(n);
 	node_mark_peer(n, p);
 }
 
@@ -352,6 +352,7 @@ static void on_news(struct node *n, uint64_t source)
 
 	log_info("revocations: list %llu is in force", (unsigned long long)revocations_epoch(r));
 	node_save_revocations(n);
+	node_routes_changed(n);
 	for (struct peer *p = n->peers.by_number; p; p = p->by_number.next) {
 		sessions_forget_refusal(&p->sessions); /* it may have been for the list before */
 		node_trust_tick_peer(n, p, now);

@@ -92,7 +92,8 @@ def documents(mesh):
     with open(mesh.nodes["a1"].conf, "a") as f:
         f.write('log_level = "debug"\n')  # for reload to tell of
     for golden, host, *argv in (("status", "a1", "status"), ("status-coordinator", "coord", "status"), ("peers", "a1", "peers"),
-                                ("peers-coordinator", "coord", "peers"), ("paths", "a1", "paths"), ("netcheck", "b1", "netcheck"),
+                                ("peers-coordinator", "coord", "peers"), ("paths", "a1", "paths"), ("routes", "a1", "routes"),
+                                ("netcheck", "b1", "netcheck"),
                                 ("why", "a1", "why", "b1"), ("ping", "a1", "ping", "-c1", "b1"),
                                 ("expose", "a1", "expose", "udp", "5000"), (None, "a1", "expose", "list"),
                                 ("reload", "a1", "reload", "--dry-run"), (None, "coord", "reload"), ("log", "a1", "log"),
@@ -152,7 +153,8 @@ def documents_are_as_their_schemas_say():
         hook, heard = f"{mesh.dir}/hook", f"{mesh.dir}/heard"
         with open(os.open(hook, os.O_WRONLY | os.O_CREAT, 0o755), "w") as f:
             f.write(f"#!/bin/sh\ncat >{heard}\n")
-        mesh.configure_peer("a1", f'on_mapping_change = "{hook}"')
+        mesh.configure_peer("a1", f'on_mapping_change = "{hook}"\nroutes = {{"192.168.9.0/24"}}\n'
+                                  'peer "b1" { routes = {"192.168.7.0/24", "10.77.0.0/24"} }')
         mesh.start("coord", "a1", "b1")
         mesh.wait_registered("a1", "b1")
         judged = set()

@@ -57,6 +57,8 @@ def changes(mesh):
         ("listen", "public_endpoint"): more("a1", f'listen {{ public_endpoint = {{"{mesh.lab.ip("a1")}:7"}} }}'),
         ("coordinator", "endpoint"): other("a1", f'endpoint = "{coord[0]}:', f'endpoint = "{coord[1]}:'),
         ("coordinator", "public_key"): other("a1", f'public_key = "{mesh.keys["coord"].public}"', spare),
+        ("", "routes"): more("a1", 'routes = {"192.168.7.0/24"}'),
+        ("peer", "routes"): more("a1", 'peer "b1" { routes = {"192.168.9.0/24"} }'),
         ("peer", "path"): more("a1", 'peer "b1" { path = direct }'),
         ("metrics", "peer_labels"): more("a1", "metrics { peer_labels = true }"),
         ("listen", "stun"): more("coord", "listen { stun = false }"),
@@ -74,7 +76,8 @@ def no_reload_loses_a_connection():
     sites = [Site(name, "public") for name in "abc"]
     with Mesh(sites, trust=True, members=["a1", "b1", "c1"]) as mesh:
         with open(f"{mesh.dir}/a1.new", "w") as f:
-            f.write(mesh.certificate("a1") + "\n")
+            f.write(mesh.certificate("a1", "--route", "192.168.0.0/16") + "\n")
+        mesh.certify("a1", "--route", "192.168.0.0/16")
         with open(os.open(f"{mesh.dir}/login", os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
             f.write("user:word\n")
         known, ways = reloadable(), changes(mesh)

@@ -127,8 +127,8 @@ def a_report_has_everything_and_need_not_name_anybody():
             check(os.stat(path).st_mode & 0o777 == 0o600, "the report is for everybody to read")
             with tarfile.open(path) as tar:
                 parts = {m.name.split("/", 1)[1]: tar.extractfile(m).read().decode() for m in tar}
-            for name in ("status.json", "peers.json", "paths.json", "netcheck.json", "doctor.json", "log.txt", "metrics.txt",
-                         "config.json", "ip-address.json", "ip-route.json", "ip-route6.json", "ip-rule.json", "ip-rule6.json",
+            for name in ("status.json", "peers.json", "paths.json", "routes.json", "netcheck.json", "doctor.json", "log.txt",
+                         "metrics.txt", "config.json", "ip-address.json", "ip-route.json", "ip-route6.json", "ip-rule.json", "ip-rule6.json",
                          "system.txt", *([] if options else ["config-0.conf"])):
                 check(parts.get(name), f"the report lacks {name}")
             check("registered" in parts["log.txt"] and parts["log.txt"].count("\n") >= 4, parts["log.txt"])

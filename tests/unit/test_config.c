@@ -217,6 +217,56 @@ static void each_peer_may_have_its_own_path(void **state)
 	refused(*state, COORDINATOR "peer \"bob\" { path = auto }\n", 4, "peer is for a peer");
 }
 
+static void networks_are_named_beside_the_peer_they_are_behind(void **state)
+{
+	struct config *c = load(*state, PEER "routes = {\"192.168.9.0/24\"}\n"
+					     "peer \"bob\" { routes = {\"192.168.7.0/24\", \"fd12:7::/32\"} }\n");
+	struct config *other = load(*state, PEER "peer \"bob\" { routes = {\"192.168.7.0/24\"} }\n");
+	char reload[256], restart[256], text[ADDR_TEXT_BYTES];
+
+	assert_int_equal(c->routes.n, 1);
+	assert_string_equal(prefix_to_text(&c->routes.v[0], text), "192.168.9.0/24");
+	assert_int_equal(c->peers[0].routes.n, 2);
+	assert_string_equal(prefix_to_text(&c->peers[0].routes.v[1], text), "fd12:7::/32");
+	config_diff(c, other, reload, restart, sizeof(reload));
+	assert_string_equal(reload, "routes, peer");
+	assert_string_equal(restart, "");
+	config_free(other);
+	config_free(c);
+}
+
+static void network_that_can_be_behind_nobody_is_refused(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} bad[] = {
+		{ "0.0.0.0/0", "no peer is a way to the whole Internet" },
+		{ "::/0", "no peer is a way to the whole Internet" },
+		{ "128.0.0.0/1", "too wide" },
+		{ "2000::/3", "too wide" },
+		{ "192.168.7.1/24", "bits set behind its length" },
+		{ "192.168.7.0", "is no prefix" },
+		{ "lan", "is no prefix" },
+		{ "127.0.0.0/8", "meaning of its own" },
+		{ "224.0.0.0/8", "meaning of its own" },
+		{ "169.254.0.0/16", "meaning of its own" },
+		{ "fe80::/64", "meaning of its own" },
+		{ "ff00::/16", "meaning of its own" },
+	};
+	char text[512];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), PEER "peer \"bob\" { routes = {\"%s\"} }\n", bad[i].text);
+		refused(*state, text, 7, bad[i].words);
+	}
+	refused(*state, PEER "routes = {\"192.168.7.0/24\", \"192.168.7.0/24\"}\n", 7, "is there twice");
+	refused(*state,
+		PEER "routes = {\"10.1.0.0/16\", \"10.2.0.0/16\", \"10.3.0.0/16\", \"10.4.0.0/16\",\n"
+		     "\"10.5.0.0/16\", \"10.6.0.0/16\", \"10.7.0.0/16\", \"10.8.0.0/16\", \"10.9.0.0/16\"}\n",
+		8, "8 may be given");
+	refused(*state, COORDINATOR "routes = {\"10.1.0.0/16\"}\n", 4, "routes is for a peer");
+}
+
 static void a_coordinator_gets_its_values_and_defaults(void **state)
 {
 	struct config *c =
@@ -669,6 +719,37 @@ static void certificate_is_read_and_judged(void **state)
 	config_free(c);
 }
 
+static void routes_of_the_file_must_be_the_certificates(void **state)
+{
+	static const char *const addrs[] = { "10.77.0.2", NULL };
+	char text[1024], key[KEY_TEXT_BYTES], cert_text[CERT_TEXT_BYTES], error[CONFIG_ERROR_BYTES];
+	struct verifykey network = certs_network(0);
+	struct signkey signer = certs_network_key(0);
+	struct place *p = *state;
+	struct seckey secret;
+	struct pubkey public;
+	struct config *c;
+	struct cert cert;
+
+	assert_int_equal(seckey_from_text(&secret, SECRET, strlen(SECRET)), 0);
+	assert_int_equal(pubkey_of(&public, &secret), 0);
+	cert = certs_of("alice", &public, addrs);
+	cert.n_routes = 1;
+	assert_int_equal(prefix_from_text(&cert.routes[0], "192.168.0.0/16"), 0);
+	assert_int_equal(cert_sign_direct(&cert, &signer), 0);
+	put(p, "key", cert_to_text(&cert, cert_text), 0644);
+	for (int is_wider = 0; is_wider < 2; is_wider++) {
+		snprintf(text, sizeof(text),
+			 PEER "network_key = \"%s\"\ncertificate_file = \"%s/key\"\nroutes = {\"%s\"}\n",
+			 verifykey_to_text(&network, key), p->dir, is_wider ? "192.0.0.0/8" : "192.168.7.0/24");
+		c = load(p, text);
+		assert_int_equal(config_read_certificate(c, &secret, &cert, error), is_wider ? -1 : 0);
+		if (is_wider)
+			assert_non_null(strstr(error, "does not have 192.0.0.0/8"));
+		config_free(c);
+	}
+}
+
 static void a_credential_of_the_service_goes_first(void **state)
 {
 	struct place *p = *state;
@@ -905,6 +986,8 @@ int main(void)
 		TEST(a_peer_gets_its_values_and_defaults),
 		TEST(a_peer_may_set_everything),
 		TEST(each_peer_may_have_its_own_path),
+		TEST(networks_are_named_beside_the_peer_they_are_behind),
+		TEST(network_that_can_be_behind_nobody_is_refused),
 		TEST(a_coordinator_gets_its_values_and_defaults),
 		TEST(a_coordinator_may_set_everything),
 		TEST(the_same_network_name_gives_the_same_prefix6),
@@ -924,6 +1007,7 @@ int main(void)
 		TEST(keys_are_read_from_their_files),
 		TEST(network_key_and_certificate_go_together),
 		TEST(certificate_is_read_and_judged),
+		TEST(routes_of_the_file_must_be_the_certificates),
 		TEST(a_credential_of_the_service_goes_first),
 		TEST(a_pre_shared_key_may_be_a_credential_and_an_empty_one_is_none),
 		TEST(metrics_are_served_on_a_path_or_the_loopback),

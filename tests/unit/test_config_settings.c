@@ -19,17 +19,17 @@
 #define KEY2 "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
 
 /* Every key of a role, with a value that is not the default: a key that is new in the table has to come here too. */
-#define WHOLE_PEER                                                                                               \
-	"role = peer\nname = alice\nprivate_key_file = \"/k \\\"\\\\\\$x\"\npsk_file = \"/p\"\n"                 \
-	"network_key = \"" KEY2 "\"\ncertificate_file = \"/c\"\n"                                                \
-	"control_socket = \"/s\"\nstate_dir = \"/d\"\nworkers = 3\noffload = off\nciphers = chacha20-poly1305\n" \
-	"compression = auto\nstun = { \"stun.example.net\", \"[2001:db8::1]:1\" }\nproxy = \"http://h:8080\"\n"  \
-	"proxy_auth_file = \"/l\"\nlog_level = debug\non_mapping_change = \"/h\"\n"                              \
-	"listen { address = \"192.0.2.1\" port = 4000 bind_interface = eth0 portmap = off\n"                     \
-	"public_endpoint = \"192.0.2.9:1\" }\ntun { name = mesh0 mtu = 1400 }\n"                                 \
-	"coordinator c1 { endpoint = \"c1.example.net:27700\" public_key = \"" KEY1 "\" }\n"                     \
-	"coordinator c2 { endpoint = \"[2001:db8::2]:27700\" public_key = \"" KEY2 "\" }\n"                      \
-	"peer bob { path = relay }\npeer carol { path = direct }\n"                                              \
+#define WHOLE_PEER                                                                                                                                          \
+	"role = peer\nname = alice\nprivate_key_file = \"/k \\\"\\\\\\$x\"\npsk_file = \"/p\"\n"                                                            \
+	"network_key = \"" KEY2 "\"\ncertificate_file = \"/c\"\n"                                                                                           \
+	"control_socket = \"/s\"\nstate_dir = \"/d\"\nworkers = 3\noffload = off\nciphers = chacha20-poly1305\n"                                            \
+	"compression = auto routes = { \"10.1.0.0/16\", \"fd07::/48\" }\nstun = { \"stun.example.net\", \"[2001:db8::1]:1\" }\nproxy = \"http://h:8080\"\n" \
+	"proxy_auth_file = \"/l\"\nlog_level = debug\non_mapping_change = \"/h\"\n"                                                                         \
+	"listen { address = \"192.0.2.1\" port = 4000 bind_interface = eth0 portmap = off\n"                                                                \
+	"public_endpoint = \"192.0.2.9:1\" }\ntun { name = mesh0 mtu = 1400 }\n"                                                                            \
+	"coordinator c1 { endpoint = \"c1.example.net:27700\" public_key = \"" KEY1 "\" }\n"                                                                \
+	"coordinator c2 { endpoint = \"[2001:db8::2]:27700\" public_key = \"" KEY2 "\" }\n"                                                                 \
+	"peer bob { path = relay routes = \"192.168.7.0/24\" }\npeer carol { path = direct }\n"                                                             \
 	"metrics { listen = \"[::1]:9586\" peer_labels = yes }\n"
 #define WHOLE_COORDINATOR                                                                                           \
 	"role = coordinator\nname = c1\nprivate_key_file = \"/k\"\ncontrol_socket = \"/s\"\nstate_dir = \"/d\"\n"   \
@@ -353,7 +353,7 @@ static void a_value_of_every_kind_that_differs_is_told(void **state)
 	char reload[1024], restart[1024];
 
 	config_diff(old, new, reload, restart, sizeof(reload));
-	assert_string_equal(reload, "certificate_file, compression, stun, proxy, proxy_auth_file, log_level, "
+	assert_string_equal(reload, "certificate_file, compression, stun, proxy, routes, proxy_auth_file, log_level, "
 				    "on_mapping_change, listen.portmap, listen.public_endpoint, metrics.peer_labels, "
 				    "coordinator, peer");
 	assert_string_equal(restart, "private_key_file, psk_file, network_key, control_socket, state_dir, workers, "

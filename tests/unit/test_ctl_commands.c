@@ -494,6 +494,30 @@ static void paths_show_every_try(void **state)
 	assert_string_equal(f->out, PATHS "\n");
 }
 
+#define ROUTE(prefix, peer, state, since, with, error)                                                                \
+	"{\"prefix\":\"" prefix "\",\"peer\":\"" peer "\",\"state\":\"" state "\",\"since\":" since ",\"with\":" with \
+	",\"error\":" error "}"
+#define ROUTES                                                                                                     \
+	"{\"schema\":\"warren.routes/1\",\"time\":\"2026-01-02T12:44:03Z\",\"self\":\"alice\",\"routes\":[" ROUTE( \
+		"192.168.7.0/24", "bob", "in use", "\"2026-01-02T12:03:01Z\"", "null",                             \
+		"null") "," ROUTE("192.168.7.0/24", "carol", "overlaps", "null", "\"bob\"",                        \
+				  "null") "," ROUTE("fd07::/32", "bob", "peer down", "null", "null",               \
+						    "\"Permission denied\"") "]}"
+
+static void routes_say_who_has_each(void **state)
+{
+	struct fixture *f = *state;
+
+	DAEMON(f, ROUTES);
+	assert_int_equal(RUN(f, "routes"), 0);
+	assert_string_equal(f->out, "PREFIX          PEER   STATE              SINCE  ERROR\n"
+				    "192.168.7.0/24  bob    in use             41m    -\n"
+				    "192.168.7.0/24  carol  overlaps with bob  -      -\n"
+				    "fd07::/32       bob    peer down          -      Permission denied\n");
+	assert_int_equal(RUN(f, "routes", "--json"), 0);
+	assert_string_equal(f->out, ROUTES "\n");
+}
+
 #define PING(rtt, path)                                                                                         \
 	"{\"schema\":\"warren.ping/1\",\"peer\":\"bob\",\"ip\":\"10.44.0.3\",\"answered\":true,\"rtt_ms\":" rtt \
 	",\"path\":" path "}"
@@ -1255,6 +1279,7 @@ int main(void)
 		TEST(words_are_completed_where_they_may_stand),
 		TEST(peers_are_a_table),
 		TEST(paths_show_every_try),
+		TEST(routes_say_who_has_each),
 		TEST(ping_tells_direct_from_relayed_and_lost),
 		TEST(why_gives_cause_and_remedy),
 		TEST(a_failed_reload_exits_78),
