@@ -119,18 +119,20 @@ json_t *ctl_doctor_document(struct ctl *ctl)
 {
 	static const char *const list_rules[] = { "nft", "-j", "list", "ruleset", NULL };
 	json_t *status = ask_quietly(ctl, "status", "warren.status", CTL_TIMEOUT_MS),
-	       *netcheck = ask_quietly(ctl, "netcheck", "warren.netcheck", CTL_NETCHECK_TIMEOUT_MS), *ruleset,
-	       *findings;
+	       *netcheck = ask_quietly(ctl, "netcheck", "warren.netcheck", CTL_NETCHECK_TIMEOUT_MS),
+	       *networks = ask_quietly(ctl, "routes", "warren.routes", CTL_TIMEOUT_MS), *ruleset, *findings;
 	const char *tun = json_string_value(json_object_get(json_object_get(status, "tun"), "name"));
 	size_t len;
 	char *routes4 = program_file("/proc/net/route", &len), *routes6 = program_file("/proc/net/ipv6_route", &len),
 	     *rules = program_read(list_rules, &len);
 	struct doctor_facts f = { .status = status,
 				  .netcheck = netcheck,
+				  .routes = networks,
 				  .net = ctl->net,
 				  .tun_error = try_tun(),
 				  .rp_filter = strictest_rp_filter(tun),
 				  .forwarding4 = number_in("/proc/sys/net/ipv4/ip_forward"),
+				  .forwarding6 = number_in("/proc/sys/net/ipv6/conf/all/forwarding"),
 				  .clock_is_synchronised = is_clock_synchronised(),
 				  .tun_mtu = mtu_of(tun),
 				  .underlay_mtu = smallest_underlay_mtu(routes4),
@@ -142,6 +144,7 @@ json_t *ctl_doctor_document(struct ctl *ctl)
 	json_decref(ruleset);
 	json_decref(status);
 	json_decref(netcheck);
+	json_decref(networks);
 	free(rules);
 	free(routes4);
 	free(routes6);

@@ -146,27 +146,92 @@ static void look_for_overlap(void *arg, const char *device, const struct prefix 
 	o->route = *p;
 }
 
+static void find_overlap(struct overlap *o, const struct doctor_facts *f, const char *own)
+{
+	if (!own || o->is_found || prefix_from_text(&o->own, own) < 0)
+		return;
+	each_route(o->own.ip.len == 4 ? f->routes4 : f->routes6, o->own.ip.len == 4 ? route4 : route6, look_for_overlap,
+		   o);
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	return text ? text : "?";
+}
+
+/* What keeps a network behind a peer from being used though the file names it, in words that go behind its name; NULL: nothing. */
+static const char *unused_for(const json_t *route, char words[static 128])
+{
+	const char *state = text_of(route, "state"), *with = json_string_value(json_object_get(route, "with")),
+		   *error = json_string_value(json_object_get(route, "error"));
+
+	if (error && strcmp(state, "not forwarded") != 0)
+		snprintf(words, 128, "cannot be set: %.100s", error);
+	else if (strcmp(state, "no member") == 0)
+		snprintf(words, 128, "is not used: no member of that name is known");
+	else if (strcmp(state, "not certified") == 0)
+		snprintf(words, 128, "is not used: no good certificate of the peer has it");
+	else if (strcmp(state, "overlaps") == 0)
+		snprintf(words, 128, "overlaps with %.100s", with ? with : "another");
+	else
+		return NULL;
+	return words;
+}
+
+/* Of several peers with one prefix one stands by, which is what they were named for. */
+static bool is_standing_by(const json_t *routes, const json_t *route)
+{
+	const char *with = json_string_value(json_object_get(route, "with"));
+	const json_t *other;
+	size_t i;
+
+	json_array_foreach(routes, i, other)
+		if (with && strcmp(text_of(other, "peer"), with) == 0 &&
+		    json_equal(json_object_get(other, "prefix"), json_object_get(route, "prefix")))
+			return true;
+	return false;
+}
+
+static void judge_networks(json_t *findings, const struct doctor_facts *f)
+{
+	const json_t *routes = json_object_get(f->routes, "routes"), *route;
+	char message[288], words[128];
+	size_t i;
+
+	json_array_foreach(routes, i, route) {
+		if (is_standing_by(routes, route) || !unused_for(route, words))
+			continue;
+		snprintf(message, sizeof(message), "the network %.50s behind %.63s %s", text_of(route, "prefix"),
+			 text_of(route, "peer"), words);
+		add(findings, "routes", "warn", message, "warrenctl routes");
+		return;
+	}
+	add(findings, "routes", "ok", "no other route leads to the mesh's addresses", NULL);
+}
+
+/* Other routes first to the mesh itself, then into the networks behind its peers. */
 static void judge_routes(json_t *findings, const struct doctor_facts *f)
 {
 	struct overlap o = { .tun = json_string_value(at(f->status, "tun", "name")) };
 	char message[256], mend[256], route[ADDR_TEXT_BYTES], own[ADDR_TEXT_BYTES];
-	const json_t *address;
+	const json_t *item;
+	bool is_network;
 	size_t i;
 
 	if (!o.tun || !f->routes4) {
 		add(findings, "routes", "unknown", "without the daemon its addresses are not known", NULL);
 		return;
 	}
-	json_array_foreach(json_object_get(f->status, "addresses"), i, address) {
-		const char *text = json_string_value(address);
-
-		if (!text || o.is_found || prefix_from_text(&o.own, text) < 0)
-			continue;
-		each_route(o.own.ip.len == 4 ? f->routes4 : f->routes6, o.own.ip.len == 4 ? route4 : route6,
-			   look_for_overlap, &o);
-	}
+	json_array_foreach(json_object_get(f->status, "addresses"), i, item)
+		find_overlap(&o, f, json_string_value(item));
+	is_network = !o.is_found;
+	json_array_foreach(json_object_get(f->routes, "routes"), i, item)
+		if (strcmp(text_of(item, "state"), "in use") == 0)
+			find_overlap(&o, f, text_of(item, "prefix"));
 	if (!o.is_found) {
-		add(findings, "routes", "ok", "no other route leads to the mesh's addresses", NULL);
+		judge_networks(findings, f);
 		return;
 	}
 	o.route.ip = prefix_network(&o.route);
@@ -174,8 +239,9 @@ static void judge_routes(json_t *findings, const struct doctor_facts *f)
 	prefix_to_text(&o.route, route);
 	snprintf(message, sizeof(message), "the route %s through %s takes packets away from the mesh's %s", route,
 		 o.device, prefix_to_text(&o.own, own));
+	/* A part of a network behind a peer that this host reaches otherwise may well be meant so. */
 	snprintf(mend, sizeof(mend), "ip route del %s dev %s", route, o.device);
-	add(findings, "routes", "bad", message, mend);
+	add(findings, "routes", is_network ? "warn" : "bad", message, mend);
 }
 
 static void count_default(void *arg, const char *device, const struct prefix *p)
@@ -201,9 +267,35 @@ static void judge_rp_filter(json_t *findings, const struct doctor_facts *f)
 		    NULL);
 }
 
+/* The first network of that family that this node forwards for; NULL: none. */
+static const char *network_behind(const struct doctor_facts *f, uint8_t ip_len)
+{
+	const json_t *route;
+	size_t i;
+
+	json_array_foreach(json_object_get(f->routes, "routes"), i, route) {
+		const char *text = text_of(route, "prefix");
+		struct prefix p;
+
+		if (strcmp(text_of(route, "state"), "own") == 0 && prefix_from_text(&p, text) == 0 &&
+		    p.ip.len == ip_len)
+			return text;
+	}
+	return NULL;
+}
+
 static void judge_forwarding(json_t *findings, const struct doctor_facts *f)
 {
-	if (f->forwarding4 < 0)
+	const char *behind4 = network_behind(f, 4), *behind6 = network_behind(f, 16);
+	bool is_off4 = behind4 && f->forwarding4 == 0, is_off6 = behind6 && f->forwarding6 == 0;
+	char message[160];
+
+	if (is_off4 || is_off6) {
+		snprintf(message, sizeof(message), "off, and this node is to forward for the network %.50s behind it",
+			 is_off4 ? behind4 : behind6);
+		add(findings, "forwarding", "bad", message,
+		    is_off4 ? "sysctl -w net.ipv4.ip_forward=1" : "sysctl -w net.ipv6.conf.all.forwarding=1");
+	} else if (f->forwarding4 < 0)
 		add(findings, "forwarding", "unknown", "net.ipv4.ip_forward cannot be read", NULL);
 	else if (f->forwarding4)
 		add(findings, "forwarding", "ok", "on", NULL);
@@ -274,13 +366,6 @@ static bool is_dropping(const json_t *chain, const char *hook)
 		   *policy = json_string_value(json_object_get(chain, "policy"));
 
 	return h && policy && strcmp(h, hook) == 0 && strcmp(policy, "drop") == 0;
-}
-
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *text = json_string_value(json_object_get(o, key));
-
-	return text ? text : "?";
 }
 
 static void judge_firewall(json_t *findings, const struct doctor_facts *f)

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -43,6 +44,7 @@ static struct doctor_facts healthy(void)
 
 static void done(struct doctor_facts *f)
 {
+	json_decref((json_t *)(uintptr_t)f->routes);
 	json_decref((json_t *)(uintptr_t)f->status);
 	json_decref((json_t *)(uintptr_t)f->netcheck);
 	json_decref((json_t *)(uintptr_t)f->ruleset);
@@ -171,6 +173,72 @@ static void a_route_inside_the_mesh_is_found_one_around_it_is_not(void **state)
 	done(&f);
 }
 
+#define ROUTE(prefix, peer, state, with, error)                                                                  \
+	"{\"prefix\":\"" prefix "\",\"peer\":\"" peer "\",\"state\":\"" state "\",\"since\":null,\"with\":" with \
+	",\"error\":" error "}"
+
+static void networks_are(struct doctor_facts *f, const char *rows)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), "{\"routes\":[%s]}", rows);
+	json_decref((json_t *)(uintptr_t)f->routes);
+	f->routes = json_loads(text, 0, NULL);
+	assert_non_null(f->routes);
+}
+
+static void whoever_has_a_network_behind_it_must_forward(void **state)
+{
+	struct doctor_facts f = healthy();
+
+	(void)state;
+	networks_are(&f, ROUTE("192.168.7.0/24", "alice", "own", "null", "null"));
+	finding_is(&f, "forwarding", "ok", "on", NULL);
+	f.forwarding4 = 0;
+	finding_is(&f, "forwarding", "bad", "192.168.7.0/24", "sysctl -w net.ipv4.ip_forward=1");
+	/* Each family for itself. */
+	networks_are(&f, ROUTE("fd07::/32", "alice", "own", "null", "null"));
+	f.forwarding6 = 1;
+	finding_is(&f, "forwarding", "ok", NULL, NULL);
+	f.forwarding6 = 0;
+	finding_is(&f, "forwarding", "bad", "fd07::/32", "sysctl -w net.ipv6.conf.all.forwarding=1");
+	/* Whoever only uses one need not. */
+	networks_are(&f, ROUTE("192.168.7.0/24", "bob", "in use", "null", "null"));
+	finding_is(&f, "forwarding", "ok", "off", "sysctl -w net.ipv4.ip_forward=1");
+	done(&f);
+}
+
+/* 192.168.7.0/25 */
+#define ROUTE_PART "eth1\t0007A8C0\t00000000\t0001\t0\t0\t0\t80FFFFFF\t0\t0\t0\n"
+
+static void overlaps_with_networks_behind_peers_are_found(void **state)
+{
+	struct doctor_facts f = healthy();
+
+	(void)state;
+	networks_are(&f, ROUTE("192.168.7.0/24", "bob", "in use", "null", "null"));
+	finding_is(&f, "routes", "ok", NULL, NULL);
+	f.routes4 = ROUTES_HEAD ROUTE_DEFAULT ROUTE_OWN ROUTE_PART;
+	finding_is(&f, "routes", "warn",
+		   "192.168.7.0/25 through eth1 takes packets away from the mesh's 192.168.7.0/24",
+		   "ip route del 192.168.7.0/25 dev eth1");
+	f.routes4 = ROUTES_HEAD ROUTE_DEFAULT ROUTE_OWN;
+	networks_are(&f, ROUTE("192.168.7.0/24", "bob", "overlaps", "\"eth1\"", "null"));
+	finding_is(&f, "routes", "warn", "192.168.7.0/24 behind bob overlaps with eth1", "warrenctl routes");
+	networks_are(&f, ROUTE("10.77.3.0/24", "bob", "overlaps", "\"10.77.0.0/16\"", "null"));
+	finding_is(&f, "routes", "warn", "overlaps with 10.77.0.0/16", "warrenctl routes");
+	networks_are(&f, ROUTE("192.168.7.0/24", "bob", "not certified", "null", "null"));
+	finding_is(&f, "routes", "warn", "no good certificate", "warrenctl routes");
+	networks_are(&f, ROUTE("192.168.7.0/24", "bob", "in use", "null", "\"Permission denied\""));
+	finding_is(&f, "routes", "warn", "cannot be set: Permission denied", "warrenctl routes");
+	/* Two peers for one network are meant so, and what nobody asked for is nobody's concern. */
+	networks_are(&f, ROUTE("192.168.7.0/24", "bob", "in use", "null", "null") "," ROUTE(
+				 "192.168.7.0/24", "carol", "overlaps", "\"bob\"",
+				 "null") "," ROUTE("192.168.8.0/24", "carol", "not accepted", "null", "null"));
+	finding_is(&f, "routes", "ok", NULL, NULL);
+	done(&f);
+}
+
 static void a_strict_filter_matters_where_there_are_two_ways_out(void **state)
 {
 	struct doctor_facts f = healthy();
@@ -251,6 +319,8 @@ int main(void)
 		cmocka_unit_test(without_a_daemon_the_host_is_looked_at_still),
 		cmocka_unit_test(an_ordinary_user_who_asks_is_no_proof_against_the_device),
 		cmocka_unit_test(a_route_inside_the_mesh_is_found_one_around_it_is_not),
+		cmocka_unit_test(whoever_has_a_network_behind_it_must_forward),
+		cmocka_unit_test(overlaps_with_networks_behind_peers_are_found),
 		cmocka_unit_test(a_strict_filter_matters_where_there_are_two_ways_out),
 		cmocka_unit_test(a_chain_that_drops_is_bad_unless_it_lets_us_in),
 		cmocka_unit_test(the_rest_is_judged_by_one_fact_each),
