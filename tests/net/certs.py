@@ -21,11 +21,14 @@ def _sign(secret, purpose, message):
     return signature.raw
 
 
-def _grant(kind, network_public, serial, name, addresses):
-    """Up to the routes, of which there are none, nor groups."""
+def _grant(kind, network_public, serial, name, addresses, routes=()):
+    """Up to the routes; of groups there are none."""
+    nets = sorted(map(ipaddress.ip_network, routes), key=lambda n: (n.version, n.network_address.packed, n.prefixlen))
     packed = sorted((ipaddress.ip_address(a) for a in addresses), key=lambda a: (a.version, a.packed))
     return (bytes([kind]) + base64.b64decode(network_public)[:16] + serial + bytes([len(name)]) + name.encode() +
-            bytes([len(packed)]) + b"".join(bytes([len(a.packed)]) + a.packed for a in packed) + b"\0\0")
+            bytes([len(packed)]) + b"".join(bytes([len(a.packed)]) + a.packed for a in packed) + b"\0" +
+            bytes([len(nets)]) + b"".join(bytes([n.max_prefixlen // 8]) + n.network_address.packed + bytes([n.prefixlen])
+                                          for n in nets))
 
 
 def public_of(seed):
@@ -57,10 +60,10 @@ def invited(invitation, seed, public_key, begins=0):
     return base64.b64encode(body + _sign(base64.b64encode(seed), "warren-cert-1", body)).decode()
 
 
-def certificate(network, name, public_key, addresses, begins=-3600, ends=86400, serial=None):
+def certificate(network, name, public_key, addresses, begins=-3600, ends=86400, serial=None, routes=()):
     """Signed by `network` (harness.Key), valid from and to so many seconds from now (ends None: for ever); base64."""
     now = int(time.time())
-    body = _grant(1, network.public, serial or os.urandom(16), name, addresses)
+    body = _grant(1, network.public, serial or os.urandom(16), name, addresses, routes)
     body += base64.b64decode(public_key) + struct.pack(">QQ", now + begins, now + ends if ends is not None else 0)
     return base64.b64encode(body + _sign(network.secret, "warren-cert-1", body)).decode()
 

@@ -16,7 +16,7 @@ import re
 import time
 
 import certs
-from harness import Mesh, Site, check, main, wait_until
+from harness import Mesh, Site, check, first_answer, main, sh, wait_until
 
 SITES = [Site("a", "open"), Site("b", "open"), Site("c", "open")]
 
@@ -166,5 +166,31 @@ def hidden_revocation_spreads_from_node_to_node():
         check(mesh.ping("a1", "b1", 1) is None, "a1 has no session with b1")
 
 
+def network_behind_a_member_is_nobody_elses_nor_any_wider():
+    """b1 uses 192.168.7.0/24 behind a1. The coordinator says that a1 is c1's key; and that a1's network is wider it has no words for."""
+    net, inside, beside = "192.168.7.0/24", "192.168.7.1", "192.168.8.1"
+    with Mesh(SITES, trust=True, members="-") as mesh:
+        tell(mesh, ("a1", "c1", "a1"), ("b1", "b1", "b1"), ("c1", "a1", "c1"))
+        mesh.certify("a1", "--route", net)
+        mesh.certify("c1", "--route", "192.168.8.0/24")
+        mesh.configure_peer("b1", f'peer "a1" {{ routes = {{"{net}", "192.168.0.0/16"}} }}\n')
+        mesh.start("coord", "a1", "b1", "c1")
+        mesh.wait_registered("a1", "b1", "c1")
+        check(first_answer(mesh.lab, "b1", inside, 3) is None, "nobody answers for the network")
+        check(written(mesh, "c1") == 0, "and c1 has not seen what was for it")
+        # It tells the truth of who is who: the network is a1's, and what its certificate lacks is still nobody's.
+        tell(mesh, *TRUE)
+        check(mesh.ctl("coord", "reload").returncode == 0, "the coordinator tells the truth")
+        for host in "b1", "a1", "c1":
+            mesh.nodes[host].stop()
+        mesh.start("a1", "b1", "c1")
+        sh("ip", "-netns", mesh.lab.ns("a1"), "address", "add", inside + "/32", "dev", "lo")
+        check(first_answer(mesh.lab, "b1", inside, 8) is not None, "a1 answers for its network")
+        check(first_answer(mesh.lab, "b1", beside, 1) is None, "and for no wider one")
+        check(written(mesh, "c1") == 0, "nor is that c1's")
+        states = {r["prefix"]: r["state"] for r in mesh.nodes["b1"].ask("routes")["routes"] if r["peer"] == "a1"}
+        check(states == {net: "in use", "192.168.0.0/16": "not certified"}, f"b1 says {states}")
+
+
 main(member_of_its_own_gets_no_session, swapped_addresses_lead_to_nobody_else, swapped_keys_change_no_session,
-     hidden_revocation_spreads_from_node_to_node)
+     hidden_revocation_spreads_from_node_to_node, network_behind_a_member_is_nobody_elses_nor_any_wider)

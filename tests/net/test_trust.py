@@ -13,7 +13,7 @@ import re
 import time
 
 import certs
-from harness import FACTOR, Mesh, Site, check, main, wait_until
+from harness import FACTOR, Mesh, Site, check, main, sh, wait_until
 
 SITES = [Site("a", "open"), Site("b", "open"), Site("c", "open")]
 
@@ -118,15 +118,23 @@ def member_that_was_never_met_is_listed_by_its_certificate():
 
 def session_ends_with_the_certificate():
     """Two members in contact; the certificate of one ends 60 s (what clocks may differ) before a moment that is near."""
+    net = "192.168.7.0/24"
+
+    def kernel():
+        return net in sh("ip", "-netns", mesh.lab.ns("a1"), "route", "show", "dev", "warren0")
+
     with Mesh(SITES[:2], trust=True) as mesh:
         left = 6 * FACTOR
         mesh.write_certificate("b1", certs.certificate(mesh.network, "b1", mesh.keys["b1"].public,
-                                                       [mesh.overlay("b1")], ends=-60 + int(left)))
+                                                       [mesh.overlay("b1")], ends=-60 + int(left), routes=[net]))
+        mesh.configure_peer("a1", f'peer "b1" {{ routes = {{"{net}"}} }}\n')
         begin = time.monotonic()
         mesh.start("coord", "a1", "b1")
         check(mesh.ping("a1", "b1", 5) is not None, "a1 reaches b1 as long as it is good")
+        wait_until(kernel, 3, "and the network behind it")
         wait_until(lambda: refused(mesh, "a1", "b1") == "we refuse the peer: its certificate has expired", left + 5,
                    "a1's session with b1 ends", begin)
+        wait_until(lambda: not kernel(), 1, "the way to the network behind it is gone")
         check(mesh.ping("a1", "b1", 1) is None, "a1 reaches b1 no more")
         wait_until(lambda: listed(mesh) == {"a1"}, 12, "the coordinator lists b1 no more")
 
