@@ -43,6 +43,27 @@ static json_t *find_peer(const json_t *peers, const struct ip *ip)
 	return NULL;
 }
 
+/* Likewise, of the peer that packets to that address go to since it is in a network behind it: the longest prefix. */
+static json_t *find_gateway(const json_t *peers, const struct ip *ip, json_t **network)
+{
+	json_t *peer, *text, *found = NULL;
+	struct prefix net;
+	int longest = -1;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(peers, "peers"), i, peer)
+		json_array_foreach(json_object_get(peer, "routes"), j, text) {
+			if (!json_is_string(text) || prefix_from_text(&net, json_string_value(text)) < 0 ||
+			    !prefix_contains(&net, ip) || net.bits <= longest)
+				continue;
+			longest = net.bits;
+			found = peer;
+			*network = text;
+		}
+	json_incref(*network);
+	return json_incref(found);
+}
+
 /* This node, in the form of a peer's entry, or NULL. */
 static json_t *find_self(struct ctl *ctl, const struct ip *ip, int *code)
 {
@@ -58,7 +79,7 @@ static json_t *find_self(struct ctl *ctl, const struct ip *ip, int *code)
 	return self;
 }
 
-static json_t *document_of(const json_t *entry, const struct ip *ip, bool is_self)
+static json_t *document_of(const json_t *entry, const struct ip *ip, bool is_self, json_t *network)
 {
 	static const char *const fields[] = { "name", "key", "ips", "certified", "state", "online", "path" };
 	char text[ADDR_TEXT_BYTES];
@@ -70,12 +91,14 @@ static json_t *document_of(const json_t *entry, const struct ip *ip, bool is_sel
 
 		json_object_set(document, fields[i], value ? value : json_null());
 	}
+	json_object_set(document, "network", network ? network : json_null());
 	return document;
 }
 
 static void print(const struct ctl *ctl, const json_t *document)
 {
 	const json_t *state = json_object_get(document, "state"), *path = json_object_get(document, "path"), *address;
+	const json_t *network = json_object_get(document, "network");
 	char a[CTL_CELL_BYTES];
 	size_t i;
 
@@ -83,6 +106,8 @@ static void print(const struct ctl *ctl, const json_t *document)
 		json_is_true(json_object_get(document, "self")) ? " (this node)" : "");
 	json_array_foreach(json_object_get(document, "ips"), i, address)
 		fprintf(ctl->out, "%s%s", i > 0 ? ", " : "", ctl_text(address, a));
+	if (!json_is_null(network))
+		fprintf(ctl->out, "\n  network    %s, behind it", ctl_text(network, a));
 	fprintf(ctl->out, ctl->is_wide || ctl->is_plain ? "\n  key        %s\n" : "\n  key        %.8s\n",
 		ctl_text(json_object_get(document, "key"), a));
 	if (!json_is_null(state))
@@ -95,7 +120,7 @@ static void print(const struct ctl *ctl, const json_t *document)
 
 int ctl_whois(struct ctl *ctl)
 {
-	json_t *peers, *entry, *document;
+	json_t *peers, *entry, *document, *network = NULL;
 	bool is_self = false;
 	struct ip ip;
 	int code;
@@ -106,6 +131,8 @@ int ctl_whois(struct ctl *ctl)
 	if (code != EXIT_YES)
 		return code;
 	entry = find_peer(peers, &ip);
+	if (!entry)
+		entry = find_gateway(peers, &ip, &network);
 	json_decref(peers);
 	if (!entry) {
 		entry = find_self(ctl, &ip, &code);
@@ -115,7 +142,8 @@ int ctl_whois(struct ctl *ctl)
 		return code;
 	if (!entry)
 		return ctl_fail(ctl, "no member that is known here has the address ", ctl->operands[0]);
-	document = document_of(entry, &ip, is_self);
+	document = document_of(entry, &ip, is_self, network);
+	json_decref(network);
 	if (ctl->is_json)
 		ctl_print_json(ctl, document);
 	else

@@ -715,6 +715,17 @@ static void an_address_has_an_owner_or_none(void **state)
 	says(f->out, "{\"schema\":\"warren.whois/1\",\"ip\":\"10.44.0.3\",\"self\":false,\"name\":\"bob\"");
 	assert_int_equal(RUN(f, "whois", "bob"), 64);
 	says(f->err, "no address: bob");
+	DAEMON(f, "{\"schema\":\"warren.peers/1\",\"peers\":[{\"name\":\"gw1\",\"key\":\"k\",\"ips\":[\"10.44.0.3\"],"
+		  "\"routes\":[\"192.168.0.0/16\"]},{\"name\":\"gw2\",\"key\":\"k\",\"ips\":[\"10.44.0.4\"],"
+		  "\"routes\":[\"fd07::/48\",\"192.168.7.0/24\"]}]}");
+	assert_int_equal(RUN(f, "whois", "192.168.7.9"), 0);
+	assert_string_equal(f->out,
+			    "gw2\n  addresses  10.44.0.4\n  network    192.168.7.0/24, behind it\n  key        k\n");
+	assert_int_equal(RUN(f, "whois", "192.168.8.9", "--json"), 0);
+	says(f->out, "\"name\":\"gw1\"");
+	says(f->out, "\"network\":\"192.168.0.0/16\"");
+	assert_int_equal(RUN(f, "whois", "10.44.0.4", "--json"), 0);
+	says(f->out, "\"network\":null");
 	DAEMON(f, PEERS, STATUS("connected", "null"));
 	assert_int_equal(RUN(f, "whois", "10.44.0.2"), 0);
 	says(f->out, "alice (this node)\n  addresses  10.44.0.2/24\n");
