@@ -297,10 +297,16 @@ struct peer *peers_by_addr(const struct peers *t, const struct ip *ip)
 
 struct peer *peers_by_name(const struct peers *t, const char *name)
 {
-	for (struct peer *p = t->by_number; p; p = p->by_number.next)
-		if (peers_is_listed(t, p) && strcmp(p->name, name) == 0)
+	struct peer *unlisted = NULL;
+
+	for (struct peer *p = t->by_number; p; p = p->by_number.next) {
+		if (strcmp(p->name, name) != 0)
+			continue;
+		if (peers_is_listed(t, p))
 			return p;
-	return NULL;
+		unlisted = p;
+	}
+	return unlisted;
 }
 
 struct peer *peers_by_words(const struct peers *t, const char *words)
@@ -308,8 +314,9 @@ struct peer *peers_by_words(const struct peers *t, const char *words)
 	struct peer *found = peers_by_name(t, words);
 	struct ip ip;
 
-	if (found)
+	if (found && peers_is_listed(t, found))
 		return found;
+	found = NULL;
 	if (ip_from_text(&ip, words) == 0) {
 		found = peers_by_addr(t, &ip);
 		return found && peers_is_listed(t, found) ? found : NULL;

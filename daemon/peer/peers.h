@@ -104,7 +104,7 @@ struct peers {
 	uint64_t last_number;
 	unsigned n;
 	bool is_certified; /* there is a network key; set before the first peer */
-	uint64_t version; /* of who is here, under which name, and listed: another whenever that changes */
+	uint64_t version;  /* of who is here, under which name, and listed: another whenever that changes */
 };
 
 /* Finds or adds the peer of a record; *is_new says which. NULL: memory, or PEERS_MAX. A new one has nothing set up but
@@ -148,8 +148,9 @@ struct peer *peers_by_number(const struct peers *t, uint64_t number);
 struct peer *peers_by_key(const struct peers *t, const struct pubkey *key);
 struct peer *peers_by_member(const struct peers *t, unsigned coordinator, uint32_t member);
 struct peer *peers_by_addr(const struct peers *t, const struct ip *ip);
-/* Of those listed: by name; by a name, an overlay address, or 8 and more characters of the key's text if only one peer has them. */
+/* The one listed, else who is called so by a coordinator alone: not to be shown, but to be met. */
 struct peer *peers_by_name(const struct peers *t, const char *name);
+/* Of those listed: a name, an overlay address, or 8 and more characters of the key's text if only one peer has them. */
 struct peer *peers_by_words(const struct peers *t, const char *words);
 
 #endif

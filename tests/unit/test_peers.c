@@ -333,6 +333,7 @@ static void under_a_network_key_who_is_not_signed_is_not_listed(void **state)
 	assert_null(peers_by_words(t, "10.77.0.3"));
 	assert_null(peers_by_words(t, pubkey_to_text(&e->key, key)));
 	assert_ptr_equal(peers_by_addr(t, &three), e); /* but there to shake hands with */
+	assert_ptr_equal(peers_by_name(t, "eve"), e);
 	t->is_certified = false;
 	assert_ptr_equal(peers_by_words(t, "eve"), e);
 	assert_int_equal(peers_listed(t), 2);
