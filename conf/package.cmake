@@ -25,7 +25,7 @@ install(FILES README.md conf/deb/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES conf/peer.conf conf/coordinator.conf DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 
 # Below the prefix each of them is looked for in /usr/local too, but for NetworkManager's.
-install(FILES conf/warren@.service conf/warren.target DESTINATION lib/systemd/system)
+install(FILES conf/warren@.service conf/warren@.socket conf/warren.target DESTINATION lib/systemd/system)
 install(FILES conf/system/10-warren.network DESTINATION lib/systemd/network)
 install(FILES conf/warren.sysusers DESTINATION lib/sysusers.d RENAME warren.conf)
 install(FILES conf/warren.tmpfiles DESTINATION lib/tmpfiles.d RENAME warren.conf)

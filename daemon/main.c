@@ -14,6 +14,7 @@
 #include "crypto/key.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/dirs.h"
+#include "daemon/base/listen_fds.h"
 #include "daemon/base/log.h"
 #include "daemon/base/notify.h"
 #include "daemon/base/privileges.h"
@@ -55,6 +56,7 @@ struct program {
 	uv_timer_t patience;             /* while it stops */
 	char summary[256];               /* that it was told last */
 	bool is_watched;                 /* it wants signs of life */
+	struct listen_fds handed;        /* sockets that it opened */
 	struct config *config;           /* the last that was applied */
 	struct config *started;          /* the one that was started with; perhaps the same */
 	struct config_owner owner;       /* this program, for the roles */
@@ -139,6 +141,16 @@ static void raise_file_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void take_sockets(struct program *p)
+{
+	int ret = listen_fds_init(&p->handed);
+
+	if (ret < 0)
+		log_warn("no socket of the service manager is used: $LISTEN_FDS: %s", strerror(-ret));
+	if (p->handed.n && p->config->role == CONFIG_PEER)
+		log_warn("no socket of the service manager is used: only a coordinator listens with them");
 }
 
 static void set_log_level(const struct options *o, const struct config *config)
@@ -379,7 +391,7 @@ static int start_role(struct program *p, const struct seckey *secret, const stru
 	if (ret < 0)
 		log_warn("state directory %s: %s", state_dir, strerror(-ret));
 	if (p->config->role == CONFIG_COORDINATOR) {
-		ret = coordinator_start(&p->coordinator, &p->loop, p->config, secret);
+		ret = coordinator_start(&p->coordinator, &p->loop, p->config, secret, &p->handed);
 		if (ret == 0)
 			coordinator_set_owner(p->coordinator, &p->owner);
 	} else {
@@ -505,12 +517,14 @@ int main(int argc, char **argv)
 	p.owner = (struct config_owner){ .arg = &p, .reload = reload, .each = each_setting };
 	set_log_level(&p.options, p.config);
 	raise_file_limit();
+	take_sockets(&p);
 	key_lock(&secret, sizeof(secret));
 	key_lock(&psk, sizeof(psk));
 	ret = user_become(p.config, p.options.user);
 	protect_memory(); /* another user can be looked into again */
 	if (ret == EXIT_YES)
 		ret = run(&p, &secret, &psk);
+	listen_fds_fini(&p.handed);
 	key_unlock(&secret, sizeof(secret));
 	key_unlock(&psk, sizeof(psk));
 	if (p.config != p.started)

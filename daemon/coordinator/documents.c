@@ -75,13 +75,14 @@ static json_t *counters(const struct coordinator *c)
 static json_t *listening(const struct coordinator *c)
 {
 	json_t *udp = json_array(), *tcp = json_array();
+	uint16_t port;
 
 	for (unsigned i = 0; i < 2; i++) {
 		if (ports_number(c->ports, i))
 			json_array_append_new(udp, json_integer(ports_number(c->ports, i)));
 	}
-	for (unsigned i = 0; i < c->config->listen.n_tcp_ports; i++)
-		json_array_append_new(tcp, json_integer(c->config->listen.tcp_ports[i]));
+	for (unsigned i = 0; (port = registry_port(c->registry, i)) != 0; i++)
+		json_array_append_new(tcp, json_integer(port));
 	return json_pack("{s:o, s:o}", "udp", udp, "tcp", tcp);
 }
 

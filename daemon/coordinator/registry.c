@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/log.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/stream.h"
 
@@ -15,7 +16,8 @@ struct registry {
 	struct service *service;
 	const struct identity *identity;
 	struct counters *counters;
-	struct stream_listener *listeners[CONFIG_TCP_PORTS_MAX];
+	struct stream_listener *listeners[LISTEN_FDS_MAX + CONFIG_TCP_PORTS_MAX];
+	unsigned n_listeners;
 	struct loop_timer *timer;
 	uint64_t timer_ms;             /* what it is set to */
 	struct registration *all;      /* oldest first */
@@ -236,8 +238,56 @@ static void on_accept(void *arg, struct stream *s)
 
 /* ---------------------------------------------------------------- open and close */
 
-int registry_open(struct registry **out, uv_loop_t *loop, const struct config *config, struct service *service,
-		  const struct identity *identity, struct counters *counters, char *error, size_t capacity)
+/* What cannot be used is the service manager's mistake, and no reason not to serve. */
+static void listen_handed(struct registry *g, uv_loop_t *loop, struct listen_fds *handed)
+{
+	for (unsigned i = 0; handed && i < handed->n; i++) {
+		int ret = stream_listen_take(&g->listeners[g->n_listeners], loop, handed->fds[i], &stream_events,
+					     on_accept, g);
+
+		handed->fds[i] = -1;
+		if (ret < 0) {
+			log_warn("socket %u of the service manager is not used: %s", i + 1,
+				 ret == -EPROTOTYPE ? "it does not listen for TCP connections" : strerror(-ret));
+			continue;
+		}
+		log_info("TCP port %d: the service manager's socket",
+			 stream_listener_port(g->listeners[g->n_listeners]));
+		g->n_listeners++;
+	}
+}
+
+static bool is_listening(const struct registry *g, uint16_t port)
+{
+	for (unsigned i = 0; i < g->n_listeners; i++)
+		if (stream_listener_port(g->listeners[i]) == port)
+			return true;
+	return false;
+}
+
+static int listen_own(struct registry *g, uv_loop_t *loop, const struct config *config, char *error, size_t capacity)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && i < config->listen.n_tcp_ports; i++) {
+		const struct stream_listen_options options = { .address = config->listen.address,
+							       .port = config->listen.tcp_ports[i] };
+
+		if (is_listening(g, options.port))
+			continue;
+		ret = stream_listen(&g->listeners[g->n_listeners], loop, &options, &stream_events, on_accept, g);
+		if (ret == 0)
+			g->n_listeners++;
+		else
+			snprintf(error, capacity, "TCP port %u: %s%s", options.port, strerror(-ret),
+				 ret == -EACCES ? " (with warren@.socket systemd opens it)" : "");
+	}
+	return ret;
+}
+
+int registry_open(struct registry **out, uv_loop_t *loop, const struct config *config, struct listen_fds *handed,
+		  struct service *service, const struct identity *identity, struct counters *counters, char *error,
+		  size_t capacity)
 {
 	struct registry *g = calloc(1, sizeof(*g));
 	int ret;
@@ -253,13 +303,9 @@ int registry_open(struct registry **out, uv_loop_t *loop, const struct config *c
 	ret = loop_timer_open(&g->timer, loop, on_timer, g);
 	if (ret)
 		snprintf(error, capacity, "timer: %s", strerror(-ret));
-	for (unsigned i = 0; ret == 0 && i < config->listen.n_tcp_ports; i++) {
-		const struct stream_listen_options options = { .address = config->listen.address,
-							       .port = config->listen.tcp_ports[i] };
-
-		ret = stream_listen(&g->listeners[i], loop, &options, &stream_events, on_accept, g);
-		if (ret)
-			snprintf(error, capacity, "TCP port %u: %s", options.port, strerror(-ret));
+	if (ret == 0) {
+		listen_handed(g, loop, handed);
+		ret = listen_own(g, loop, config, error, capacity);
 	}
 	if (ret)
 		registry_close(g);
@@ -270,16 +316,21 @@ int registry_open(struct registry **out, uv_loop_t *loop, const struct config *c
 	return ret;
 }
 
+uint16_t registry_port(const struct registry *g, unsigned nth)
+{
+	int port = nth < g->n_listeners ? stream_listener_port(g->listeners[nth]) : 0;
+
+	return port > 0 ? (uint16_t)port : 0;
+}
+
 void registry_close(struct registry *g)
 {
 	if (!g)
 		return;
 	g->is_closing = true;
 	enter(g);
-	for (unsigned i = 0; i < CONFIG_TCP_PORTS_MAX; i++) {
-		if (g->listeners[i])
-			stream_listener_close(g->listeners[i]);
-	}
+	for (unsigned i = 0; i < g->n_listeners; i++)
+		stream_listener_close(g->listeners[i]);
 	while (g->all)
 		registration_close(g->all);
 	if (g->timer)

@@ -8,16 +8,20 @@
 
 #include <uv.h>
 
+#include "daemon/base/listen_fds.h"
 #include "daemon/coordinator/service.h"
 
 #define REGISTRY_UNCONFIRMED_MAX 64
 
 struct registry;
 
-/* Listens on config's tcp_ports. Borrows the service, identity and counters. On failure `error` says which port and
- * why. */
-int registry_open(struct registry **out, uv_loop_t *loop, const struct config *config, struct service *service,
-		  const struct identity *identity, struct counters *counters, char *error, size_t capacity);
+/* Listens on config's tcp_ports, and with what of `handed`, which may be NULL, are listening TCP sockets: those it takes, and where
+ * they listen it opens none. Borrows the service, identity and counters. On failure `error` says which port and why. */
+int registry_open(struct registry **out, uv_loop_t *loop, const struct config *config, struct listen_fds *handed,
+		  struct service *service, const struct identity *identity, struct counters *counters, char *error,
+		  size_t capacity);
+/* The nth port that it listens on; 0: there are no more. */
+uint16_t registry_port(const struct registry *r, unsigned nth);
 /* Around whatever ends registrations outside one of their own events: what ended is freed at the end. */
 void registry_begin(struct registry *r);
 void registry_end(struct registry *r);

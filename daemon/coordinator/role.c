@@ -216,7 +216,8 @@ static int open_trust(struct coordinator *c, char *error, size_t capacity)
 	return 0;
 }
 
-static int open_all(struct coordinator *c, uv_loop_t *loop, const struct seckey *secret, char *error, size_t capacity)
+static int open_all(struct coordinator *c, uv_loop_t *loop, const struct seckey *secret, struct listen_fds *handed,
+		    char *error, size_t capacity)
 {
 	const struct config *config = c->config;
 	struct directory_changes changes;
@@ -253,7 +254,8 @@ static int open_all(struct coordinator *c, uv_loop_t *loop, const struct seckey 
 	ret = open_trust(c, error, capacity);
 	if (ret)
 		return ret;
-	ret = registry_open(&c->registry, loop, config, &c->service, &c->identity, &c->counters, error, capacity);
+	ret = registry_open(&c->registry, loop, config, handed, &c->service, &c->identity, &c->counters, error,
+			    capacity);
 	if (ret)
 		return ret;
 	if (!config->control_socket)
@@ -266,7 +268,7 @@ static int open_all(struct coordinator *c, uv_loop_t *loop, const struct seckey 
 }
 
 int coordinator_start(struct coordinator **out, uv_loop_t *loop, const struct config *config,
-		      const struct seckey *secret)
+		      const struct seckey *secret, struct listen_fds *handed)
 {
 	struct coordinator *c = calloc(1, sizeof(*c));
 	char error[CONFIG_ERROR_BYTES] = "", key[KEY_TEXT_BYTES];
@@ -278,7 +280,7 @@ int coordinator_start(struct coordinator **out, uv_loop_t *loop, const struct co
 	}
 	mark_loaded(c, config);
 	c->started_ms = c->loaded_ms;
-	ret = open_all(c, loop, secret, error, sizeof(error));
+	ret = open_all(c, loop, secret, handed, error, sizeof(error));
 	if (ret) {
 		log_error("coordinator: %s", error);
 		coordinator_stop(c);

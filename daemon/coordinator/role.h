@@ -7,14 +7,16 @@
 
 #include <uv.h>
 
+#include "daemon/base/listen_fds.h"
 #include "daemon/base/metrics.h"
 #include "daemon/config/config.h"
 
 struct coordinator;
 
-/* Opens everything and starts. Negative errno, after having logged what failed and why. */
+/* Opens everything and starts. Takes what of `handed`, which may be NULL, it can listen with. Negative errno, after having logged
+ * what failed and why. */
 int coordinator_start(struct coordinator **out, uv_loop_t *loop, const struct config *config,
-		      const struct seckey *secret);
+		      const struct seckey *secret, struct listen_fds *handed);
 
 /* Whom the control socket asks about the file; it reads the file again and calls coordinator_reload. It must outlive the
  * coordinator. */

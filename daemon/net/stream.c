@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A silent peer is found 25 s after its last byte: one probe at 20 s, given up at the next by TCP_USER_TIMEOUT. 20 s is
  * well under what any NAT keeps an established TCP flow for (RFC 5382: 2 h 4 min; cheap routers: 60 s and up). */
@@ -472,38 +473,55 @@ static void on_connection(uv_stream_t *server, int status)
 		read_start(s);
 }
 
-static int listen_at(struct stream_listener **out, uv_loop_t *loop, const struct ip *address,
-		     const struct stream_listen_options *options, const struct stream_listener *like)
+static int listener_new(struct stream_listener **out, uv_loop_t *loop, int family, const struct stream_listener *like)
 {
-	const struct endpoint ep = { .ip = *address, .port = options->port };
 	struct stream_listener *l = malloc(sizeof(*l));
-	struct sockaddr_storage ss;
-	int fd, ret;
+	int ret;
 
 	if (!l)
 		return -ENOMEM;
 	*l = *like;
-	endpoint_to_sockaddr(&ep, false, &ss);
-	ret = uv_tcp_init_ex(loop, &l->tcp, ss.ss_family);
+	ret = uv_tcp_init_ex(loop, &l->tcp, (unsigned)family);
 	if (ret < 0) {
 		free(l);
 		return ret;
 	}
 	l->tcp.data = l;
+	*out = l;
+	return 0;
+}
+
+/* Once it is bound, which ended with `ret`. */
+static int listener_start(struct stream_listener **out, struct stream_listener *l, int ret)
+{
+	if (ret == 0)
+		ret = uv_listen((uv_stream_t *)&l->tcp, STREAM_BACKLOG, on_connection);
+	if (ret < 0)
+		stream_listener_close(l);
+	else
+		*out = l;
+	return ret;
+}
+
+static int listen_at(struct stream_listener **out, uv_loop_t *loop, const struct ip *address,
+		     const struct stream_listen_options *options, const struct stream_listener *like)
+{
+	const struct endpoint ep = { .ip = *address, .port = options->port };
+	struct stream_listener *l;
+	struct sockaddr_storage ss;
+	int fd, ret;
+
+	endpoint_to_sockaddr(&ep, false, &ss);
+	ret = listener_new(&l, loop, ss.ss_family, like);
+	if (ret < 0)
+		return ret;
 	fd = fd_of(&l->tcp);
 	ret = bind_to_interface(fd, options->bind_interface);
 	if (ret == 0 && options->is_shared)
 		ret = share_port(fd);
 	if (ret == 0)
 		ret = uv_tcp_bind(&l->tcp, (struct sockaddr *)&ss, 0); /* "::" takes IPv4 as well */
-	if (ret == 0)
-		ret = uv_listen((uv_stream_t *)&l->tcp, STREAM_BACKLOG, on_connection);
-	if (ret < 0) {
-		stream_listener_close(l);
-		return ret;
-	}
-	*out = l;
-	return 0;
+	return listener_start(out, l, ret);
 }
 
 int stream_listen(struct stream_listener **out, uv_loop_t *loop, const struct stream_listen_options *options,
@@ -520,6 +538,33 @@ int stream_listen(struct stream_listener **out, uv_loop_t *loop, const struct st
 	if (is_both && (ret == -EAFNOSUPPORT || ret == -EADDRNOTAVAIL || ret == -EPROTONOSUPPORT)) /* no IPv6 here */
 		ret = listen_at(out, loop, &any4, options, &like);
 	return ret;
+}
+
+static bool has_option(int fd, int name, int wanted)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 && value == wanted;
+}
+
+int stream_listen_take(struct stream_listener **out, uv_loop_t *loop, int fd, const struct stream_events *events,
+		       stream_accept_fn *on_accept, void *arg)
+{
+	const struct stream_listener like = { .events = *events, .on_accept = on_accept, .arg = arg };
+	bool is_good = has_option(fd, SO_PROTOCOL, IPPROTO_TCP) && has_option(fd, SO_ACCEPTCONN, 1);
+	struct stream_listener *l;
+	int ret = is_good ? listener_new(&l, loop, AF_UNSPEC, &like) : -EPROTOTYPE;
+
+	*out = NULL;
+	if (ret < 0) {
+		close(fd);
+		return ret;
+	}
+	ret = uv_tcp_open(&l->tcp, fd);
+	if (ret < 0)
+		close(fd);
+	return listener_start(out, l, ret);
 }
 
 int stream_listener_port(const struct stream_listener *l)

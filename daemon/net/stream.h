@@ -75,6 +75,9 @@ struct stream_listen_options {
 /* Accepted streams start with `events` and `arg`, after `on_accept` was told. */
 int stream_listen(struct stream_listener **out, uv_loop_t *loop, const struct stream_listen_options *options,
 		  const struct stream_events *events, stream_accept_fn *on_accept, void *arg);
+/* The same with a socket that somebody else bound; after an error it is closed. -EPROTOTYPE: not a listening TCP socket. */
+int stream_listen_take(struct stream_listener **out, uv_loop_t *loop, int fd, const struct stream_events *events,
+		       stream_accept_fn *on_accept, void *arg);
 int stream_listener_port(const struct stream_listener *l); /* the bound port, or negative errno */
 void stream_listener_close(struct stream_listener *l);     /* NULL is fine; accepted streams stay */
 

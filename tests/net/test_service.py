@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 # ctest: timeout=60 beside
-"""What a service manager is told by a daemon, and that a daemon which root starts by hand keeps no right that it does not need.
+"""What a service manager is told by a daemon and hands over to it, and that a daemon which root starts by hand keeps no right that it
+does not need.
 
     coord
       |
-    inet ---- a1, b1   public hosts
+    inet ---- a1, b1   public hosts; in one case a1 is where only TCP port 443 gets out
 """
 import contextlib
 import os
 import pwd
 import re
 import socket
+import subprocess
 import time
 
-from harness import FACTOR, Mesh, Site, check, main, wait_until
+from harness import FACTOR, PROGRAMS, SANITIZERS, Mesh, Site, check, main, netns, wait_until
 
 CAP_NET_BIND_SERVICE, CAP_NET_ADMIN = 10, 12
 
@@ -127,4 +129,53 @@ def what_is_in_the_way_is_named():
         node.process = None
 
 
-main(the_service_manager_is_told, root_becomes_an_ordinary_user, what_is_in_the_way_is_named)
+def start_with_nothing(mesh, *handed):
+    """The coordinator, as the drop-in has it run: an ordinary user from the first moment, no capability within reach, and what
+    sockets there are from somebody else. They get the numbers from 3 on."""
+    node = mesh.nodes["coord"]
+    script = f'LISTEN_PID=$$ LISTEN_FDS={len(handed)} exec "$@" ' + " ".join(f"{i}<&{s.fileno()}" for i, s in enumerate(handed, 3))
+    with open(node.log_path, "ab") as log:
+        node.process = mesh.lab.popen(
+            "coord", ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--bounding-set", "-all", "--inh-caps",
+                      "-all", "sh", "-c", script, "sh", PROGRAMS["warrend"], "-c", node.conf],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[s.fileno() for s in handed], env={**os.environ, **SANITIZERS})
+
+
+def port_443_needs_no_right():
+    nobody = pwd.getpwnam("nobody")
+    with Mesh([Site("a", "tcp443")]) as mesh:
+        node = mesh.nodes["coord"]
+        node.control = f"{mesh.dir}/run/net.sock"
+        with open(node.conf, "a") as f:
+            f.write(f'control_socket = "{node.control}"\n')
+        os.chmod(mesh.dir, 0o711)
+        os.mkdir(f"{mesh.dir}/run", 0o755)
+        for path in node.conf, f"{mesh.dir}/coord.key", f"{mesh.dir}/coord.state", f"{mesh.dir}/run":
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        start_with_nothing(mesh)
+        check(node.process.wait(5 * FACTOR) == 77, f"without the socket it ended with {node.process.returncode}")
+        check("TCP port 443: Permission denied (with warren@.socket systemd opens it)" in node.log(), "the log names no way out")
+
+        with netns(mesh.lab.ns("coord")):
+            listener = socket.create_server(("::", 443), family=socket.AF_INET6, dualstack_ipv6=True)
+        with listener:
+            start_with_nothing(mesh, listener)
+            mesh.start("a1")
+            mesh.wait_registered("a1", within=5)
+            for status in rights(node.process.pid):
+                check(int(status["CapPrm"], 16) == int(status["CapBnd"], 16) == 0, f"it has the capabilities {status['CapPrm']}")
+            check(node.ask("status")["listen"]["tcp"] == [443, 27700], f"it listens on {node.ask('status')['listen']}")
+            check(mesh.ctl("coord", "reload").returncode == 0, "no reload")
+            # Whoever connects while there is no coordinator only waits for the next.
+            node.stop()
+            begin = time.monotonic()
+            with netns(mesh.lab.ns("a1")), socket.create_connection((mesh.lab.ip("coord"), 443), timeout=2) as early:
+                start_with_nothing(mesh, listener)
+                wait_until(node.ready, 3 * FACTOR, "the coordinator is back")
+                early.shutdown(socket.SHUT_WR)
+                check(early.recv(1) == b"", "what it said at last is no end")
+            mesh.wait_registered("a1", within=5)
+            print(f"  there again for a member after {time.monotonic() - begin:.1f} s")
+
+
+main(the_service_manager_is_told, root_becomes_an_ordinary_user, what_is_in_the_way_is_named, port_443_needs_no_right)

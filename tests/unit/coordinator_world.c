@@ -173,7 +173,7 @@ bool client_has_message(const struct client *c)
 
 void world_start(struct world *f)
 {
-	assert_int_equal(coordinator_start(&f->coordinator, &f->loop, &f->config, &f->secret), 0);
+	assert_int_equal(coordinator_start(&f->coordinator, &f->loop, &f->config, &f->secret, &f->handed), 0);
 }
 
 static void drain(struct world *f)

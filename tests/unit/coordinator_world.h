@@ -37,6 +37,7 @@ struct world {
 	struct config_member members[N_MEMBERS];
 	struct seckey secret, member_secrets[N_MEMBERS], stranger_secret;
 	struct pubkey public;
+	struct listen_fds handed; /* to the coordinator at its next start */
 	struct coordinator *coordinator;
 	struct client clients[N_MEMBERS], stranger;
 };

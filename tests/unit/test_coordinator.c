@@ -383,8 +383,43 @@ static void a_taken_port_is_named_and_leaves_nothing_open(void **state)
 	struct world *f = *state;
 	struct coordinator *second = NULL;
 
-	assert_int_equal(coordinator_start(&second, &f->loop, &f->config, &f->secret), -EADDRINUSE);
+	assert_int_equal(coordinator_start(&second, &f->loop, &f->config, &f->secret, NULL), -EADDRINUSE);
 	assert_null(second);
+}
+
+static int listening(uint16_t port)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* connections of earlier tests linger */
+	assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	return fd;
+}
+
+static void sockets_of_the_service_manager_stand_in_for_its_own(void **state)
+{
+	struct world *f = *state;
+	json_t *answer, *tcp;
+	int own, other;
+
+	coordinator_stop(f->coordinator);
+	f->coordinator = NULL;
+	own = listening(UDP_PORT); /* nobody else can listen there now */
+	other = listening(443);
+	f->handed = (struct listen_fds){ .n = 3, .fds = { other, socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), own } };
+	world_start(f);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(f->handed.fds[i], -1);
+	answer = world_ask(f, "{\"cmd\":\"status\"}\n");
+	tcp = json_object_get(json_object_get(answer, "listen"), "tcp");
+	assert_int_equal(json_array_size(tcp), 2);
+	assert_int_equal(json_integer_value(json_array_get(tcp, 0)), 443);
+	assert_int_equal(json_integer_value(json_array_get(tcp, 1)), UDP_PORT);
+	json_decref(answer);
+	client_join(f, 0);
+	f->handed.n = 0;
 }
 
 static void a_damaged_database_keeps_the_role_from_starting(void **state)
@@ -397,7 +432,7 @@ static void a_damaged_database_keeps_the_role_from_starting(void **state)
 	f->coordinator = NULL;
 	snprintf(path, sizeof(path), "%s/coordinator.db", f->state_dir);
 	assert_int_equal(truncate(path, 100), 0);
-	assert_int_equal(coordinator_start(&f->coordinator, &f->loop, &f->config, &f->secret), -EUCLEAN);
+	assert_int_equal(coordinator_start(&f->coordinator, &f->loop, &f->config, &f->secret, NULL), -EUCLEAN);
 	assert_null(f->coordinator);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_int_equal(lseek(fd, 0, SEEK_END), 100);
@@ -493,6 +528,7 @@ int main(void)
 		TEST(a_restarted_coordinator_gives_the_same_addresses),
 		TEST(the_control_socket_tells_status_and_peers),
 		TEST(a_taken_port_is_named_and_leaves_nothing_open),
+		TEST(sockets_of_the_service_manager_stand_in_for_its_own),
 		TEST(a_damaged_database_keeps_the_role_from_starting),
 	};
 

@@ -227,7 +227,7 @@ static void second_address_that_is_not_ours_is_an_error_at_the_start(void **stat
 	coordinator_stop(f->coordinator);
 	f->coordinator = NULL;
 	assert_int_equal(ip_from_text(&f->config.listen.alternate_address, "192.0.2.1"), 0);
-	assert_true(coordinator_start(&f->coordinator, &f->loop, &f->config, &f->secret) < 0);
+	assert_true(coordinator_start(&f->coordinator, &f->loop, &f->config, &f->secret, NULL) < 0);
 	assert_null(f->coordinator);
 }
 

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -273,6 +274,59 @@ static void listener_of_one_family_takes_only_that(void **state)
 			 0);
 	RUN_UNTIL(f, f->outgoing.n_closed);
 	assert_int_equal(f->outgoing.reason, -ECONNREFUSED);
+}
+
+static int bound_socket(int type, struct endpoint *at)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	*at = (struct endpoint){ .ip = ip("127.0.0.1"), .port = ntohs(address.sin_port) };
+	return fd;
+}
+
+static void connections_come_through_a_socket_that_was_taken(void **state)
+{
+	struct fixture *f = *state;
+	int fd = bound_socket(SOCK_STREAM, &f->at), kept = dup(fd);
+
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(stream_listen_take(&f->listener, &f->loop, fd, &events, on_accept, f), 0);
+	assert_int_equal(stream_listener_port(f->listener), f->at.port);
+	f->accepted.is_echo = true;
+	connect_out(f);
+	assert_int_equal(stream_send(f->outgoing.s, "hello", 5, false), 0);
+	RUN_UNTIL(f, f->outgoing.n_frames == 1);
+	/* Its owner still has it when we are gone, and whoever connects then only waits. */
+	stream_close(f->outgoing.s);
+	stream_listener_close(f->listener);
+	f->outgoing = (struct end){ 0 };
+	assert_int_equal(stream_connect(&f->outgoing.s, &f->loop, &f->at,
+					&(struct stream_options){ .timeout_ms = WAIT_MS }, &events, &f->outgoing),
+			 0);
+	RUN_UNTIL(f, f->outgoing.n_connected);
+	assert_int_equal(f->n_accepted, 1);
+	f->n_accepted = 0;
+	f->accepted = (struct end){ 0 };
+	assert_int_equal(stream_listen_take(&f->listener, &f->loop, kept, &events, on_accept, f), 0);
+	RUN_UNTIL(f, f->n_accepted);
+}
+
+static void only_a_listening_tcp_socket_can_be_taken(void **state)
+{
+	struct fixture *f = *state;
+	int fds[] = { bound_socket(SOCK_STREAM, &f->at), bound_socket(SOCK_DGRAM, &f->at),
+		      socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), dup(STDIN_FILENO) };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		assert_int_equal(stream_listen_take(&f->listener, &f->loop, fds[i], &events, on_accept, f),
+				 -EPROTOTYPE);
+		assert_null(f->listener);
+		assert_int_equal(fcntl(fds[i], F_GETFD), -1);
+	}
 }
 
 static void frames_sent_before_the_connection_arrive(void **state)
@@ -743,6 +797,8 @@ int main(void)
 		TEST(frames_pass_both_ways_over_ipv4),
 		TEST(frames_pass_both_ways_over_ipv6),
 		TEST(listener_of_one_family_takes_only_that),
+		TEST(connections_come_through_a_socket_that_was_taken),
+		TEST(only_a_listening_tcp_socket_can_be_taken),
 		TEST(frames_sent_before_the_connection_arrive),
 		TEST(bad_lengths_are_not_sent),
 		TEST(frame_in_single_bytes_is_put_together),
