@@ -335,6 +335,8 @@ void mapper_close(struct mapper *m)
 	m->close_ms = now_ms + MAPPER_CLOSE_MS;
 	for (int i = 0; i < 2; i++)
 		portmap_remove_all(m->sides[i].portmap, now_ms);
+	if (upnp_give_up(m->upnp)) /* nothing of ours is there */
+		m->close_ms = now_ms;
 	settle(m);
 }
 

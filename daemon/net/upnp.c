@@ -53,6 +53,7 @@ struct shared {
 	struct ip url_of;
 	struct portmap_upnp_job answer;
 	bool has_answer;
+	bool is_looking; /* for a gateway that was not known when the current job began */
 };
 
 struct upnp {
@@ -95,6 +96,19 @@ static bool is_wanted(const struct task *t)
 
 	pthread_mutex_lock(&t->shared->lock);
 	is_current = t->shared->owner && t->shared->current == t->number;
+	pthread_mutex_unlock(&t->shared->lock);
+	return is_current;
+}
+
+/* There is a gateway; false: the job was given up while it was looked for. */
+static bool has_found(const struct task *t)
+{
+	bool is_current;
+
+	pthread_mutex_lock(&t->shared->lock);
+	is_current = t->shared->current == t->number;
+	if (is_current)
+		t->shared->is_looking = false;
 	pthread_mutex_unlock(&t->shared->lock);
 	return is_current;
 }
@@ -238,6 +252,10 @@ static void do_job(struct task *t)
 		t->url[0] = '\0';
 		return;
 	}
+	if (!has_found(t)) {
+		FreeUPNPUrls(&igd.urls);
+		return;
+	}
 	if (UPNP_GetExternalIPAddress(igd.urls.controlURL, igd.data.first.servicetype, external) ==
 		    UPNPCOMMAND_SUCCESS &&
 	    (ip_from_text(&t->job.external, external) < 0 || !ip_is_sendable(&t->job.external)))
@@ -358,6 +376,7 @@ static bool start_thread(struct upnp *u, struct task *t)
 	s->has_answer = false;
 	if (ip_equal(&s->url_of, &t->job.gateway))
 		memcpy(t->url, s->url, sizeof(t->url));
+	s->is_looking = t->url[0] == '\0';
 	if (s->n_threads == THREADS_MAX) {
 		pthread_mutex_unlock(&s->lock);
 		return false;
@@ -394,6 +413,24 @@ void upnp_start(struct upnp *u, const struct portmap_upnp_job *job)
 		free(t);
 	}
 	uv_timer_start(&u->timer, on_timeout, 0, 0); /* the ones before are still waiting for it */
+}
+
+bool upnp_give_up(struct upnp *u)
+{
+	bool is_early;
+
+	if (!u || !u->is_busy)
+		return false;
+	pthread_mutex_lock(&u->shared->lock);
+	is_early = u->shared->is_looking;
+	if (is_early)
+		u->shared->current++;
+	pthread_mutex_unlock(&u->shared->lock);
+	if (is_early) {
+		u->is_busy = false;
+		uv_timer_stop(&u->timer);
+	}
+	return is_early;
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -437,6 +474,12 @@ void upnp_start(struct upnp *u, const struct portmap_upnp_job *job)
 {
 	(void)u;
 	(void)job;
+}
+
+bool upnp_give_up(struct upnp *u)
+{
+	(void)u;
+	return false;
 }
 
 void upnp_close(struct upnp *u)

@@ -22,6 +22,9 @@ bool upnp_is_built_in(void);
 int upnp_open(struct upnp **out, uv_loop_t *loop, upnp_done_fn *fn, void *arg);
 /* Calls back from the loop, always, never from here; a job that is under way is not answered any more. */
 void upnp_start(struct upnp *u, const struct portmap_upnp_job *job);
+/* Before the end: a job that is still looking for a gateway, which none of our mappings can be on then, will not ask it for any, and is
+ * not answered. False: there is none, or it is past that. NULL is fine. */
+bool upnp_give_up(struct upnp *u);
 void upnp_close(struct upnp *u); /* does not wait; NULL is fine */
 
 /* Is the host of this http:// address that IP address? */

@@ -18,7 +18,7 @@ import sys
 import time
 
 from gateways import NatPmp, SlowIgd
-from harness import Capture, Cgn, Mesh, Site, check, main, nft, wait_until
+from harness import FACTOR, Capture, Cgn, Mesh, Site, check, main, nft, wait_until
 
 
 def portmap(mesh, host="a1", family="ipv4"):
@@ -246,10 +246,22 @@ def a_slow_gateway_and_a_false_one_hold_up_nobody():
             check(time.monotonic() - begin < 2, "the daemon ends at once")
 
 
+def the_end_waits_for_no_gateway_that_is_still_looked_for():
+    with Mesh([Site("a", "port")]) as mesh:
+        mesh.start("coord", "a1")
+        mesh.wait_registered("a1")
+        wait_until(lambda: portmap(mesh)["upnp"]["state"] == "asking", 3, "UPnP looks for a gateway")
+        begin = time.monotonic()
+        mesh.nodes["a1"].stop()
+        took = time.monotonic() - begin
+        check(took < 0.5 * FACTOR, f"the daemon took {took:.2f} s to end")
+
+
 if not shutil.which("miniupnpd", path="/usr/sbin:/usr/bin"):
     print("skipped: no miniupnpd")
     sys.exit(77)
 main(symmetric_meets_symmetric_directly, each_protocol_alone, a_gateway_that_restarted_is_asked_again,
      whoever_has_no_udp_connects_to_the_mapped_tcp_port, a_program_hears_of_the_endpoints, switched_off_asks_nobody,
      another_network_is_another_gateway, two_homes_behind_one_carrier_meet_at_their_outer_addresses,
-     an_ipv6_firewall_gets_a_pinhole, a_slow_gateway_and_a_false_one_hold_up_nobody)
+     an_ipv6_firewall_gets_a_pinhole, a_slow_gateway_and_a_false_one_hold_up_nobody,
+     the_end_waits_for_no_gateway_that_is_still_looked_for)
