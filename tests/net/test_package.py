@@ -7,108 +7,19 @@ without a trace.
       |
     inet ---- a1, b1   public hosts, which run the programs of the package
 
-Installed in a root of its own, that of this machine with all writes going elsewhere; WARREN_BARE_ROOT=1 has mmdebstrap make one
-that has nothing but what Debian cannot be without and what the package depends on (half a minute more, and the network)."""
-import contextlib
+Installed in a root of its own (package.py)."""
 import gzip
 import os
 import re
 import shutil
-import stat
 import subprocess
 import tempfile
 import time
 
-from harness import BUILD, FACTOR, Mesh, PROGRAMS, Site, check, main, sh
+from harness import FACTOR, Mesh, PROGRAMS, Site, check, main
+from package import Package, files_of, in_root, root_of_its_own, run
 
-NOT_OURS = re.compile(r"^(proc|sys|dev|tmp|run|var/(lib/(dpkg|apt|systemd)|cache|log|tmp)|etc/(passwd|group|shadow|gshadow|sub[ug]id)-?|"
-                      r"etc/\.pwd\.lock|etc/ld\.so\.cache)(/|$)")
 EXPOSURE_MAX = 2.0
-
-
-def run(*argv, ok=(0,), **kw):
-    r = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, **kw)
-    check(r.returncode in ok, f"{' '.join(argv)}: exit {r.returncode}\n{r.stdout}{r.stderr}")
-    return r.stdout
-
-
-class Package:
-    """Built once for all cases."""
-    directory = path = tarball = newer = None
-
-    @classmethod
-    def build(cls):
-        if cls.path:
-            return
-        for program in "cpack", "lintian", "dpkg-deb", "systemd-analyze":
-            check(shutil.which(program), f"there is no {program}: sh tests/install.sh package")
-        cls.directory = tempfile.mkdtemp(prefix="warren-package-")
-        run("cpack", "--config", f"{os.path.abspath(BUILD)}/CPackConfig.cmake", "-B", cls.directory, cwd=cls.directory)
-        for name in os.listdir(cls.directory):
-            if re.fullmatch(r"warren_.*\.deb", name):
-                cls.path = f"{cls.directory}/{name}"
-            elif name.endswith(".tar.gz"):
-                cls.tarball = f"{cls.directory}/{name}"
-        check(cls.path and cls.tarball, f"cpack made {os.listdir(cls.directory)}")
-        cls.newer = cls.renumbered("9.9.9-1")
-
-    @classmethod
-    def renumbered(cls, version):
-        """The same package, as a later version."""
-        tree, path = f"{cls.directory}/newer", f"{cls.directory}/newer.deb"
-        run("dpkg-deb", "-R", cls.path, tree)
-        with open(f"{tree}/DEBIAN/control") as f:
-            control = re.sub(r"(?m)^Version: .*$", f"Version: {version}", f.read())
-        with open(f"{tree}/DEBIAN/control", "w") as f:
-            f.write(control)
-        run("dpkg-deb", "--root-owner-group", "-b", tree, path)
-        return path
-
-    @classmethod
-    def remove(cls):
-        if cls.directory:
-            shutil.rmtree(cls.directory)
-
-
-@contextlib.contextmanager
-def root_of_its_own():
-    """Yields the root, and the directory where to look for what was written to it."""
-    with tempfile.TemporaryDirectory(prefix="warren-root-") as d:
-        root = f"{d}/root"
-        os.mkdir(root)
-        try:
-            layer = root
-            if os.environ.get("WARREN_BARE_ROOT"):
-                depends = [alternative.split("|")[-1].split("(")[0].strip()
-                           for alternative in run("dpkg-deb", "-f", Package.path, "Depends").split(",")]
-                run("mmdebstrap", "--variant=essential", "--include=passwd," + ",".join(sorted(set(depends))), "bookworm", root)
-            else:
-                sh("mount", "-t", "tmpfs", "tmpfs", d)
-                for part in "upper", "work", "root":
-                    os.mkdir(f"{d}/{part}")
-                sh("mount", "-t", "overlay", "overlay", "-o", f"lowerdir=/,upperdir={d}/upper,workdir={d}/work", root)
-                layer = f"{d}/upper"
-            sh("mount", "-t", "proc", "proc", f"{root}/proc")
-            yield root, layer
-        finally:
-            for mount in f"{root}/proc", root, d:
-                subprocess.run(["umount", "-l", mount], capture_output=True)
-
-
-def in_root(root, *argv, ok=(0,)):
-    return run("chroot", root, *argv, ok=ok, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
-                                                 "DEBIAN_FRONTEND": "noninteractive"})
-
-
-def files_of(root):
-    found = set()
-    for directory, names, files in os.walk(root):
-        at = os.path.relpath(directory, root)
-        names[:] = [n for n in names if not NOT_OURS.match(os.path.normpath(f"{at}/{n}"))]
-        # A character device in an overlay's layer stands for a file that is gone.
-        found.update(os.path.normpath(f"{at}/{n}") for n in names + files
-                     if not stat.S_ISCHR(os.lstat(f"{directory}/{n}").st_mode))
-    return {name for name in found if not NOT_OURS.match(name)}
 
 
 # ---------------------------------------------------------------- what is in it
@@ -125,7 +36,8 @@ def everything_is_in_its_place():
     tree = f"{Package.directory}/tree"
     run("dpkg-deb", "-x", Package.path, tree)
     for path, mode in (("usr/sbin/warrend", 0o755), ("usr/bin/warrenctl", 0o755), ("usr/lib/systemd/system/warren@.service", 0o644),
-                       ("usr/lib/systemd/system/warren.target", 0o644), ("usr/lib/sysusers.d/warren.conf", 0o644),
+                       ("usr/lib/systemd/system/warren.target", 0o644), ("usr/lib/systemd/system/warren@.socket", 0o644),
+                       ("usr/lib/sysusers.d/warren.conf", 0o644),
                        ("usr/lib/tmpfiles.d/warren.conf", 0o644), ("usr/share/warren/coordinator.conf", 0o644),
                        ("usr/lib/NetworkManager/conf.d/90-warren.conf", 0o644), ("usr/share/man/man8/warrend.8.gz", 0o644),
                        ("usr/share/man/man8/warrenctl.8.gz", 0o644), ("usr/share/man/man5/warren.conf.5.gz", 0o644),
@@ -158,7 +70,8 @@ def the_units_are_sound_and_tight():
             print(f"     {unit}: exposure {exposure}")
         check("AmbientCapabilities=\n" in open(f"{dropin}/copy.conf").read(), "the drop-in leaves capabilities")
         said = subprocess.run(["systemd-analyze", "verify", "--man=no", f"{root}/usr/lib/systemd/system/warren@.service",
-                               f"{root}/usr/lib/systemd/system/warren.target"], capture_output=True, text=True).stderr
+                               f"{root}/usr/lib/systemd/system/warren.target", f"{root}/usr/lib/systemd/system/warren@.socket"],
+                              capture_output=True, text=True).stderr
         # It looks for the programs where they are not yet.
         wrong = [line for line in said.splitlines() if "warren" in line and "is not executable" not in line
                  and "not found" not in line]
