@@ -5,6 +5,7 @@
 #   net     namespaces, NAT and what is run inside them
 #   package what makes the Debian package, looks at it and tries it
 #   check   clang with its sanitizers, cmocka, and the checkers of style
+#   arm64   the cross compiler, the libraries of "build" for it, and qemu-user
 set -eu
 # shellcheck source=tests/packages.sh
 . "$(dirname "$0")/packages.sh"
@@ -16,6 +17,13 @@ net="python3 iproute2 nftables conntrack procps iputils-ping tcpdump iperf3 util
 	miniupnpd-nftables tinyproxy-bin coturn stun-client python3-jsonschema python3-prometheus-client"
 package="dpkg-dev file lintian systemd"
 check="clang libclang-rt-14-dev llvm libcmocka-dev clang-format shellcheck mandoc git"
+arm64="gcc-aarch64-linux-gnu qemu-user-static libc6-dev:arm64 libcmocka-dev:arm64"
+for library in $build; do
+	case $library in
+	libc6-dev | libipsec-mb-dev) ;;
+	lib*-dev) arm64="$arm64 $library:arm64" ;;
+	esac
+done
 
 [ $# -gt 0 ] || set build
 wanted=""
@@ -25,8 +33,9 @@ for set in "$@"; do
 	net) wanted="$wanted $net" ;;
 	check) wanted="$wanted $check" ;;
 	package) wanted="$wanted $package" ;;
+	arm64) wanted="$wanted $arm64" ;;
 	*)
-		echo "install.sh: no such set: $set (build, net, package or check)" >&2
+		echo "install.sh: no such set: $set (build, net, package, check or arm64)" >&2
 		exit 64
 		;;
 	esac
@@ -40,6 +49,9 @@ become_root || {
 	exit 77
 }
 echo "installing:$missing" >&2
+case $missing in
+*:arm64*) $sudo dpkg --add-architecture arm64 ;;
+esac
 services=""
 for package in $missing; do
 	case $package in

@@ -9,11 +9,17 @@ become_root() {
 	sudo="sudo"
 }
 
-# missing_of PACKAGE...   those that are not installed
+# missing_of PACKAGE[:ARCHITECTURE]...   those that are not installed, for this architecture if none is named
 missing_of() {
+	native=$(dpkg --print-architecture)
 	for package in "$@"; do
-		state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) || state=""
-		[ "$state" = "install ok installed" ] || printf ' %s' "$package"
+		case $package in
+		*:*) architecture=${package#*:} ;;
+		*) architecture=$native ;;
+		esac
+		# A line for each architecture that it is known for.
+		dpkg-query -W -f '${Architecture} ${Status}\n' "$package" 2>/dev/null |
+			grep -qxE "($architecture|all) install ok installed" || printf ' %s' "$package"
 	done
 }
 

@@ -341,7 +341,11 @@ static void choice_with(char *out, int size, const char *disable)
 	if (child == 0) {
 		dup2(fds[1], STDOUT_FILENO);
 		setenv("WARREN_DISABLE", disable, 1);
+#ifdef WARREN_EMULATOR
+		execlp(WARREN_EMULATOR, WARREN_EMULATOR, program_invocation_name, "print-choice", (char *)NULL);
+#else
 		execl("/proc/self/exe", "test_aead", "print-choice", (char *)NULL);
+#endif
 		_exit(127);
 	}
 	close(fds[1]);
