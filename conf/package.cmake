@@ -32,6 +32,8 @@ install(FILES conf/warren.tmpfiles DESTINATION lib/tmpfiles.d RENAME warren.conf
 install(FILES conf/system/90-warren.conf DESTINATION lib/NetworkManager/conf.d)
 install(FILES conf/system/warren.xml DESTINATION lib/firewalld/services)
 install(FILES conf/system/coordinator.conf DESTINATION ${CMAKE_INSTALL_DATADIR}/warren)
+# Not in /etc/init.d: below systemd it would be taken for a service of the old kind.
+install(PROGRAMS conf/openrc/warren DESTINATION ${CMAKE_INSTALL_DATADIR}/warren/openrc)
 
 file(GLOB schemas CONFIGURE_DEPENDS conf/schema/*.json)
 install(FILES ${schemas} DESTINATION ${CMAKE_INSTALL_DATADIR}/warren/schema)

@@ -24,6 +24,7 @@ MASKED = ("dbus.service", "dbus.socket", "systemd-logind.service", "getty.target
 
 # First process of the new namespaces; becomes systemd.
 BOOT = """set -e
+mount -o bind "$1" "$1"
 cd "$1"
 mount -t proc proc proc
 mount -o bind proc/sys proc/sys

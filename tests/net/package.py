@@ -62,27 +62,32 @@ class Package:
             shutil.rmtree(cls.directory)
 
 
+def base_root(with_systemd=False):
+    """What a root shows before anything is written to it; a bare one is made once."""
+    if not os.environ.get("WARREN_BARE_ROOT"):
+        return "/"
+    base = f"{Package.directory}/bare"
+    if not os.path.exists(base):
+        depends = {alternatives.split("|")[0 if with_systemd else -1].split("(")[0].strip()
+                   for alternatives in run("dpkg-deb", "-f", Package.path, "Depends").split(",")}
+        depends |= {"passwd", "iproute2"} if with_systemd else {"passwd"}  # iproute2: for who looks at it
+        run("mmdebstrap", "--variant=essential", "--include=" + ",".join(sorted(depends)), "bookworm", base)
+    return base
+
+
 @contextlib.contextmanager
 def root_of_its_own(with_systemd=False):
     """Yields the root, and the directory where to look for what was written to it. `with_systemd`: one that can be booted."""
     with tempfile.TemporaryDirectory(prefix="warren-root-") as d:
         root = f"{d}/root"
-        os.mkdir(root)
         try:
-            layer = root
-            if os.environ.get("WARREN_BARE_ROOT"):
-                depends = [alternatives.split("|")[0 if with_systemd else -1].split("(")[0].strip()
-                           for alternatives in run("dpkg-deb", "-f", Package.path, "Depends").split(",")]
-                own = "passwd,iproute2" if with_systemd else "passwd"  # iproute2: for who looks at it
-                run("mmdebstrap", "--variant=essential", f"--include={own}," + ",".join(sorted(set(depends))), "bookworm", root)
-            else:
-                sh("mount", "-t", "tmpfs", "tmpfs", d)
-                for part in "upper", "work", "root":
-                    os.mkdir(f"{d}/{part}")
-                sh("mount", "-t", "overlay", "overlay", "-o", f"lowerdir=/,upperdir={d}/upper,workdir={d}/work", root)
-                layer = f"{d}/upper"
+            base = base_root(with_systemd)
+            sh("mount", "-t", "tmpfs", "tmpfs", d)
+            for part in "upper", "work", "root":
+                os.mkdir(f"{d}/{part}")
+            sh("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={base},upperdir={d}/upper,workdir={d}/work", root)
             sh("mount", "-t", "proc", "proc", f"{root}/proc")
-            yield root, layer
+            yield root, f"{d}/upper"
         finally:
             for mount in f"{root}/proc", root, d:
                 subprocess.run(["umount", "-l", mount], capture_output=True)

@@ -8,6 +8,7 @@ without a trace.
     inet ---- a1, b1   public hosts, which run the programs of the package
 
 Installed in a root of its own (package.py)."""
+import configparser
 import gzip
 import os
 import re
@@ -15,9 +16,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+from xml.etree import ElementTree
 
 from harness import FACTOR, Mesh, PROGRAMS, Site, check, main
-from package import Package, files_of, in_root, root_of_its_own, run
+from package import Package, base_root, files_of, in_root, root_of_its_own, run
 
 EXPOSURE_MAX = 2.0
 
@@ -76,6 +78,29 @@ def the_units_are_sound_and_tight():
         wrong = [line for line in said.splitlines() if "warren" in line and "is not executable" not in line
                  and "not found" not in line]
         check(not wrong, f"systemd-analyze verify: {wrong}")
+
+
+def what_other_programs_read_of_it_is_well_formed():
+    Package.build()
+    with tempfile.TemporaryDirectory() as root:
+        run("dpkg-deb", "-x", Package.path, root)
+        service = ElementTree.parse(f"{root}/usr/lib/firewalld/services/warren.xml").getroot()
+        ports = {(p.get("protocol"), p.get("port")) for p in service.findall("port")}
+        check(service.tag == "service" and ports == {("udp", "27700"), ("udp", "27701"), ("tcp", "27700")}, f"firewalld: {ports}")
+        for path, section, expected in (
+                ("NetworkManager/conf.d/90-warren.conf", "device-warren", {"match-device": "interface-name:warren*", "managed": "0"}),
+                ("systemd/network/10-warren.network", "Match", {"Name": "warren*"}),
+                ("systemd/network/10-warren.network", "Link", {"Unmanaged": "yes"})):
+            ini = configparser.ConfigParser(strict=True)
+            ini.optionxform = str
+            ini.read(f"{root}/usr/lib/{path}")
+            check(section in ini and dict(ini[section]) == expected, f"{path}: {[dict(ini[s]) for s in ini.sections()]}")
+        # openrc-run sets the service's name and reads the script.
+        script = f"{root}/usr/share/warren/openrc/warren"
+        said = {name: subprocess.run(["sh", "-uec", f'eerror() {{ echo "$1"; }}; RC_SVCNAME={name}; . "$1"; command=true; start_pre && '
+                                      'echo "$command_args"', "sh", script], capture_output=True, text=True).stdout.strip()
+                for name in ("warren.home", "warren")}
+        check(said["warren.home"] == "-c /etc/warren/home.conf" and "is for no network" in said["warren"], f"openrc: {said}")
 
 
 # ---------------------------------------------------------------- its life
@@ -144,8 +169,8 @@ def it_comes_and_goes_without_a_trace():
         for name in "warren.deb", "newer.deb":
             os.unlink(f"{root}/{name}")
         left = files_of(layer) - before - {"etc/systemd/system/multi-user.target.wants"}
-        if layer != root:  # directories are in a layer as soon as anything in them is, or was
-            left = {name for name in left if not (os.path.isdir(f"/{name}") and os.path.isdir(f"{layer}/{name}"))}
+        # Directories are in a layer as soon as anything in them is, or was.
+        left = {name for name in left if not (os.path.isdir(f"{base_root()}/{name}") and os.path.isdir(f"{layer}/{name}"))}
         check(not left, f"a purge leaves {sorted(left)}")
         for name in "passwd", "group", "shadow":
             check("warren:" not in open(f"{root}/etc/{name}").read(), f"a purge leaves the user in /etc/{name}")
@@ -154,6 +179,7 @@ def it_comes_and_goes_without_a_trace():
 
 
 try:
-    main(lintian_finds_no_error, everything_is_in_its_place, the_units_are_sound_and_tight, it_comes_and_goes_without_a_trace)
+    main(lintian_finds_no_error, everything_is_in_its_place, the_units_are_sound_and_tight,
+         what_other_programs_read_of_it_is_well_formed, it_comes_and_goes_without_a_trace)
 finally:
     Package.remove()
