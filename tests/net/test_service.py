@@ -11,6 +11,7 @@ import contextlib
 import os
 import pwd
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -178,4 +179,26 @@ def port_443_needs_no_right():
             print(f"  there again for a member after {time.monotonic() - begin:.1f} s")
 
 
-main(the_service_manager_is_told, root_becomes_an_ordinary_user, what_is_in_the_way_is_named, port_443_needs_no_right)
+def first_process_of_a_container_needs_one_capability():
+    with mesh_of_two() as mesh:
+        mesh.start("coord", "b1")
+        node = mesh.nodes["a1"]
+        with open(node.log_path, "ab") as log:
+            node.process = mesh.lab.popen(
+                "a1", ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "setpriv", "--bounding-set", "-all,+net_admin",
+                       "--inh-caps", "-all", "--no-new-privs", PROGRAMS["warrend"], "-c", node.conf, "--user", "root"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **SANITIZERS})
+        wait_until(node.ready, 3 * FACTOR, "it answers")
+        check(mesh.ping("a1", "b1", 5) is not None, "no ping")
+        with open(f"/proc/{node.process.pid}/task/{node.process.pid}/children") as f:
+            pid, = map(int, f.read().split())
+        for status in rights(pid):
+            check(int(status["CapEff"], 16) == 1 << CAP_NET_ADMIN, f"it has the capabilities {status['CapEff']}")
+            check(status["NSpid"].split()[-1:] != [status["NSpid"].split()[0]], "it has no processes of its own")
+        os.kill(pid, signal.SIGTERM)  # which the kernel keeps from a first process that does not ask for it
+        check(node.process.wait(5 * FACTOR) == 0, f"it ended with {node.process.returncode}")
+        node.process = None
+
+
+main(the_service_manager_is_told, root_becomes_an_ordinary_user, what_is_in_the_way_is_named, port_443_needs_no_right,
+     first_process_of_a_container_needs_one_capability)
