@@ -52,6 +52,17 @@ exec setpriv --bounding-set -sys_module,-sys_time,-sys_rawio,-syslog env -i cont
 """
 
 
+def cannot_boot():
+    """Why no machine can be booted here; None: they can."""
+    if not os.path.exists("/lib/systemd/systemd"):
+        return "no systemd"
+    script = "d=$(mktemp -d) && mount -t cgroup2 cgroup2 $d; e=$?; [ $e -ne 0 ] || umount $d; rmdir $d; exit $e"
+    if subprocess.run(["unshare", "--mount", "--pid", "--cgroup", "--ipc", "--uts", "--fork", "sh", "-c", script],
+                      capture_output=True).returncode:
+        return "no namespaces and control groups of one's own"
+    return None
+
+
 class Booted:
     def __init__(self, lab, host, root, layer, log):
         self.lab, self.host, self.root, self.layer, self.log = lab, host, root, layer, log
