@@ -1249,6 +1249,36 @@ static void forged_and_replayed_relay_headers_are_dropped(void **state)
 	assert_dropped(f, &again, COUNTER_drop_replay);
 }
 
+/* A coordinator that means ill can make the relay's header and tag anew; what is within is the peers' own. */
+static void what_a_relay_alters_or_repeats_is_dropped(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = data_of_peer(f)->len;
+	struct datagram *d, kept;
+
+	for (size_t bit = 0; bit < 8 * len; bit++) {
+		d = data_of_peer(f);
+		d->data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		relay(d, f->links.coordinator, MEMBER);
+		if (bit / 8 >= WIRE_SEALED_HEADER_BYTES) {
+			assert_dropped(f, d, COUNTER_drop_auth);
+			continue;
+		}
+		receive(f, d); /* for some other reason, or as another message, which the loop judges */
+		assert_nothing_delivered(f);
+		f->n_told = 0;
+	}
+	d = data_of_peer(f);
+	kept = *d;
+	kept.data = kept.buffer + (d->data - d->buffer);
+	relay(d, f->links.coordinator, MEMBER);
+	receive(f, d);
+	assert_delivered(f);
+	f->n_told = 0; /* that it came another way */
+	relay(&kept, f->links.coordinator, MEMBER);
+	assert_dropped(f, &kept, COUNTER_drop_replay);
+}
+
 static void relayed_datagram_inside_another_is_dropped(void **state)
 {
 	struct fixture *f = *state;
@@ -1381,6 +1411,7 @@ int main(void)
 		TEST(relayed_datagram_is_opened),
 		TEST(datagram_of_a_control_connection_is_opened),
 		TEST(forged_and_replayed_relay_headers_are_dropped),
+		TEST(what_a_relay_alters_or_repeats_is_dropped),
 		TEST(relayed_datagram_inside_another_is_dropped),
 		TEST(index_of_a_link_is_none_of_a_session),
 		TEST(of_stun_only_answers_go_to_the_loop),
