@@ -85,6 +85,9 @@ def none_in_common(mesh):
         wait_until(lambda: ping.unreachable > 10, 2, "packets are answered at once")
         wait_until(lambda: time.monotonic() > begin + 6, 7, "6 s of packets")
         check(not ping.answered, "an answer without a cipher")
+    # It may have asked just now.
+    wait_until(lambda: all(mesh.counter(host, "handshake_no_cipher") == mesh.counter("a1", "handshakes_initiated") for host in OTHER), 2,
+               "every question is refused")
     asked = mesh.counter("a1", "handshakes_initiated")
     check(2 <= asked <= 4, f"a1 asked {asked} times in 6 s")
     for host, other, here, there in (("a1", "b1", AES, CHACHA), ("b1", "a1", CHACHA, AES)):
@@ -96,7 +99,6 @@ def none_in_common(mesh):
         check("no-common-cipher" in said and "ciphers" in said, f"{host}: why says {said}")
         log = f"peer {other}: no cipher in common"
         check(mesh.nodes[host].log().count(log) == 1, f"{host}: its log says so {mesh.nodes[host].log().count(log)} times")
-        check(mesh.counter(host, "handshake_no_cipher") == asked, f"{host}: {mesh.counter(host, 'handshake_no_cipher')} of {asked}")
     mesh.nodes["b1"].stop()
     mesh.configure_peer("b1", f'ciphers = {{"{CHACHA}", "{AES}"}}')
     mesh.start("b1")
