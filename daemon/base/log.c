@@ -33,6 +33,7 @@ static struct {
 static struct {
 	pthread_mutex_t lock;
 	uint64_t n_written;          /* bytes since the start; where the next one goes */
+	uint64_t base;               /* what log_recent()'s positions begin with; 0: nobody asked yet */
 	char text[LOG_RECENT_BYTES]; /* only touched pages count */
 } recent = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -129,17 +130,28 @@ static const char *last_lines(const char *text, size_t len)
 /* Of the text, whose end is what was written last, the part that came since then. */
 static const char *lines_since(const char *text, size_t len, uint64_t since, uint64_t n_written)
 {
-	return since > n_written || n_written - since > len ? text : text + (len - (size_t)(n_written - since));
+	return n_written - since > len ? text : text + (len - (size_t)(n_written - since));
+}
+
+/* Bytes of ours that were written at that position; none where it is another process's. Positions of a process begin beyond those of the
+ * one before, which wrote less than 2 KiB a millisecond: a new one may soon have written as much as the old one had. */
+static uint64_t written_at(uint64_t position)
+{
+	if (recent.base == 0)
+		recent.base = clock_wall_ms() * 2048;
+	return position >= recent.base && position - recent.base <= recent.n_written ? position - recent.base : 0;
 }
 
 size_t log_recent(char *out, uint64_t *since, bool *has_missed)
 {
 	const char *start = out, *kept;
-	uint64_t n_written, from = *since;
+	uint64_t n_written, from;
 	size_t len, at;
 
 	pthread_mutex_lock(&recent.lock);
-	*since = n_written = recent.n_written;
+	from = written_at(*since);
+	n_written = recent.n_written;
+	*since = recent.base + n_written;
 	at = (size_t)(recent.n_written % LOG_RECENT_BYTES);
 	if (recent.n_written < LOG_RECENT_BYTES) {
 		len = at;
@@ -155,7 +167,7 @@ size_t log_recent(char *out, uint64_t *since, bool *has_missed)
 	len -= (size_t)(kept - out);
 	start = lines_since(kept, len, from, n_written);
 	len -= (size_t)(start - kept);
-	*has_missed = from > 0 && from <= n_written && n_written - from > len;
+	*has_missed = from > 0 && n_written - from > len;
 	memmove(out, start, len);
 	out[len] = '\0';
 	return len;

@@ -213,13 +213,16 @@ static void lines_are_kept_and_told_once(void **state)
 	assert_non_null(strstr(out, " error: three\n"));
 	assert_int_equal(count(out, "\n"), 1);
 	assert_true(since > before);
-	/* Of another process: all that there is. */
-	before = since;
-	since = UINT64_MAX;
-	log_recent(out, &since, &has_missed);
-	assert_int_equal(since, before);
-	assert_non_null(strstr(out, "error: one\n"));
-	assert_false(has_missed);
+	/* Of another process, later or before: all that there is, from its beginning on. */
+	for (int i = 0; i < 2; i++) {
+		before = since;
+		since = i == 0 ? UINT64_MAX : 30;
+		log_recent(out, &since, &has_missed);
+		assert_int_equal(since, before);
+		assert_int_equal(
+			strncmp(strchr(out, '\n') - strlen(" error: one"), " error: one", strlen(" error: one")), 0);
+		assert_false(has_missed);
+	}
 	/* More than is kept came meanwhile. */
 	memset(text, 'x', sizeof(text));
 	text[sizeof(text) - 1] = '\0';
