@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/base/files.h"
+
 static int fail_at(const struct ctl *ctl, const char *path, int error)
 {
 	fprintf(ctl->err, "warrenctl: %s: %s\n", path,
@@ -17,18 +19,6 @@ static int fail_at(const struct ctl *ctl, const char *path, int error)
 static bool path_in(const char *dir, const struct stage *s, const char *ending, char out[static PATH_MAX])
 {
 	return snprintf(out, PATH_MAX, "%s/%s.%s", dir, s->name, ending) < PATH_MAX;
-}
-
-static int sync_dir(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
 }
 
 /* Whatever of the files is in there, and what files_replace leaves when it is killed. */
@@ -77,7 +67,7 @@ static int move_all(const struct stage *s, const struct ctl *ctl)
 		code = move_in(s, ctl, s->endings[i]);
 	if (code != EXIT_YES)
 		return code;
-	ret = sync_dir(s->network->dir);
+	ret = files_sync_dir(s->network->dir);
 	if (ret < 0)
 		return fail_at(ctl, s->network->dir, -ret);
 	clear(s, s->whole);
@@ -120,12 +110,12 @@ int stage_write(const struct stage *s, const struct ctl *ctl, const char *ending
 
 int stage_commit(const struct stage *s, const struct ctl *ctl)
 {
-	int ret = sync_dir(s->inside.dir);
+	int ret = files_sync_dir(s->inside.dir);
 
 	if (ret == 0 && rename(s->inside.dir, s->whole) < 0)
 		ret = -errno;
 	if (ret == 0)
-		ret = sync_dir(s->network->dir);
+		ret = files_sync_dir(s->network->dir);
 	return ret < 0 ? fail_at(ctl, s->whole, -ret) : move_all(s, ctl);
 }
 

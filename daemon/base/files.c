@@ -100,3 +100,15 @@ int files_set_aside(const char *dir, const char *name)
 	close(fd);
 	return ret;
 }
+
+int files_sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}

@@ -16,4 +16,7 @@ int files_replace(const char *dir, const char *name, const void *data, size_t le
 /* A file that is of no use, though perhaps to whoever wants to know why: it becomes `name`.bad, in place of an older one. */
 int files_set_aside(const char *dir, const char *name);
 
+/* What was made, renamed and removed in the directory stays so after a crash. */
+int files_sync_dir(const char *dir);
+
 #endif

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/base/files.h"
+
 #define APPLICATION_ID 0x57524e43 /* "WRNC": tells our file from any other SQLite file */
 
 static const char certificate_schema[] = "CREATE TABLE certificate ("
@@ -176,16 +178,9 @@ static int sync_directory_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	char directory[4096];
-	int fd, ret = 0;
 
 	snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
+	return files_sync_dir(directory);
 }
 
 /* Makes a whole empty database beside `path` and renames it there. */

@@ -13,9 +13,9 @@ import subprocess
 import tempfile
 import time
 
+import manual
 from harness import PROGRAMS, Key, check, main, tool
 
-MANUAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../daemon/config/warren.conf.5")
 LIMIT = 1.0
 PASSWORD = "correct-horse-battery"
 
@@ -246,19 +246,6 @@ def fill(text, d):
     return text
 
 
-def keys_of_the_manual():
-    keys, section = set(), ""
-    with open(MANUAL) as f:
-        for line in f:
-            words = line.split()
-            if line.startswith((".Sh", ".Ss")):
-                section = words[2] if words[1] == "Section" else ""
-            elif re.match(r"\.It Ic \w+ Pq Em (reload|restart)", line):
-                keys.add((section, words[2]))
-    check(len(keys) >= 40, f"{MANUAL} was not understood: {keys}")
-    return keys
-
-
 def blamed(message):
     """The key that a message is about: 'listen.port: ...', 'public_key of member "bob" ...', 'workers ...'."""
     found = re.match(r'(?:(\w+)\.)?(\w+)(?: of (\w+) ")?', message)
@@ -288,7 +275,7 @@ def each_of_many_faults_is_named_with_its_line():
                 done.add((old, new))
                 named.add(blamed(r.stderr[len(f"{d.conf}:{line}: "):]))
     check(len(done) >= 80, f"only {len(done)} faults")
-    lacking = keys_of_the_manual() - named
+    lacking = manual.keys(("reload", "restart"), 40) - named
     check(not lacking, f"keys without a broken example that names them: {sorted(lacking)}")
 
 

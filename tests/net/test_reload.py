@@ -10,25 +10,11 @@
 The keys are those that warren.conf(5) marks with "reload", which tests/check_manuals.sh compares with the daemon's own table: one
 that is new there fails this until it is tried here."""
 import os
-import re
 
+import manual
 from harness import Mesh, Site, check, main, wait_until
 
-MANUAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../daemon/config/warren.conf.5")
 STALL_SECONDS = 1.0
-
-
-def reloadable():
-    keys, section = set(), ""
-    with open(MANUAL) as f:
-        for line in f:
-            words = line.split()
-            if line.startswith((".Sh", ".Ss")):
-                section = words[2] if words[1] == "Section" else ""
-            elif re.match(r"\.It Ic \w+ Pq Em reload", line):
-                keys.add((section, words[2]))
-    check(len(keys) >= 21, f"{MANUAL} was not understood")
-    return keys
 
 
 def changes(mesh):
@@ -80,7 +66,7 @@ def no_reload_loses_a_connection():
         mesh.certify("a1", "--route", "192.168.0.0/16")
         with open(os.open(f"{mesh.dir}/login", os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
             f.write("user:word\n")
-        known, ways = reloadable(), changes(mesh)
+        known, ways = manual.keys(("reload",), 21), changes(mesh)
         check(set(ways) == known, f"not tried: {known - set(ways)}, not in the manual: {set(ways) - known}")
         sound = {}
         for host in ("a1", "coord"):
